@@ -1,1 +1,531 @@
-//! desk
+//! The desk decides who is offered what, and what follows.
+//!
+//! It is a machine without hands: it is told the time and a command, and answers with effects or
+//! a refusal. It knows no disk, no socket, no clock and no chance, so the same commands at the
+//! same times give the same effects, byte for byte. What it holds is what is open: queues,
+//! agents, sessions, offers, unfinished interactions with their cases, and the spool.
+//!
+//! Each noun has a file; the verbs stand with the noun that they move.
+
+pub mod agent;
+pub mod case;
+pub mod command;
+pub mod effect;
+pub mod interaction;
+pub mod message;
+pub mod offer;
+pub mod queue;
+pub mod refusal;
+pub mod session;
+
+mod delivery;
+mod filing;
+mod floor;
+mod handling;
+mod offering;
+mod presence;
+mod signing;
+mod restore;
+mod routing;
+mod timers;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+pub use agent::{Agent, AgentState, Presence, PresenceCause, Requested, Role};
+pub use case::Case;
+pub use command::{Command, Filing, Ingest, NewAgent, Reply, Target, Thread};
+pub use effect::{
+    Answer, AssignCause, Change, Counters, Effects, Event, Fact, WrapUpOutcome,
+};
+pub use interaction::{Interaction, Outcome, State};
+pub use message::{Correspondent, Direction, Message};
+pub use offer::{Offer, OfferState, RescindCause};
+pub use queue::{DeclineAction, Mailbox, Queue, QueueSettings};
+pub use refusal::Refusal;
+pub use restore::Records;
+pub use session::{EndCause, Session, SessionView};
+
+use agent::Load;
+use session::Link;
+use timers::{Timer, Timers};
+
+use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
+use crate::mail::token::MainNumber;
+use crate::outbound::spool::Spool;
+use crate::time::Timestamp;
+
+/// Rules that hold for every queue and agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// How soon the client must say that an offer is on the screen.
+    pub offer_receipt: Duration,
+    /// How long after its deadline an offer can still be answered: a click in the last second
+    /// that was on its way.
+    pub late_allowance: Duration,
+    /// How long a lost stream may take to come back before offers go elsewhere.
+    pub reattach: Duration,
+    /// How long a session lives without a sign of life, unless the client asks otherwise.
+    pub lease: Duration,
+    /// How long a session may be missing before its agent is shown as offline.
+    pub grace: Duration,
+    /// How long a session may be missing before it is given up.
+    pub sign_out: Duration,
+    /// How long an interaction rests that everybody declined.
+    pub declined_pause: Duration,
+    /// How long an agent who went offline with an offer out is not offered anything.
+    pub recall_pause: Duration,
+    /// How long the end of an offer is remembered, so that late answers get a reason.
+    pub offer_memory: Duration,
+    /// How many entries of an agent's event log are kept for resuming.
+    pub log_entries: u64,
+    /// How many submissions run at the same time.
+    pub submissions: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            offer_receipt: Duration::from_secs(3),
+            late_allowance: Duration::from_secs(2),
+            reattach: Duration::from_secs(5),
+            lease: Duration::from_secs(30),
+            grace: Duration::from_secs(30),
+            sign_out: Duration::from_secs(300),
+            declined_pause: Duration::from_secs(60),
+            recall_pause: Duration::from_secs(5),
+            offer_memory: Duration::from_secs(3600),
+            log_entries: 10_000,
+            submissions: 4,
+        }
+    }
+}
+
+/// Shortest and longest lease that a client may ask for.
+pub const LEASE_BOUNDS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
+
+/// Longest code or short text of an agent's, in bytes: reason codes, dispositions, client names.
+pub const CODE_BYTES_MAX: usize = 128;
+
+/// Longest note, in bytes.
+pub const NOTE_BYTES_MAX: usize = 16 << 10;
+
+/// The desk. See the module.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Desk {
+    policy: Policy,
+    counters: Counters,
+    queues: BTreeMap<QueueId, Queue>,
+    agents: BTreeMap<AgentId, Agent>,
+    sessions: BTreeMap<SessionId, (Session, Link)>,
+    offers: BTreeMap<OfferId, Offer>,
+    interactions: BTreeMap<InteractionId, Interaction>,
+    cases: BTreeMap<MainNumber, Case>,
+    spool: Spool,
+    timers: Timers,
+
+    // Derived from the above, kept so that nobody has to search.
+    loads: BTreeMap<AgentId, Load>,
+    session_of: BTreeMap<AgentId, SessionId>,
+    shown: BTreeMap<AgentId, AgentState>,
+    /// Per queue, the agents who could be offered something now; who has been idle longest first.
+    idle: BTreeMap<QueueId, BTreeSet<(Timestamp, AgentId)>>,
+    /// Under which time and for which queues an agent stands in `idle`.
+    idle_entry: BTreeMap<AgentId, (Timestamp, Vec<QueueId>)>,
+    /// Interactions that everybody at hand has declined and whose pause is running.
+    resting: BTreeSet<InteractionId>,
+
+    draft: Draft,
+}
+
+/// What a command has done so far, while it is being handled. Empty between commands.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Draft {
+    counted: bool,
+    agents: BTreeSet<AgentId>,
+    /// Agents whose presence or eligibility may have changed, and what would be the cause.
+    touched: BTreeMap<AgentId, PresenceCause>,
+    sessions: BTreeSet<SessionId>,
+    offers: BTreeSet<OfferId>,
+    interactions: BTreeSet<InteractionId>,
+    /// Interactions closed by this command: no longer held, still to be written.
+    closed: BTreeMap<InteractionId, Interaction>,
+    cases: BTreeSet<MainNumber>,
+    /// Cases whose last interaction was closed by this command.
+    rested: BTreeMap<MainNumber, Case>,
+    changes: Vec<Change>,
+    events: Vec<Event>,
+    ended: Vec<(SessionId, EndCause)>,
+    body: Option<MessageId>,
+}
+
+/// An answer in the making: what it shows is looked up when all has settled.
+enum Pending {
+    Done,
+    Filed(Vec<Filing>),
+    Agent(AgentId),
+    Session(SessionId, AgentId),
+    Presence(AgentId, bool),
+    Offer(OfferId, AgentId),
+    Interaction(InteractionId, AgentId, Option<MessageId>),
+    Outbound(Box<crate::outbound::message::Outbound>),
+}
+
+impl Desk {
+    /// An empty desk. A desk with a past is made by [`Desk::restore`].
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        let spool = Spool::new(policy.submissions);
+        Self {
+            policy,
+            counters: Counters::default(),
+            queues: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            interactions: BTreeMap::new(),
+            cases: BTreeMap::new(),
+            spool,
+            timers: Timers::default(),
+            loads: BTreeMap::new(),
+            session_of: BTreeMap::new(),
+            shown: BTreeMap::new(),
+            idle: BTreeMap::new(),
+            idle_entry: BTreeMap::new(),
+            resting: BTreeSet::new(),
+            draft: Draft::default(),
+        }
+    }
+
+    /// Does what the command asks, or says why not.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] means that nothing changed.
+    pub fn handle(&mut self, now: Timestamp, command: Command) -> Result<Effects, Refusal> {
+        let pending = match command {
+            Command::SetQueues(queues) => self.set_queues(now, queues),
+            Command::CreateAgent(new) => self.create_agent(now, new),
+            Command::SetPassword { agent, password } => self.set_password(&agent, password),
+            Command::JoinQueue { agent, queue } => self.join_queue(now, &agent, &queue),
+            Command::LeaveQueue { agent, queue } => self.leave_queue(now, &agent, &queue),
+            Command::OpenSession {
+                agent,
+                takeover,
+                initial,
+                lease,
+                client,
+            } => self.open_session(now, &agent, takeover, initial, lease, client),
+            Command::RenewSession { session, acked } => self.renew_session(now, session, acked),
+            Command::CloseSession { session } => self.close_session(now, session),
+            Command::AttachStream { session, stream } => self.attach_stream(now, session, stream),
+            Command::DetachStream { session, stream } => self.detach_stream(now, session, stream),
+            Command::SetPresence { session, state } => self.set_presence(now, session, state),
+            Command::AcknowledgeOffer { session, offer } => {
+                self.acknowledge_offer(now, session, offer)
+            }
+            Command::AcceptOffer { session, offer } => self.accept_offer(now, session, offer),
+            Command::RejectOffer {
+                session,
+                offer,
+                reason,
+                next,
+            } => self.reject_offer(now, session, offer, reason, next),
+            Command::Reply(reply) => self.reply(now, *reply),
+            Command::EndInteraction {
+                session,
+                interaction,
+                note,
+            } => self.end_interaction(now, session, interaction, note),
+            Command::SaveWrapUp {
+                session,
+                interaction,
+                notes,
+                disposition,
+            } => self.save_wrap_up(now, session, interaction, notes, disposition),
+            Command::CompleteWrapUp {
+                session,
+                interaction,
+                notes,
+                disposition,
+                next,
+            } => self.complete_wrap_up(now, session, interaction, (notes, disposition), next),
+            Command::Ingest(ingest) => self.ingest(now, *ingest),
+            Command::HandOver { message } => self.hand_over(now, message),
+            Command::FinishSubmission { message, outcome } => {
+                self.finish_submission(now, message, outcome)
+            }
+            Command::RetryDelivery { message } => self.retry_delivery(now, message),
+        }?;
+        Ok(self.conclude(now, Some(pending)))
+    }
+
+    /// Does all that has come due. Afterwards [`Self::next_deadline`] is later than `now`.
+    pub fn tick(&mut self, now: Timestamp) -> Effects {
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::OfferReceipt(offer) => self.receipt_due(now, offer),
+                Timer::OfferExpiry(offer) => self.expiry_due(now, offer),
+                Timer::OfferForgotten(offer) => self.forget_offer(offer),
+                Timer::Reattach(session) => self.reattach_due(now, session),
+                Timer::Lease(session) => self.lease_due(now, session),
+                Timer::Grace(session) => self.grace_due(now, session),
+                Timer::SignOut(session) => self.sign_out_due(now, session),
+                Timer::WrapUp(interaction) => self.wrap_up_due(now, interaction),
+                Timer::Cooldown(agent) => self.touch(&agent, PresenceCause::AgentRequest),
+                Timer::Declined(interaction) => self.declined_due(now, interaction),
+            }
+        }
+        self.conclude(now, None)
+    }
+
+    /// When [`Self::tick`] will next have something to do.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        match (self.timers.next(), self.spool.next_deadline()) {
+            (Some(timer), Some(spool)) => Some(timer.min(spool)),
+            (timer, spool) => timer.or(spool),
+        }
+    }
+
+    /// Brings everything that follows to rest and hands it out.
+    fn conclude(&mut self, now: Timestamp, pending: Option<Pending>) -> Effects {
+        self.settle_presence(now);
+        self.route(now);
+        let submissions = self
+            .spool
+            .due(now)
+            .into_iter()
+            .filter_map(|id| self.spool.get(id).cloned())
+            .collect();
+        let answer = pending.map(|pending| self.answer(now, pending));
+        let draft = std::mem::take(&mut self.draft);
+        let mut changes = draft.changes;
+        for id in &draft.sessions {
+            changes.push(match self.sessions.get(id) {
+                Some((session, _)) => Change::Session(session.clone()),
+                None => Change::SessionEnded(*id),
+            });
+        }
+        changes.extend(
+            (draft.agents.iter().filter_map(|id| self.agents.get(id)))
+                .map(|agent| Change::Agent(Box::new(agent.clone()))),
+        );
+        changes.extend(
+            (draft.offers.iter().filter_map(|id| self.offers.get(id)))
+                .map(|offer| Change::Offer(offer.clone())),
+        );
+        changes.extend(
+            (draft.interactions.iter().filter_map(|id| self.interactions.get(id)))
+                .chain(draft.closed.values())
+                .map(|interaction| Change::Interaction(Box::new(interaction.clone()))),
+        );
+        changes.extend(
+            (draft.cases.iter().filter_map(|id| self.cases.get(id)))
+                .chain(draft.rested.values())
+                .map(|case| Change::Case(Box::new(case.clone()))),
+        );
+        for event in &draft.events {
+            let Some((agent, sequence)) = &event.agent else {
+                continue;
+            };
+            changes.push(Change::Logged(
+                agent.clone(),
+                *sequence,
+                Box::new(event.clone()),
+            ));
+            if let Some(old) = sequence.checked_sub(self.policy.log_entries)
+                && old > 0
+            {
+                changes.push(Change::LogTrimmed(agent.clone(), old));
+            }
+        }
+        if draft.counted {
+            changes.push(Change::Counters(self.counters));
+        }
+        Effects {
+            answer,
+            changes,
+            body: draft.body,
+            events: draft.events,
+            ended: draft.ended,
+            submissions,
+        }
+    }
+
+    fn answer(&self, now: Timestamp, pending: Pending) -> Answer {
+        let sequence = |agent: &AgentId| self.agents.get(agent).map_or(0, |agent| agent.sequence);
+        let answer = match pending {
+            Pending::Done => Some(Answer::Done),
+            Pending::Filed(filings) => Some(Answer::Filed(filings)),
+            Pending::Agent(agent) => self
+                .agents
+                .get(&agent)
+                .map(|agent| Answer::Agent(Box::new(agent.clone()))),
+            Pending::Session(session, agent) => self
+                .session(session, now)
+                .map(|view| Answer::Session(Box::new(view), sequence(&agent))),
+            Pending::Presence(agent, deferred) => {
+                self.presence(&agent).map(|presence| Answer::Presence {
+                    presence,
+                    deferred,
+                    sequence: sequence(&agent),
+                })
+            }
+            Pending::Offer(offer, agent) => self.offers.get(&offer).and_then(|offer| {
+                Some(Answer::Offer {
+                    offer: offer.clone(),
+                    interaction: Box::new(self.found(offer.interaction)?.clone()),
+                    presence: self.presence(&agent)?,
+                    sequence: sequence(&agent),
+                })
+            }),
+            Pending::Interaction(interaction, agent, message) => {
+                self.found(interaction).and_then(|interaction| {
+                    Some(Answer::Interaction {
+                        interaction: Box::new(interaction.clone()),
+                        presence: self.presence(&agent)?,
+                        message,
+                        sequence: sequence(&agent),
+                    })
+                })
+            }
+            Pending::Outbound(outbound) => Some(Answer::Outbound(outbound)),
+        };
+        answer.unwrap_or(Answer::Done)
+    }
+
+    /// An interaction that is open or was closed by this very command.
+    fn found(&self, id: InteractionId) -> Option<&Interaction> {
+        (self.interactions.get(&id)).or_else(|| self.draft.closed.get(&id))
+    }
+
+    // What others may look at.
+
+    /// The queues by id.
+    #[must_use]
+    pub const fn queues(&self) -> &BTreeMap<QueueId, Queue> {
+        &self.queues
+    }
+
+    /// The agents by id.
+    #[must_use]
+    pub const fn agents(&self) -> &BTreeMap<AgentId, Agent> {
+        &self.agents
+    }
+
+    /// Interactions that are not closed, by id.
+    #[must_use]
+    pub const fn interactions(&self) -> &BTreeMap<InteractionId, Interaction> {
+        &self.interactions
+    }
+
+    /// Live offers and those that ended not long ago, by id.
+    #[must_use]
+    pub const fn offers(&self) -> &BTreeMap<OfferId, Offer> {
+        &self.offers
+    }
+
+    /// Cases with an unfinished interaction, by number.
+    #[must_use]
+    pub const fn cases(&self) -> &BTreeMap<MainNumber, Case> {
+        &self.cases
+    }
+
+    /// The spool.
+    #[must_use]
+    pub const fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
+    /// The numbers given out so far.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Open sessions by id.
+    pub fn sessions(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.values().map(|(session, _)| session)
+    }
+
+    /// One session, as clients see it.
+    #[must_use]
+    pub fn session(&self, id: SessionId, now: Timestamp) -> Option<SessionView> {
+        let (session, link) = self.sessions.get(&id)?;
+        Some(SessionView {
+            session: session.clone(),
+            in_grace: !link.listens(now),
+            stream_attached: link.stream.is_some(),
+            lease_until: link.lease_until,
+            acked: link.acked,
+        })
+    }
+
+    /// What an agent is shown as, with the work behind it.
+    #[must_use]
+    pub fn presence(&self, id: &AgentId) -> Option<Presence> {
+        let agent = self.agents.get(id)?;
+        let load = self.loads.get(id)?;
+        Some(Presence {
+            agent: id.clone(),
+            state: agent.shown(load),
+            requested: agent.requested.clone(),
+            next: agent.next.clone(),
+            since: agent.since,
+            cause: agent.cause,
+            pending_offer: load.offers.first().copied(),
+            interactions: load.active.union(&load.wrapping).copied().collect(),
+        })
+    }
+
+    // Small tools of the verbs.
+
+    fn next_sequence(&mut self) -> u64 {
+        self.draft.counted = true;
+        self.counters.sequence += 1;
+        self.counters.sequence
+    }
+
+    /// Notes that an agent's presence or eligibility may have changed. The last cause
+    /// stands: verbs name theirs after the steps that they are made of.
+    fn touch(&mut self, agent: &AgentId, cause: PresenceCause) {
+        self.draft.touched.insert(agent.clone(), cause);
+    }
+
+    /// Tells a fact; it goes into the log of the agent, if it concerns one.
+    fn tell(&mut self, now: Timestamp, agent: Option<&AgentId>, fact: Fact) {
+        self.draft.counted = true;
+        self.counters.revision += 1;
+        let agent = agent.and_then(|id| {
+            let agent = self.agents.get_mut(id)?;
+            agent.sequence += 1;
+            self.draft.agents.insert(id.clone());
+            Some((id.clone(), agent.sequence))
+        });
+        self.draft.events.push(Event {
+            revision: self.counters.revision,
+            time: now,
+            agent,
+            fact,
+        });
+    }
+
+    /// Changes an interaction and notes that it changed.
+    fn change(&mut self, id: InteractionId, now: Timestamp, change: impl FnOnce(&mut Interaction)) {
+        if let Some(interaction) = self.interactions.get_mut(&id) {
+            change(interaction);
+            interaction.version += 1;
+            interaction.changed = now;
+            self.draft.interactions.insert(id);
+        }
+    }
+}
+
+/// Refuses a text of a client's that is longer than its bound.
+fn bounded(what: &'static str, text: &str, max: usize) -> Result<(), Refusal> {
+    if text.len() > max {
+        return Err(Refusal::TooLong(what, max));
+    }
+    Ok(())
+}

@@ -1,1 +1,3 @@
-//! outbound
+//! Outbound mail.
+pub mod message;
+pub mod spool;

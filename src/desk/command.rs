@@ -1,0 +1,272 @@
+//! Commands: all that can be asked of the desk.
+//!
+//! Commands of agents name the session they come from. A session that was closed or taken over
+//! can no longer command anything: that is the fencing.
+
+use std::time::Duration;
+
+use super::agent::Requested;
+use super::case::Case;
+use super::message::Correspondent;
+use super::queue::QueueSettings;
+use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
+use crate::mail::threading::Evidence;
+use crate::mail::token::MainNumber;
+use crate::mail::trust::Trust;
+use crate::outbound::message::Outcome as SubmissionOutcome;
+
+/// All that can be asked of the desk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Replaces the queues by those of the configuration.
+    SetQueues(Vec<QueueSettings>),
+    /// Makes an agent's account.
+    CreateAgent(NewAgent),
+    /// Changes an agent's password hash.
+    SetPassword {
+        /// Whose.
+        agent: AgentId,
+        /// Argon2id in PHC form.
+        password: String,
+    },
+    /// The agent serves the queue from now on.
+    JoinQueue {
+        /// Who.
+        agent: AgentId,
+        /// Which.
+        queue: QueueId,
+    },
+    /// The agent no longer serves the queue. Work in hand stays.
+    LeaveQueue {
+        /// Who.
+        agent: AgentId,
+        /// Which.
+        queue: QueueId,
+    },
+    /// Signs an agent in.
+    OpenSession {
+        /// Who.
+        agent: AgentId,
+        /// Ends a live session elsewhere instead of being refused.
+        takeover: bool,
+        /// What to be after sign-in; kept as it is if the agent is already at work.
+        initial: Option<Requested>,
+        /// How long the session lives without a sign of life, within the desk's bounds.
+        lease: Option<Duration>,
+        /// What the client calls itself.
+        client: String,
+    },
+    /// A sign of life. Nothing is written.
+    RenewSession {
+        /// The session.
+        session: SessionId,
+        /// The newest event that the client has stored.
+        acked: Option<u64>,
+    },
+    /// Signs the agent out.
+    CloseSession {
+        /// The session.
+        session: SessionId,
+    },
+    /// The client's stream is there. Nothing is written but what follows from it.
+    AttachStream {
+        /// The session.
+        session: SessionId,
+        /// The number that the engine gave this stream.
+        stream: u64,
+    },
+    /// The client's stream is gone.
+    DetachStream {
+        /// The session.
+        session: SessionId,
+        /// Which stream: an older one than the attached has no say.
+        stream: u64,
+    },
+    /// Asks for Available or Work Offline.
+    SetPresence {
+        /// Who asks.
+        session: SessionId,
+        /// For what.
+        state: Requested,
+    },
+    /// Display receipt: the offer is on the screen.
+    AcknowledgeOffer {
+        /// Who says so.
+        session: SessionId,
+        /// Which offer.
+        offer: OfferId,
+    },
+    /// Takes the offered interaction.
+    AcceptOffer {
+        /// Who.
+        session: SessionId,
+        /// Which offer.
+        offer: OfferId,
+    },
+    /// Declines the offered interaction.
+    RejectOffer {
+        /// Who.
+        session: SessionId,
+        /// Which offer.
+        offer: OfferId,
+        /// Why: a code, may be empty.
+        reason: String,
+        /// What to be afterwards; the queue's rule if not given.
+        next: Option<Requested>,
+    },
+    /// Answers the customer.
+    Reply(Box<Reply>),
+    /// Ends the interaction without an answer.
+    EndInteraction {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
+        /// A note for the case.
+        note: String,
+    },
+    /// Saves notes and disposition during post-processing.
+    SaveWrapUp {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
+        /// New notes; kept as they are if not given.
+        notes: Option<String>,
+        /// New disposition; kept as it is if not given.
+        disposition: Option<String>,
+    },
+    /// Finishes post-processing.
+    CompleteWrapUp {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
+        /// New notes; kept as they are if not given.
+        notes: Option<String>,
+        /// New disposition; kept as it is if not given.
+        disposition: Option<String>,
+        /// What to be afterwards; Available if not given.
+        next: Option<Requested>,
+    },
+    /// Files a letter that arrived.
+    Ingest(Box<Ingest>),
+    /// The content of an outbound message is about to go to the MTA: from here on a lost answer
+    /// means that nobody knows.
+    HandOver {
+        /// Which.
+        message: MessageId,
+    },
+    /// An attempt to submit ended.
+    FinishSubmission {
+        /// Which.
+        message: MessageId,
+        /// How.
+        outcome: SubmissionOutcome,
+    },
+    /// Submits a message again that was refused or whose fate is unknown.
+    RetryDelivery {
+        /// Which.
+        message: MessageId,
+    },
+}
+
+/// An account to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAgent {
+    /// The slug, also the sign-in name.
+    pub id: AgentId,
+    /// What colleagues and customers read.
+    pub display_name: String,
+    /// Argon2id in PHC form; none for an agent who signs in by key.
+    pub password: Option<String>,
+    /// Whether the agent also steers the floor.
+    pub supervisor: bool,
+    /// The queues to serve.
+    pub queues: Vec<QueueId>,
+}
+
+/// An answer to the customer, already composed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Who answers.
+    pub session: SessionId,
+    /// What is answered.
+    pub interaction: InteractionId,
+    /// The address chosen as From; must be one of the queue's.
+    pub from: Correspondent,
+    /// To whom.
+    pub to: Correspondent,
+    /// The envelope sender.
+    pub envelope_sender: String,
+    /// The signed `Message-ID` without brackets, fixed for every attempt.
+    pub internet_message_id: String,
+    /// Subject of the answer.
+    pub subject: String,
+    /// Size of the composed message in bytes.
+    pub size: u64,
+    /// The newest letter that the agent had seen when writing. If a newer one has come, the
+    /// answer is refused so that the agent can read it first.
+    pub latest_seen: Option<MessageId>,
+}
+
+/// A letter that arrived, read and judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ingest {
+    /// Where it goes: one interaction each. Never empty; each queue at most once.
+    pub targets: Vec<Target>,
+    /// Who wrote, as the letter says.
+    pub customer: Correspondent,
+    /// Envelope sender; empty for the null sender.
+    pub envelope_sender: String,
+    /// The header `Message-ID` without brackets; may be empty.
+    pub internet_message_id: String,
+    /// Its subject, decoded and bounded.
+    pub subject: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// How well it is proven who wrote.
+    pub trust: Trust,
+    /// What spoke for that, in words.
+    pub trust_reason: String,
+    /// Postfix's queue id.
+    pub mta_queue_id: String,
+    /// The case it continues, if it continues one.
+    pub thread: Thread,
+}
+
+/// One queue that a letter was addressed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The queue.
+    pub queue: QueueId,
+    /// The address of ours that was written to.
+    pub mailbox: String,
+}
+
+/// What intake found out about the case of a letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Thread {
+    /// It opens a new case.
+    New(Evidence),
+    /// It opens a new case that goes on from this one.
+    Linked(MainNumber, Evidence),
+    /// It belongs to this case, here as the store knows it.
+    Joins(Box<Case>, Evidence),
+}
+
+/// What the desk made of a letter, per queue.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Filing {
+    /// The queue.
+    pub queue: QueueId,
+    /// The case's number.
+    pub case: MainNumber,
+    /// The interaction.
+    pub interaction: InteractionId,
+    /// The stored message.
+    pub message: MessageId,
+    /// Whether it joined an interaction that was already open.
+    pub joined: bool,
+}
+

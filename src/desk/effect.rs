@@ -1,0 +1,215 @@
+//! Effects: what follows from a command, as data, in the order of its release.
+//!
+//! Changes are written first, as one batch. Only when they are on disk are the answer given, the
+//! events told and the submitter woken.
+
+use serde::{Deserialize, Serialize};
+
+use super::agent::{Agent, AgentState, Presence};
+use super::case::Case;
+use super::command::Filing;
+use super::interaction::Interaction;
+use super::message::Message;
+use super::offer::Offer;
+use super::session::{EndCause, Session, SessionView};
+use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
+use crate::outbound::message::Outbound;
+use crate::time::Timestamp;
+
+/// All that follows from one command or one tick.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Effects {
+    /// What the caller is told. `None` for a tick.
+    pub answer: Option<Answer>,
+    /// Whole records to be written, as one batch.
+    pub changes: Vec<Change>,
+    /// The message whose bytes belong to this batch.
+    pub body: Option<MessageId>,
+    /// Facts to be told to watchers, in order.
+    pub events: Vec<Event>,
+    /// Sessions whose stream is to be ended.
+    pub ended: Vec<(SessionId, EndCause)>,
+    /// Outbound messages whose turn it is, for the submitter.
+    pub submissions: Vec<Outbound>,
+}
+
+/// What a command answers. Stored with the effect when the request carries an id, so that a
+/// repeated request is answered in the same words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// It is done; there is nothing to say.
+    Done,
+    /// What became of a letter.
+    Filed(Vec<Filing>),
+    /// The agent's account.
+    Agent(Box<Agent>),
+    /// The session, and the number of the newest event of its agent.
+    Session(Box<SessionView>, u64),
+    /// The agent's presence.
+    Presence {
+        /// It.
+        presence: Presence,
+        /// Whether the request is kept until the work in hand is done.
+        deferred: bool,
+        /// The number of the newest event of the agent: it contains this change.
+        sequence: u64,
+    },
+    /// An offer.
+    Offer {
+        /// It.
+        offer: Offer,
+        /// The interaction that it is about.
+        interaction: Box<Interaction>,
+        /// The agent's presence.
+        presence: Presence,
+        /// The number of the newest event of the agent.
+        sequence: u64,
+    },
+    /// An interaction after a verb.
+    Interaction {
+        /// It.
+        interaction: Box<Interaction>,
+        /// The agent's presence.
+        presence: Presence,
+        /// The message that the verb made.
+        message: Option<MessageId>,
+        /// The number of the newest event of the agent.
+        sequence: u64,
+    },
+    /// An outbound message.
+    Outbound(Box<Outbound>),
+}
+
+/// A record to be written or removed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// The desk's counters.
+    Counters(Counters),
+    /// An agent.
+    Agent(Box<Agent>),
+    /// A session.
+    Session(Session),
+    /// A session is over.
+    SessionEnded(SessionId),
+    /// An offer.
+    Offer(Offer),
+    /// An offer need no longer be remembered.
+    OfferForgotten(OfferId),
+    /// An interaction.
+    Interaction(Box<Interaction>),
+    /// A case.
+    Case(Box<Case>),
+    /// A message.
+    Message(Box<Message>),
+    /// An outbound message.
+    Outbound(Box<Outbound>),
+    /// One more entry in an agent's event log.
+    Logged(AgentId, u64, Box<Event>),
+    /// An entry of an agent's event log is older than anybody resumes from.
+    LogTrimmed(AgentId, u64),
+}
+
+/// Numbers that the desk gives out and never gives out twice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// The last number that went into an id.
+    pub sequence: u64,
+    /// The revision of the last event.
+    pub revision: u64,
+    /// The serial of the last case.
+    pub case: u64,
+}
+
+/// One fact that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Dense over all events of the gateway.
+    pub revision: u64,
+    /// When.
+    pub time: Timestamp,
+    /// The agent in whose log it stands, and its number there, dense from 1. `None` for facts
+    /// that concern no one agent.
+    pub agent: Option<(AgentId, u64)>,
+    /// What happened.
+    pub fact: Fact,
+}
+
+/// Why an agent came to own an interaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AssignCause {
+    /// The agent accepted an offer.
+    Accepted,
+}
+
+/// How post-processing ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WrapUpOutcome {
+    /// The agent finished.
+    Completed,
+    /// Time ran out.
+    TimedOut,
+}
+
+/// What happened. Each carries the whole record as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fact {
+    /// A letter waits in a queue: a new interaction, or one that came back to its place.
+    InteractionQueued(Box<Interaction>),
+    /// The agent is shown as something else.
+    PresenceChanged {
+        /// As what.
+        presence: Presence,
+        /// And before.
+        previous: AgentState,
+    },
+    /// The agent has a new offer.
+    OfferCreated {
+        /// The offer.
+        offer: Offer,
+        /// What is offered.
+        interaction: Box<Interaction>,
+    },
+    /// The offer reached a final state.
+    OfferResolved {
+        /// The offer.
+        offer: Offer,
+        /// What was offered.
+        interaction: Box<Interaction>,
+    },
+    /// The agent owns the interaction from now on.
+    InteractionAssigned {
+        /// Which.
+        interaction: Box<Interaction>,
+        /// Why.
+        cause: AssignCause,
+    },
+    /// An interaction that the agent owns has changed.
+    InteractionUpdated(Box<Interaction>),
+    /// A further letter came for an interaction that the agent owns.
+    MessageReceived {
+        /// Which interaction.
+        interaction: Box<Interaction>,
+        /// The letter.
+        message: Box<Message>,
+    },
+    /// An outbound message went on.
+    DeliveryUpdated(Box<Outbound>),
+    /// Post-processing began.
+    WrapUpStarted(Box<Interaction>),
+    /// Post-processing ended, and the interaction with it.
+    WrapUpEnded {
+        /// Which.
+        interaction: Box<Interaction>,
+        /// How.
+        outcome: WrapUpOutcome,
+    },
+    /// The interaction was closed without post-processing.
+    InteractionClosed(Box<Interaction>),
+    /// The agent joined or left a queue.
+    MembershipChanged {
+        /// Which queue.
+        queue: QueueId,
+        /// Whether it was left.
+        removed: bool,
+    },
+}

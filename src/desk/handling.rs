@@ -1,0 +1,305 @@
+//! Handling: an agent answers or ends what they hold, and wraps up.
+
+use super::{
+    CODE_BYTES_MAX, Case, Change, Desk, Direction, Fact, Interaction, Message, NOTE_BYTES_MAX,
+    Outcome, Pending, PresenceCause, Refusal, Reply, Requested, State, Timer, WrapUpOutcome,
+    bounded,
+};
+use crate::id::{AgentId, InteractionId, MessageId, SessionId};
+use crate::mail::threading::Evidence;
+use crate::mail::trust::Trust;
+use crate::outbound::message::{Envelope, Outbound};
+use crate::time::Timestamp;
+
+/// Which state a verb needs its interaction to be in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needed {
+    Active,
+    WrappingUp,
+}
+
+impl Desk {
+    /// The agent who asks and the interaction, if it is in that agent's hands and in that state.
+    fn held(
+        &self,
+        session: SessionId,
+        id: InteractionId,
+        needed: Needed,
+    ) -> Result<(AgentId, &Interaction), Refusal> {
+        let agent = self.fence(session)?;
+        let found = (self.interactions.get(&id)).ok_or(Refusal::InteractionUnknown(id))?;
+        if found.state.holder() != Some(&agent) {
+            return Err(Refusal::NotOwner(id));
+        }
+        let fits = match needed {
+            Needed::Active => matches!(found.state, State::Active { .. }),
+            Needed::WrappingUp => matches!(found.state, State::WrappingUp { .. }),
+        };
+        if !fits {
+            return Err(Refusal::InteractionState {
+                interaction: id,
+                state: found.state.name(),
+                needed: match needed {
+                    Needed::Active => "active",
+                    Needed::WrappingUp => "wrapping up",
+                },
+            });
+        }
+        Ok((agent, found))
+    }
+
+    pub(super) fn reply(&mut self, now: Timestamp, reply: Reply) -> Result<Pending, Refusal> {
+        let (agent, found) = self.held(reply.session, reply.interaction, Needed::Active)?;
+        let allowed = (self.queues.get(&found.queue))
+            .is_some_and(|queue| queue.settings.allows_from(&reply.from.address));
+        if !allowed {
+            return Err(Refusal::FromNotAllowed(reply.from.address));
+        }
+        if reply.latest_seen.is_some_and(|seen| seen < found.latest_inbound) {
+            return Err(Refusal::NewerMessage(found.latest_inbound));
+        }
+        if self.spool.is_full() {
+            return Err(Refusal::SpoolFull);
+        }
+        let (id, case) = (found.id, found.case);
+        let sequence = self.next_sequence();
+        let message = MessageId::new(now, sequence);
+        let record = Message {
+            id: message,
+            case,
+            direction: Direction::Outbound,
+            internet_message_id: reply.internet_message_id.clone(),
+            sender: reply.from,
+            envelope_sender: reply.envelope_sender.clone(),
+            recipients: vec![reply.to.address.clone()],
+            subject: reply.subject,
+            time: now,
+            size: reply.size,
+            trust: Trust::A,
+            trust_reason: "composed here".to_owned(),
+            evidence: Evidence::Composed,
+            mta_queue_id: String::new(),
+            agent: Some(agent.clone()),
+            interactions: vec![id],
+        };
+        let outbound = Outbound::new(
+            message,
+            id,
+            agent.clone(),
+            reply.internet_message_id,
+            Envelope {
+                mail_from: reply.envelope_sender,
+                recipients: vec![reply.to.address],
+            },
+            reply.size,
+            now,
+        );
+        if self.spool.insert(outbound.clone()).is_err() {
+            return Err(Refusal::SpoolFull);
+        }
+        self.draft.changes.push(Change::Message(Box::new(record)));
+        self.draft
+            .changes
+            .push(Change::Outbound(Box::new(outbound.clone())));
+        self.draft.body = Some(message);
+        self.change(id, now, |found| {
+            found.message_count += 1;
+            found.outcome = Some(Outcome::Replied);
+        });
+        if let Some(case) = self.cases.get_mut(&case) {
+            case.message_count += 1;
+        }
+        self.heard(now, reply.session);
+        self.tell(now, Some(&agent), Fact::DeliveryUpdated(Box::new(outbound)));
+        self.handled(now, &agent, id);
+        Ok(Pending::Interaction(id, agent, Some(message)))
+    }
+
+    pub(super) fn end_interaction(
+        &mut self,
+        now: Timestamp,
+        session: SessionId,
+        id: InteractionId,
+        note: String,
+    ) -> Result<Pending, Refusal> {
+        bounded("note", &note, NOTE_BYTES_MAX)?;
+        let (agent, _) = self.held(session, id, Needed::Active)?;
+        self.change(id, now, |found| {
+            found.outcome = Some(Outcome::Ended);
+            found.notes = note;
+        });
+        self.heard(now, session);
+        self.handled(now, &agent, id);
+        Ok(Pending::Interaction(id, agent, None))
+    }
+
+    /// Handling is over: post-processing begins if the queue has it, otherwise all is done.
+    fn handled(&mut self, now: Timestamp, agent: &AgentId, id: InteractionId) {
+        let Some(found) = self.interactions.get(&id) else {
+            return;
+        };
+        let (number, queue) = (found.case, found.queue.clone());
+        if let Some(case) = self.cases.get_mut(&number) {
+            // A further letter from now on is new work, not a part of what was just answered.
+            case.joinable.remove(&queue);
+            case.changed = now;
+            self.draft.cases.insert(number);
+        }
+        if let Some(load) = self.loads.get_mut(agent) {
+            load.active.remove(&id);
+        }
+        let time = (self.queues.get(&queue)).and_then(|queue| queue.settings.post_processing);
+        let Some(time) = time else {
+            if let Some(closed) = self.close(now, agent, id) {
+                let fact = Fact::InteractionClosed(Box::new(closed));
+                self.tell(now, Some(agent), fact);
+            }
+            self.settle(now, agent, None);
+            self.touch(agent, PresenceCause::WrapUpComplete);
+            return;
+        };
+        if let Some(load) = self.loads.get_mut(agent) {
+            load.wrapping.insert(id);
+        }
+        self.timers.set(now + time, Timer::WrapUp(id));
+        self.change(id, now, |found| {
+            let wrapping_up = State::WrappingUp {
+                agent: agent.clone(),
+                since: now,
+                deadline: Some(now + time),
+            };
+            found.enter(wrapping_up, now);
+        });
+        if let Some(found) = self.interactions.get(&id) {
+            let fact = Fact::WrapUpStarted(Box::new(found.clone()));
+            self.tell(now, Some(agent), fact);
+        }
+        self.touch(agent, PresenceCause::WrapUpStart);
+    }
+
+    /// Closes an interaction and lets its case rest if it was the last.
+    fn close(&mut self, now: Timestamp, agent: &AgentId, id: InteractionId) -> Option<Interaction> {
+        self.change(id, now, |found| {
+            let agent = agent.clone();
+            found.enter(State::Closed { agent, at: now }, now);
+        });
+        let closed = self.interactions.remove(&id)?;
+        self.draft.interactions.remove(&id);
+        self.draft.closed.insert(id, closed.clone());
+        if let Some(load) = self.loads.get_mut(agent) {
+            load.wrapping.remove(&id);
+        }
+        if let Some(case) = self.cases.get_mut(&closed.case) {
+            case.unfinished = case.unfinished.saturating_sub(1);
+            case.changed = now;
+            self.draft.cases.insert(closed.case);
+            if !case.is_open() {
+                self.draft.cases.remove(&closed.case);
+                let rested: Option<Case> = self.cases.remove(&closed.case);
+                self.draft
+                    .rested
+                    .extend(rested.map(|case| (case.number, case)));
+            }
+        }
+        Some(closed)
+    }
+
+    fn write_down(
+        &mut self,
+        now: Timestamp,
+        id: InteractionId,
+        notes: Option<String>,
+        disposition: Option<String>,
+    ) {
+        self.change(id, now, |found| {
+            found.notes = notes.unwrap_or_else(|| std::mem::take(&mut found.notes));
+            found.disposition =
+                disposition.unwrap_or_else(|| std::mem::take(&mut found.disposition));
+        });
+    }
+
+    pub(super) fn save_wrap_up(
+        &mut self,
+        now: Timestamp,
+        session: SessionId,
+        id: InteractionId,
+        notes: Option<String>,
+        disposition: Option<String>,
+    ) -> Result<Pending, Refusal> {
+        bounded("notes", notes.as_deref().unwrap_or(""), NOTE_BYTES_MAX)?;
+        let code = disposition.as_deref().unwrap_or("");
+        bounded("disposition_code", code, CODE_BYTES_MAX)?;
+        let (agent, _) = self.held(session, id, Needed::WrappingUp)?;
+        self.write_down(now, id, notes, disposition);
+        if let Some(found) = self.interactions.get(&id) {
+            let fact = Fact::InteractionUpdated(Box::new(found.clone()));
+            self.tell(now, Some(&agent), fact);
+        }
+        self.heard(now, session);
+        Ok(Pending::Interaction(id, agent, None))
+    }
+
+    pub(super) fn complete_wrap_up(
+        &mut self,
+        now: Timestamp,
+        session: SessionId,
+        id: InteractionId,
+        (notes, disposition): (Option<String>, Option<String>),
+        next: Option<Requested>,
+    ) -> Result<Pending, Refusal> {
+        bounded("notes", notes.as_deref().unwrap_or(""), NOTE_BYTES_MAX)?;
+        let code = disposition.as_deref().unwrap_or("");
+        bounded("disposition_code", code, CODE_BYTES_MAX)?;
+        if next == Some(Requested::SignedOut) {
+            return Err(Refusal::StateTransition(
+                "close the session to sign the agent out",
+            ));
+        }
+        let (agent, _) = self.held(session, id, Needed::WrappingUp)?;
+        self.write_down(now, id, notes, disposition);
+        self.heard(now, session);
+        self.wrapped_up(now, &agent, id, WrapUpOutcome::Completed, next);
+        self.touch(&agent, PresenceCause::WrapUpComplete);
+        Ok(Pending::Interaction(id, agent, None))
+    }
+
+    /// Post-processing runs out, unless the agent asked for more time or it began anew.
+    pub(super) fn wrap_up_due(&mut self, now: Timestamp, id: InteractionId) {
+        let Some(found) = self.interactions.get(&id) else {
+            return;
+        };
+        let State::WrappingUp {
+            agent,
+            deadline: Some(deadline),
+            ..
+        } = &found.state
+        else {
+            return;
+        };
+        if *deadline > now {
+            return;
+        }
+        let agent = agent.clone();
+        self.wrapped_up(now, &agent, id, WrapUpOutcome::TimedOut, None);
+        self.touch(&agent, PresenceCause::WrapUpTimeout);
+    }
+
+    fn wrapped_up(
+        &mut self,
+        now: Timestamp,
+        agent: &AgentId,
+        id: InteractionId,
+        outcome: WrapUpOutcome,
+        next: Option<Requested>,
+    ) {
+        if let Some(closed) = self.close(now, agent, id) {
+            let interaction = Box::new(closed);
+            let fact = Fact::WrapUpEnded {
+                interaction,
+                outcome,
+            };
+            self.tell(now, Some(agent), fact);
+        }
+        self.settle(now, agent, next);
+    }
+}

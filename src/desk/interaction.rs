@@ -1,0 +1,169 @@
+//! An interaction: one piece of work, from arrival to closing, and the states it goes through.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::message::Correspondent;
+use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId};
+use crate::mail::token::MainNumber;
+use crate::mail::trust::Trust;
+use crate::time::Timestamp;
+
+/// Where an interaction is in its life. What is true in one state only lives in that state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    /// Waiting in its queue.
+    Queued,
+    /// Held out to one agent; it keeps its place in the line.
+    Offered {
+        /// The one live offer.
+        offer: OfferId,
+        /// To whom.
+        agent: AgentId,
+    },
+    /// In an agent's hands.
+    Active {
+        /// Whose.
+        agent: AgentId,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Handled; the agent finishes.
+    WrappingUp {
+        /// Who.
+        agent: AgentId,
+        /// Since when.
+        since: Timestamp,
+        /// When post-processing ends by itself; `None` once the agent asked for more time by
+        /// going Work Offline.
+        deadline: Option<Timestamp>,
+    },
+    /// Done.
+    Closed {
+        /// Who handled it.
+        agent: AgentId,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl State {
+    /// The agent in whose hands it is: handling or wrapping up.
+    #[must_use]
+    pub const fn holder(&self) -> Option<&AgentId> {
+        match self {
+            Self::Active { agent, .. } | Self::WrappingUp { agent, .. } => Some(agent),
+            Self::Queued | Self::Offered { .. } | Self::Closed { .. } => None,
+        }
+    }
+
+    /// The state's name as the log prints it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Offered { .. } => "offered",
+            Self::Active { .. } => "active",
+            Self::WrappingUp { .. } => "wrapping up",
+            Self::Closed { .. } => "closed",
+        }
+    }
+
+    /// Whether a further letter of the case joins it instead of opening a new one.
+    #[must_use]
+    pub const fn is_joinable(&self) -> bool {
+        matches!(
+            self,
+            Self::Queued | Self::Offered { .. } | Self::Active { .. }
+        )
+    }
+
+    /// The pairs that exist. Everything else is a bug of ours.
+    const fn may_enter(&self, to: &Self) -> bool {
+        matches!(
+            (self, to),
+            (Self::Queued, Self::Offered { .. })
+                | (Self::Offered { .. }, Self::Queued | Self::Active { .. })
+                | (
+                    Self::Active { .. },
+                    Self::WrappingUp { .. } | Self::Closed { .. }
+                )
+                | (
+                    Self::WrappingUp { .. },
+                    Self::WrappingUp { .. } | Self::Closed { .. }
+                )
+        )
+    }
+}
+
+/// How an interaction was dealt with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The customer was answered.
+    Replied,
+    /// It was ended without an answer.
+    Ended,
+}
+
+/// One piece of work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interaction {
+    /// Its id.
+    pub id: InteractionId,
+    /// The queue it belongs to.
+    pub queue: QueueId,
+    /// The case it belongs to.
+    pub case: MainNumber,
+    /// Subject of the letter that began it.
+    pub subject: String,
+    /// Who wrote.
+    pub customer: Correspondent,
+    /// How well it is proven that they wrote it.
+    pub trust: Trust,
+    /// The address of ours they wrote to: the default From of an answer.
+    pub mailbox: String,
+    /// When it arrived. Its place in the line, kept through every return to it.
+    pub arrived: Timestamp,
+    /// Higher goes first; 0 unless somebody raised it.
+    pub priority: i32,
+    /// Where it is in its life.
+    pub state: State,
+    /// How it was dealt with, once it was.
+    pub outcome: Option<Outcome>,
+    /// The newest letter from outside.
+    pub latest_inbound: MessageId,
+    /// How many letters it holds, both directions.
+    pub message_count: u32,
+    /// How often it was offered.
+    pub offer_count: u32,
+    /// Agents who rejected or missed it in this round.
+    pub declined: BTreeSet<AgentId>,
+    /// What the agent wrote down in post-processing.
+    pub notes: String,
+    /// How the agent classified it.
+    pub disposition: String,
+    /// Rises by one with each change: the etag.
+    pub version: u64,
+    /// When it last changed.
+    pub changed: Timestamp,
+}
+
+impl Interaction {
+    /// The one door through which the state changes.
+    ///
+    /// # Panics
+    ///
+    /// In debug builds, when the pair does not exist: that can only be a bug of ours.
+    pub(super) fn enter(&mut self, to: State, now: Timestamp) {
+        debug_assert!(
+            self.state.may_enter(&to),
+            "{}: {} -> {}",
+            self.id,
+            self.state.name(),
+            to.name()
+        );
+        self.state = to;
+        self.changed = now;
+    }
+}

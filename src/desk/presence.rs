@@ -1,0 +1,138 @@
+//! Presence at work: what agents ask to be, and what they come to be shown as.
+
+use super::{
+    AgentState, CODE_BYTES_MAX, Desk, Fact, Pending, PresenceCause, Refusal, Requested,
+    RescindCause, State, Timer, bounded,
+};
+use crate::id::{AgentId, InteractionId, SessionId};
+use crate::time::Timestamp;
+
+impl Desk {
+    pub(super) fn set_presence(
+        &mut self,
+        now: Timestamp,
+        session: SessionId,
+        state: Requested,
+    ) -> Result<Pending, Refusal> {
+        let id = self.fence(session)?;
+        match &state {
+            Requested::SignedOut => {
+                return Err(Refusal::StateTransition(
+                    "close the session to sign the agent out",
+                ));
+            }
+            Requested::WorkOffline(reason) => bounded("reason_code", reason, CODE_BYTES_MAX)?,
+            Requested::Available => {}
+        }
+        let Some((agent, load)) = self.agents.get_mut(&id).zip(self.loads.get(&id)) else {
+            return Err(Refusal::AgentUnknown(id));
+        };
+        let shown = agent.shown(load);
+        let wrapping: Vec<InteractionId> = load.wrapping.iter().copied().collect();
+        self.draft.agents.insert(id.clone());
+        let deferred = match (shown, &state) {
+            // Work comes first; the latest wish counts when it is done.
+            (AgentState::Busy, _) | (AgentState::WrapUp, Requested::Available) => {
+                agent.next = Some(state);
+                true
+            }
+            (AgentState::WrapUp, _) => {
+                agent.requested = state;
+                agent.next = None;
+                for interaction in wrapping {
+                    self.change(interaction, now, |found| {
+                        if let State::WrappingUp { deadline, .. } = &mut found.state {
+                            *deadline = None;
+                        }
+                    });
+                }
+                false
+            }
+            (_, Requested::Available) => {
+                agent.requested = state;
+                agent.next = None;
+                agent.idle_since = now;
+                for interaction in wrapping {
+                    self.restart_wrap_up(now, interaction);
+                }
+                false
+            }
+            (_, _) => {
+                agent.requested = state;
+                agent.next = None;
+                if !self.live_offers(&id).is_empty() {
+                    self.pause(now, &id, self.policy.recall_pause);
+                    self.rescind_all(now, &id, RescindCause::StateChanged);
+                }
+                false
+            }
+        };
+        self.touch(&id, PresenceCause::AgentRequest);
+        self.heard(now, session);
+        Ok(Pending::Presence(id, deferred))
+    }
+
+    fn restart_wrap_up(&mut self, now: Timestamp, id: InteractionId) {
+        let time = (self.interactions.get(&id))
+            .and_then(|found| self.queues.get(&found.queue))
+            .and_then(|queue| queue.settings.post_processing);
+        let Some(time) = time else {
+            return;
+        };
+        self.timers.set(now + time, Timer::WrapUp(id));
+        self.change(id, now, |found| {
+            if let State::WrappingUp { deadline, .. } = &mut found.state {
+                *deadline = Some(now + time);
+            }
+        });
+    }
+
+    /// Leaves the agent alone for a while.
+    pub(super) fn pause(&mut self, now: Timestamp, id: &AgentId, wait: std::time::Duration) {
+        if let Some(agent) = self.agents.get_mut(id) {
+            agent.cooldown_until = agent.cooldown_until.max(now + wait);
+            self.timers
+                .set(agent.cooldown_until, Timer::Cooldown(id.clone()));
+            self.draft.agents.insert(id.clone());
+        }
+    }
+
+    /// Work in hand ended: if it was the last, the agent becomes what was asked for, or Available.
+    pub(super) fn settle(&mut self, now: Timestamp, id: &AgentId, wish: Option<Requested>) {
+        let Some((agent, load)) = self.agents.get_mut(id).zip(self.loads.get(id)) else {
+            return;
+        };
+        self.draft.agents.insert(id.clone());
+        if let Some(wish) = wish {
+            agent.next = Some(wish);
+        }
+        if !load.is_empty() || agent.requested == Requested::SignedOut {
+            return;
+        }
+        agent.idle_since = now;
+        agent.requested = agent.next.take().unwrap_or(Requested::Available);
+    }
+
+    /// Compares what each touched agent is shown as with what they were shown as before, tells the
+    /// difference, and brings the idle lists up to date.
+    pub(super) fn settle_presence(&mut self, now: Timestamp) {
+        for (id, cause) in std::mem::take(&mut self.draft.touched) {
+            self.refresh_idle(now, &id);
+            let Some((agent, load)) = self.agents.get_mut(&id).zip(self.loads.get(&id)) else {
+                continue;
+            };
+            let shown = agent.shown(load);
+            let previous = self.shown.insert(id.clone(), shown);
+            if previous == Some(shown) {
+                continue;
+            }
+            agent.since = now;
+            agent.cause = cause;
+            self.draft.agents.insert(id.clone());
+            if let Some((presence, previous)) = self.presence(&id).zip(previous) {
+                let fact = Fact::PresenceChanged { presence, previous };
+                self.tell(now, Some(&id), fact);
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! A queue: the ordered waiting place of interactions, and the rules that its administrator set.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::id::{InteractionId, QueueId};
+use crate::time::Timestamp;
+
+/// What becomes of an agent who let an offer pass or turned one down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeclineAction {
+    /// The agent stays Available and is offered nothing for the queue's cooldown.
+    Cooldown,
+    /// The agent is set to Work Offline.
+    WorkOffline,
+}
+
+/// An address of ours: mail to it lands in one queue, and agents of that queue may send from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mailbox {
+    /// The address, normalised.
+    pub address: String,
+    /// The name shown beside it in From; may be empty.
+    pub display_name: String,
+}
+
+/// The rules of one queue, as configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueSettings {
+    /// The queue's slug.
+    pub id: QueueId,
+    /// What people read, such as `Customer support`.
+    pub display_name: String,
+    /// Its addresses; the first is the default From address.
+    pub mailboxes: Vec<Mailbox>,
+    /// How long an offer waits for an answer.
+    pub offer_timeout: Duration,
+    /// How long post-processing lasts; `None` switches it off.
+    pub post_processing: Option<Duration>,
+    /// What a rejected offer does to the agent.
+    pub rejected_action: DeclineAction,
+    /// What the missed offer that reaches [`Self::missed_limit`] does to the agent.
+    pub missed_action: DeclineAction,
+    /// How many offers in a row an agent may miss before [`Self::missed_action`] applies.
+    pub missed_limit: u32,
+    /// How long an agent who rejected or missed is left alone.
+    pub cooldown: Duration,
+    /// How many interactions may wait; at this many the queue turns new mail away with a
+    /// temporary answer, so that it waits at its sender.
+    pub waiting_max: usize,
+}
+
+impl QueueSettings {
+    /// A queue with the defaults of the configuration reference.
+    #[must_use]
+    pub fn new(id: QueueId) -> Self {
+        Self {
+            display_name: id.to_string(),
+            id,
+            mailboxes: Vec::new(),
+            offer_timeout: Duration::from_secs(30),
+            post_processing: None,
+            rejected_action: DeclineAction::Cooldown,
+            missed_action: DeclineAction::WorkOffline,
+            missed_limit: 3,
+            cooldown: Duration::from_secs(5),
+            waiting_max: 100_000,
+        }
+    }
+
+    /// Whether agents may send from this (normalised) address.
+    #[must_use]
+    pub fn allows_from(&self, address: &str) -> bool {
+        self.mailboxes.iter().any(|own| own.address == address)
+    }
+}
+
+/// A place in the line: higher priority first, then who came first, then the id.
+pub(super) type Place = (std::cmp::Reverse<i32>, Timestamp, InteractionId);
+
+/// A queue at work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    /// Its rules.
+    pub settings: QueueSettings,
+    /// Those who wait, in the order in which they are to be offered.
+    pub(super) waiting: BTreeSet<Place>,
+}
+
+impl Queue {
+    pub(super) const fn new(settings: QueueSettings) -> Self {
+        Self {
+            settings,
+            waiting: BTreeSet::new(),
+        }
+    }
+
+    /// How many interactions wait without being offered to anybody.
+    #[must_use]
+    pub fn waiting_count(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Those who wait, in the order in which they are to be offered.
+    pub fn waiting(&self) -> impl Iterator<Item = InteractionId> + '_ {
+        self.waiting.iter().map(|(_, _, id)| *id)
+    }
+}

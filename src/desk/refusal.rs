@@ -1,0 +1,119 @@
+//! Refusals: commands that did not apply. Whatever the reason, nothing has changed.
+
+use std::fmt;
+
+use super::offer::OfferState;
+use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId};
+
+/// Why a command did not apply. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The session was closed, taken over or given up. The client signs in again.
+    SessionClosed,
+    /// The agent is signed in elsewhere and no takeover was asked for.
+    SessionActiveElsewhere,
+    /// There is no such agent.
+    AgentUnknown(AgentId),
+    /// There is one already.
+    AgentExists(AgentId),
+    /// There is no such queue.
+    QueueUnknown(QueueId),
+    /// So many interactions wait in the queue that no more are taken; the sender tries again.
+    QueueFull(QueueId),
+    /// There is no such offer, or not any more.
+    OfferUnknown(OfferId),
+    /// The offer was made to somebody else.
+    NotOfferTarget(OfferId),
+    /// The offer is over; the state says how it ended.
+    OfferOver(OfferId, OfferState),
+    /// There is no such interaction that is not closed.
+    InteractionUnknown(InteractionId),
+    /// The interaction is in somebody else's hands, or in nobody's.
+    NotOwner(InteractionId),
+    /// The interaction is in a state from which this cannot be done.
+    InteractionState {
+        /// Which.
+        interaction: InteractionId,
+        /// The state it is in.
+        state: &'static str,
+        /// The state it would have to be in.
+        needed: &'static str,
+    },
+    /// The agent cannot be that now.
+    StateTransition(&'static str),
+    /// The From address is not one of the queue's.
+    FromNotAllowed(String),
+    /// A newer letter has come since the agent began to write.
+    NewerMessage(MessageId),
+    /// An acknowledgement of an event that has not been yet: a bug of the client's.
+    SequenceAhead {
+        /// What the client says.
+        acked: u64,
+        /// What there is.
+        latest: u64,
+    },
+    /// So many messages wait for the MTA that no more are taken. The operator's move.
+    SpoolFull,
+    /// There is no such outbound message waiting for anything.
+    OutboundUnknown(MessageId),
+    /// The outbound message is in a state from which this cannot be done.
+    OutboundState(MessageId),
+    /// A text is longer than its bound.
+    TooLong(&'static str, usize),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SessionClosed => f.write_str("the session is over; sign in again"),
+            Self::SessionActiveElsewhere => {
+                f.write_str("the agent is signed in elsewhere; ask for takeover to end that session")
+            }
+            Self::AgentUnknown(agent) => write!(f, "there is no agent {agent}"),
+            Self::AgentExists(agent) => write!(f, "agent {agent} exists already"),
+            Self::QueueUnknown(queue) => write!(f, "there is no queue {queue}"),
+            Self::QueueFull(queue) => write!(f, "queue {queue} is full"),
+            Self::OfferUnknown(offer) => write!(f, "there is no offer {offer}"),
+            Self::NotOfferTarget(offer) => write!(f, "offer {offer} was made to another agent"),
+            Self::OfferOver(offer, state) => {
+                let how = match state {
+                    OfferState::Pending | OfferState::Shown => "live",
+                    OfferState::Accepted => "accepted",
+                    OfferState::Rejected(_) => "rejected",
+                    OfferState::Missed => "missed: the time to answer is over",
+                    OfferState::Undelivered => "taken back: its display was never confirmed",
+                    OfferState::Rescinded(_) => "taken back by the desk",
+                };
+                write!(f, "offer {offer} was {how}")
+            }
+            Self::InteractionUnknown(id) => write!(f, "there is no open interaction {id}"),
+            Self::NotOwner(id) => write!(f, "interaction {id} is not in your hands"),
+            Self::InteractionState {
+                interaction,
+                state,
+                needed,
+            } => write!(f, "interaction {interaction} is {state}; it must be {needed}"),
+            Self::StateTransition(why) => f.write_str(why),
+            Self::FromNotAllowed(address) => {
+                write!(f, "{address:?} is not an address that this queue sends from")
+            }
+            Self::NewerMessage(message) => write!(
+                f,
+                "a newer letter ({message}) has come; read it and send again with it as latest_seen_message"
+            ),
+            Self::SequenceAhead { acked, latest } => {
+                write!(f, "event {acked} has not happened yet; the latest is {latest}")
+            }
+            Self::SpoolFull => {
+                f.write_str("the mail server takes nothing and the spool is full; try later")
+            }
+            Self::OutboundUnknown(id) => write!(f, "no outbound message {id} is waiting"),
+            Self::OutboundState(id) => {
+                write!(f, "outbound message {id} is not in a state for that")
+            }
+            Self::TooLong(what, max) => write!(f, "{what} is longer than {max} bytes"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}

@@ -1,0 +1,6 @@
+//! stub
+use serde::{Deserialize, Serialize};
+/// Evidence
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs)]
+pub enum Evidence { None, Composed }
