@@ -6,8 +6,15 @@ pub mod spool;
 
 pub mod transparency;
 
+pub mod driver;
+pub mod submit;
+
+pub mod sink;
+
+pub use driver::{Job, Spooler, run};
 pub use message::{
     DeliveryState, Diagnostic, Envelope, Outbound, OutboundRecipient, Outcome, RecipientRefusal,
     RecipientState, TransitionError,
 };
 pub use spool::{Change, Spool, SpoolError};
+pub use submit::{Body, Login, NotMarked, Security, Settings, Timeouts, Tls, TlsError};

@@ -18,8 +18,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// Largest message the sink takes, in bytes, announced with SIZE.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
-/// Messages kept for [`Sink::received`]; older ones are forgotten.
+/// Messages kept for [`Sink::received`] and [`Sink::next`]; older ones are forgotten.
 pub const MESSAGES_MAX: usize = 1000;
+
+/// Bytes of all messages kept; older ones are forgotten. Several times [`MESSAGE_BYTES_MAX`], so
+/// the newest is always there.
+pub const RECEIVED_BYTES_MAX: usize = 256 << 20;
 
 /// Command lines kept for [`Sink::commands`]; older ones are forgotten.
 pub const COMMANDS_MAX: usize = 10_000;
@@ -108,10 +112,22 @@ struct Shared {
 struct State {
     script: BTreeMap<Stage, VecDeque<Act>>,
     received: VecDeque<Mail>,
-    /// Messages received that [`Sink::next`] has not given out yet.
-    fresh: VecDeque<Mail>,
+    received_bytes: usize,
     commands: VecDeque<String>,
-    count: u64,
+    /// Messages taken so far, kept or not.
+    taken: usize,
+    /// Messages that [`Sink::next`] has given out or can no longer give out.
+    given: usize,
+}
+
+impl State {
+    fn next(&mut self) -> Option<Mail> {
+        let oldest = self.taken - self.received.len();
+        let wanted = self.given.max(oldest);
+        let mail = self.received.get(wanted - oldest).cloned()?;
+        self.given = wanted + 1;
+        Some(mail)
+    }
 }
 
 impl Sink {
@@ -153,7 +169,7 @@ impl Sink {
     pub async fn next(&self) -> Mail {
         loop {
             let arrived = self.shared.arrived.notified();
-            if let Some(mail) = self.shared.lock().fresh.pop_front() {
+            if let Some(mail) = self.shared.lock().next() {
                 return mail;
             }
             arrived.await;
@@ -205,22 +221,21 @@ impl Shared {
     /// Takes a message and tells its queue id, which looks like one of Postfix's long ones.
     fn take(&self, from: String, to: Vec<String>, bytes: Bytes) -> String {
         let mut state = self.lock();
-        state.count += 1;
-        let queue_id = format!("4Sink{:06}z", state.count);
-        let mail = Mail {
+        state.taken += 1;
+        let queue_id = format!("4Sink{:06}z", state.taken);
+        state.received_bytes += bytes.len();
+        state.received.push_back(Mail {
             queue_id: queue_id.clone(),
             from,
             to,
             bytes,
-        };
-        if state.received.len() >= MESSAGES_MAX {
-            state.received.pop_front();
+        });
+        while state.received.len() > MESSAGES_MAX || state.received_bytes > RECEIVED_BYTES_MAX {
+            let Some(oldest) = state.received.pop_front() else {
+                break;
+            };
+            state.received_bytes -= oldest.bytes.len();
         }
-        if state.fresh.len() >= MESSAGES_MAX {
-            state.fresh.pop_front();
-        }
-        state.received.push_back(mail.clone());
-        state.fresh.push_back(mail);
         drop(state);
         self.arrived.notify_waiters();
         queue_id
@@ -328,7 +343,9 @@ impl<'a, T: AsyncRead + AsyncWrite + Unpin> Conversation<'a, T> {
             }
             "MAIL" => {
                 let Some(address) = path(command) else {
-                    return self.go_on("501 5.5.4 Syntax: MAIL FROM:<address>\r\n").await;
+                    return self
+                        .go_on("501 5.5.4 Syntax: MAIL FROM:<address>\r\n")
+                        .await;
                 };
                 let (then, accepted) = self.step(Stage::Mail, "250 2.1.0 Ok\r\n").await?;
                 if accepted {
@@ -374,7 +391,10 @@ impl<'a, T: AsyncRead + AsyncWrite + Unpin> Conversation<'a, T> {
                 self.say("221 2.0.0 Bye\r\n").await?;
                 Ok(Then::HangUp)
             }
-            _ => self.go_on("502 5.5.2 Error: command not recognized\r\n").await,
+            _ => {
+                self.go_on("502 5.5.2 Error: command not recognized\r\n")
+                    .await
+            }
         }
     }
 
@@ -382,6 +402,7 @@ impl<'a, T: AsyncRead + AsyncWrite + Unpin> Conversation<'a, T> {
     async fn content(&mut self) -> io::Result<Then> {
         let mut message = Vec::new();
         let mut line_start = true;
+        let mut after_cr = false;
         let mut first = true;
         let mut too_large = false;
         let mut line = Vec::new();
@@ -404,7 +425,9 @@ impl<'a, T: AsyncRead + AsyncWrite + Unpin> Conversation<'a, T> {
             } else {
                 message.extend_from_slice(kept);
             }
-            line_start = line.ends_with(b"\r\n");
+            // A long line comes in pieces, and one may end between CR and LF.
+            line_start = line.ends_with(b"\r\n") || (after_cr && line == b"\n");
+            after_cr = line.ends_with(b"\r");
             if first {
                 first = false;
                 if let Played::HangUp { .. } = self.play(Stage::Content).await? {
