@@ -485,6 +485,11 @@ impl Desk {
 
     // Small tools of the verbs.
 
+    /// A number for an id that the engine gives out; written with the next effects.
+    pub fn take_sequence(&mut self) -> u64 {
+        self.next_sequence()
+    }
+
     fn next_sequence(&mut self) -> u64 {
         self.draft.counted = true;
         self.counters.sequence += 1;
