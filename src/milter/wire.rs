@@ -275,6 +275,11 @@ impl Arguments {
         self.iter().next().unwrap_or_default()
     }
 
+    /// Size on the wire in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// All texts.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let texts = self.0.strip_suffix(NUL).unwrap_or(&self.0);
