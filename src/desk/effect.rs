@@ -213,3 +213,24 @@ pub enum Fact {
         removed: bool,
     },
 }
+
+impl Fact {
+    /// The fact's name as the log and `postroom watch` print it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::InteractionQueued(_) => "interaction queued",
+            Self::PresenceChanged { .. } => "presence changed",
+            Self::OfferCreated { .. } => "offer created",
+            Self::OfferResolved { .. } => "offer resolved",
+            Self::InteractionAssigned { .. } => "interaction assigned",
+            Self::InteractionUpdated(_) => "interaction updated",
+            Self::MessageReceived { .. } => "message received",
+            Self::DeliveryUpdated(_) => "delivery updated",
+            Self::WrapUpStarted(_) => "wrap-up started",
+            Self::WrapUpEnded { .. } => "wrap-up ended",
+            Self::InteractionClosed(_) => "interaction closed",
+            Self::MembershipChanged { .. } => "membership changed",
+        }
+    }
+}

@@ -52,6 +52,7 @@ use timers::{Timer, Timers};
 
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::token::MainNumber;
+use crate::outbound::message::Outbound;
 use crate::outbound::spool::Spool;
 use crate::time::Timestamp;
 
@@ -135,6 +136,8 @@ pub struct Desk {
     /// Interactions that everybody at hand has declined and whose pause is running.
     resting: BTreeSet<InteractionId>,
 
+    /// Outbound records between [`Desk::restore`] and [`Desk::start`].
+    restored_spool: Vec<Outbound>,
     draft: Draft,
 }
 
@@ -168,7 +171,7 @@ enum Pending {
     Presence(AgentId, bool),
     Offer(OfferId, AgentId),
     Interaction(InteractionId, AgentId, Option<MessageId>),
-    Outbound(Box<crate::outbound::message::Outbound>),
+    Outbound(Box<Outbound>),
 }
 
 impl Desk {
@@ -193,6 +196,7 @@ impl Desk {
             idle: BTreeMap::new(),
             idle_entry: BTreeMap::new(),
             resting: BTreeSet::new(),
+            restored_spool: Vec::new(),
             draft: Draft::default(),
         }
     }
@@ -480,6 +484,11 @@ impl Desk {
     }
 
     // Small tools of the verbs.
+
+    /// A number for an id that the engine gives out; written with the next effects.
+    pub fn take_sequence(&mut self) -> u64 {
+        self.next_sequence()
+    }
 
     fn next_sequence(&mut self) -> u64 {
         self.draft.counted = true;

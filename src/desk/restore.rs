@@ -7,6 +7,7 @@ use super::{
     Agent, Case, Counters, Desk, Effects, Interaction, Offer, Policy,
     Queue, QueueSettings, RescindCause, Session, State, Timer,
 };
+use crate::id::{AgentId, OfferId};
 use crate::outbound::message::Outbound;
 use crate::outbound::spool::Spool;
 use crate::time::Timestamp;
@@ -31,15 +32,15 @@ pub struct Records {
 }
 
 impl Desk {
-    /// The inverse of writing changes, and what follows from having been away: live offers are
-    /// taken back, sessions get their whole grace from now on, deadlines that passed are due.
+    /// The inverse of writing changes: the desk as it was when these were written. Sessions are
+    /// in grace, as nothing is known of their clients.
     #[must_use]
     pub fn restore(
         policy: Policy,
         queues: Vec<QueueSettings>,
         records: Records,
         now: Timestamp,
-    ) -> (Self, Effects) {
+    ) -> Self {
         let mut desk = Self::new(policy);
         desk.counters = records.counters.unwrap_or_default();
         for agent in records.agents {
@@ -54,7 +55,8 @@ impl Desk {
             desk.cases.insert(case.number, case);
         }
         for settings in queues {
-            desk.queues.insert(settings.id.clone(), Queue::new(settings));
+            desk.queues
+                .insert(settings.id.clone(), Queue::new(settings));
         }
         for interaction in records.interactions {
             desk.restore_interaction(now, interaction);
@@ -67,27 +69,70 @@ impl Desk {
             desk.admit(now, session);
         }
         for offer in records.offers {
-            let id = offer.id;
-            let live = offer.state.is_live();
-            let agent = offer.agent.clone();
-            let forgotten = offer.resolved.unwrap_or(now).min(now) + desk.policy.offer_memory;
-            desk.offers.insert(id, offer);
-            if live {
-                if let Some(load) = desk.loads.get_mut(&agent) {
-                    load.offers.insert(id);
-                }
-                desk.rescind(now, id, RescindCause::Restart);
-            } else {
-                desk.timers.set(forgotten, Timer::OfferForgotten(id));
-            }
+            desk.restore_offer(now, offer);
         }
-        let (spool, changes) = Spool::restore(records.outbound, now, desk.policy.submissions);
-        desk.spool = spool;
+        desk.restored_spool = records.outbound;
+        desk
+    }
+
+    /// What follows from a start: live offers are taken back, submissions that were cut off are
+    /// unconfirmed, deadlines that passed are due.
+    pub fn start(&mut self, now: Timestamp) -> Effects {
+        let live: Vec<OfferId> = (self.offers.values())
+            .filter(|offer| offer.state.is_live())
+            .map(|offer| offer.id)
+            .collect();
+        for offer in live {
+            self.rescind(now, offer, RescindCause::Restart);
+        }
+        let records = std::mem::take(&mut self.restored_spool);
+        let (spool, changes) = Spool::restore(records, now, self.policy.submissions);
+        self.spool = spool;
         for change in changes {
-            desk.delivery_changed(now, change);
+            self.delivery_changed(now, change);
         }
-        let effects = desk.tick(now);
-        (desk, effects)
+        self.tick(now)
+    }
+
+    /// Takes over from a desk that got ahead of what could be written: the records are the truth,
+    /// but what the running process knows of its clients and submissions is true as well.
+    pub fn take_over(&mut self, now: Timestamp, ahead: &Self) {
+        for (id, (session, link)) in &mut self.sessions {
+            if let Some((_, known)) = ahead.sessions.get(id) {
+                link.clone_from(known);
+                self.timers.set(link.lease_until, Timer::Lease(*id));
+            }
+            self.session_of.insert(session.agent.clone(), *id);
+        }
+        // A submission that is under way finds its message waiting or unconfirmed. It may be begun
+        // a second time, but only one of the two gets to hand over.
+        let records = std::mem::take(&mut self.restored_spool);
+        (self.spool, _) = Spool::restore(records, now, self.policy.submissions);
+        let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
+        for agent in agents {
+            self.refresh_idle(now, &agent);
+        }
+    }
+
+    fn restore_offer(&mut self, now: Timestamp, offer: Offer) {
+        let id = offer.id;
+        if offer.state.is_live() {
+            if let Some(load) = self.loads.get_mut(&offer.agent) {
+                load.offers.insert(id);
+            }
+            self.timers
+                .set(now + self.policy.offer_receipt, Timer::OfferReceipt(id));
+            // A clock that was set back must not hold the offer for years.
+            let timeout = (self.queues.get(&offer.queue))
+                .map(|queue| queue.settings.offer_timeout)
+                .unwrap_or_default();
+            let deadline = offer.deadline.min(now + timeout) + self.policy.late_allowance;
+            self.timers.set(deadline, Timer::OfferExpiry(id));
+        } else {
+            let forgotten = offer.resolved.unwrap_or(now).min(now) + self.policy.offer_memory;
+            self.timers.set(forgotten, Timer::OfferForgotten(id));
+        }
+        self.offers.insert(id, offer);
     }
 
     fn restore_interaction(&mut self, now: Timestamp, mut interaction: Interaction) {

@@ -1,1 +1,649 @@
-//! engine
+//! The engine: the one owner of the desk, the one writer of the store, the one reader of the
+//! clock.
+//!
+//! A plain thread. It waits for a call or the next deadline, takes along what else is waiting,
+//! reads the clock once, lets the desk handle each, writes all changes as one group with one
+//! sync, and only then answers callers and tells watchers. The next group gathers in the channel
+//! while the last one syncs. So nobody outside ever sees something that a crash could take back;
+//! the milter's yes to Postfix is one such answer.
+
+pub mod handle;
+pub mod keys;
+pub mod watch;
+
+mod clock;
+mod group;
+mod load;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use clock::Clock;
+use group::{Group, Released};
+use handle::Call;
+use keys::{ApiKey, Keys};
+use watch::Watchers;
+
+pub use watch::WatchFrame;
+
+pub use handle::{DeskWatch, Done, Handle, NewKey, RequestKey, SessionWatch, Snapshot, Submissions};
+pub use load::StartError;
+
+use crate::content::Content;
+use crate::desk::{Answer, Command, Desk, Policy, QueueSettings, Refusal, Thread};
+use crate::id::{KeyId, SessionId};
+use crate::outbound::message::Outbound;
+use crate::store::{CommitError, Store};
+use crate::time::Timestamp;
+
+/// How the engine is set up.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The desk's rules.
+    pub policy: Policy,
+    /// The queues of the configuration.
+    pub queues: Vec<QueueSettings>,
+    /// How long the answer to a request id is remembered.
+    pub request_memory: Duration,
+    /// How long a letter is remembered that may be sent again. Senders give up after four to
+    /// seven days.
+    pub delivery_memory: Duration,
+}
+
+impl Settings {
+    /// The defaults, for these queues.
+    #[must_use]
+    pub fn new(queues: Vec<QueueSettings>) -> Self {
+        Self {
+            policy: Policy::default(),
+            queues,
+            request_memory: Duration::from_secs(24 * 3600),
+            delivery_memory: Duration::from_secs(14 * 24 * 3600),
+        }
+    }
+}
+
+/// Calls that wait for the engine. When so many wait, more are turned away at once: a caller who
+/// is told to come back is better off than one who is forgotten in a line.
+const CALLS_MAX: usize = 4096;
+
+/// Calls handled in one round, so that one group's write stays short.
+const ROUND_MAX: usize = 256;
+
+/// How long to leave a store alone that could not write, before it is tried again.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a call was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EngineError {
+    /// The desk said no; nothing changed. The caller's move.
+    Refused(Refusal),
+    /// The request id was used before, for another request. The caller's move.
+    RequestIdReused,
+    /// So many calls wait that this one was not taken. Nothing changed; try again.
+    Overloaded,
+    /// The gateway is stopping. Nothing changed; try again.
+    Stopping,
+    /// The store cannot be written or read now, such as with a full disk. Nothing changed; the
+    /// operator's move.
+    Unavailable(String),
+    /// The store failed while this was being written: it may be there after the restart.
+    Unknown(String),
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::RequestIdReused => {
+                f.write_str("this request_id was used before, for another request")
+            }
+            Self::Overloaded => f.write_str("too many requests wait; try again"),
+            Self::Stopping => f.write_str("the gateway is stopping"),
+            Self::Unavailable(why) => write!(f, "the store is unavailable: {why}"),
+            Self::Unknown(why) => write!(f, "the store failed: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+impl From<Refusal> for EngineError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// What the engine's thread and its handles share.
+#[derive(Debug)]
+struct Shared {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    keys: Keys,
+    log_id: String,
+    mail_secret: Vec<u8>,
+    /// Whether more mail can be taken.
+    taking_mail: AtomicBool,
+    /// Streams that ended since the engine last looked.
+    gone: Mutex<Vec<(SessionId, u64)>>,
+}
+
+/// A running engine.
+#[derive(Debug)]
+pub struct Engine {
+    thread: JoinHandle<Result<(), String>>,
+    shared: Arc<Shared>,
+}
+
+impl Engine {
+    /// Reads the store, does what a start brings with it, and begins to take calls. Returns what
+    /// is due to be submitted as well.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] if the store cannot be read; nothing was changed.
+    pub fn start(
+        store: Arc<dyn Store>,
+        settings: Settings,
+    ) -> Result<(Self, Handle, Submissions), StartError> {
+        let clock = Clock::start();
+        let secrets = load::secrets(&*store)?;
+        let keys = Keys::new(&secrets.session);
+        for key in load::api_keys(&*store)? {
+            keys.put_key(key);
+        }
+        let records = load::records(&*store)?;
+        let now = clock.now();
+        let desk = Desk::restore(
+            settings.policy.clone(),
+            settings.queues.clone(),
+            records,
+            now,
+        );
+        for session in desk.sessions() {
+            keys.put_session(session.id, session.agent.clone());
+        }
+        let shared = Arc::new(Shared {
+            store,
+            clock,
+            keys,
+            log_id: secrets.log_id,
+            mail_secret: secrets.mail,
+            taking_mail: AtomicBool::new(true),
+            gone: Mutex::default(),
+        });
+        let (calls, waiting) = sync_channel(CALLS_MAX);
+        let (submissions, submissions_out) = mpsc::unbounded_channel();
+        let runner = Runner {
+            shared: Arc::clone(&shared),
+            desk,
+            settings,
+            watchers: Watchers::default(),
+            submissions,
+            store_rests_until: None,
+            next_sweep: now,
+        };
+        let thread = std::thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || runner.run(&waiting))
+            .map_err(|error| StartError::Store(error.into()))?;
+        let handle = Handle::new(Arc::clone(&shared), calls);
+        let submissions = Submissions::new(handle.clone(), submissions_out);
+        Ok((Self { thread, shared }, handle, submissions))
+    }
+
+    /// Waits until the engine has stopped: on [`Handle::stop`], or because the store died.
+    ///
+    /// # Errors
+    ///
+    /// Why it had to stop by itself.
+    pub fn join(self) -> Result<Arc<dyn Store>, String> {
+        match self.thread.join() {
+            Ok(ended) => ended.map(|()| Arc::clone(&self.shared.store)),
+            Err(_) => Err("the engine panicked, which is a bug".to_owned()),
+        }
+    }
+}
+
+/// What a caller is told once the group is durable.
+type Verdict = Box<dyn FnOnce(Result<(), EngineError>) + Send>;
+
+struct Runner {
+    shared: Arc<Shared>,
+    desk: Desk,
+    settings: Settings,
+    watchers: Watchers,
+    submissions: mpsc::UnboundedSender<Outbound>,
+    /// A store that could not write is left alone until then.
+    store_rests_until: Option<Timestamp>,
+    next_sweep: Timestamp,
+}
+
+/// Whether the engine goes on.
+enum Flow {
+    On,
+    Stop,
+}
+
+impl Runner {
+    fn run(mut self, calls: &Receiver<Call>) -> Result<(), String> {
+        let store = Arc::clone(&self.shared.store);
+        let mut group = Group::new(&*store);
+        let effects = self.desk.start(self.shared.clock.now());
+        group.add(effects).done(false);
+        self.write(group, Vec::new())?;
+        loop {
+            let first = match calls.recv_timeout(self.patience()) {
+                Ok(call) => Some(call),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            };
+            let now = self.shared.clock.now();
+            let mut group = Group::new(&*store);
+            let mut verdicts = Vec::new();
+            self.forget_streams(now, &mut group);
+            if self.store_rests_until.is_none() {
+                let effects = self.desk.tick(now);
+                group.add(effects).done(false);
+                self.sweep(now, &mut group);
+            }
+            let mut flow = Flow::On;
+            for call in first.into_iter().chain(calls.try_iter()).take(ROUND_MAX) {
+                flow = self.call(now, call, &mut group, &mut verdicts);
+                if matches!(flow, Flow::Stop) {
+                    break;
+                }
+            }
+            self.write(group, verdicts)?;
+            if matches!(flow, Flow::Stop) {
+                return Ok(());
+            }
+            self.try_store(now);
+        }
+    }
+
+    /// How long to wait for a call before something is due.
+    fn patience(&self) -> Duration {
+        let now = self.shared.clock.now();
+        let due = match self.store_rests_until {
+            Some(until) => until,
+            None => (self.desk.next_deadline())
+                .map_or(self.next_sweep, |deadline| deadline.min(self.next_sweep)),
+        };
+        // A deadline is met when its millisecond has come, not just before.
+        due.since(now) + Duration::from_millis(u64::from(due > now))
+    }
+
+    fn sweep(&mut self, now: Timestamp, group: &mut Group<'_>) {
+        if self.next_sweep > now {
+            return;
+        }
+        self.next_sweep = now + group::SWEEP_INTERVAL;
+        match group::sweep(&*self.shared.store, now) {
+            Ok(batch) if batch.is_empty() => {}
+            Ok(batch) => group.batches.push(batch),
+            Err(error) => tracing::warn!(%error, "old entries could not be looked for"),
+        }
+        let health = self.shared.store.health();
+        self.shared
+            .taking_mail
+            .store(health.takes_mail(), Ordering::Relaxed);
+    }
+
+    /// Streams that ended since the last round.
+    fn forget_streams(&mut self, now: Timestamp, group: &mut Group<'_>) {
+        let gone = {
+            let mut gone = self.shared.gone.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *gone)
+        };
+        for (session, stream) in gone {
+            self.watchers.remove(session, stream);
+            let detach = Command::DetachStream { session, stream };
+            if let Ok(effects) = self.desk.handle(now, detach) {
+                group.add(effects).done(false);
+            }
+        }
+    }
+
+    fn call(
+        &mut self,
+        now: Timestamp,
+        call: Call,
+        group: &mut Group<'_>,
+        verdicts: &mut Vec<Verdict>,
+    ) -> Flow {
+        match call {
+            Call::Stop => return Flow::Stop,
+            Call::Nudge => {}
+            Call::Look(look) => {
+                let answer = look(&self.desk, now);
+                verdicts.push(Box::new(move |_| answer()));
+            }
+            Call::Command {
+                command,
+                body,
+                request,
+                fingerprint,
+                reply,
+            } => {
+                let done = self.command(now, *command, body, request, fingerprint, group);
+                verdicts.push(answer_after(done, reply));
+            }
+            Call::WatchSession { session, reply } => {
+                let watch = self.watch_session(now, session, group);
+                verdicts.push(answer_after(watch, reply));
+            }
+            Call::WatchDesk { reply } => {
+                let watch = DeskWatch {
+                    overview: handle::Overview::of(&self.desk, now),
+                    frames: self.watchers.add_desk(),
+                };
+                verdicts.push(answer_after(Ok(watch), reply));
+            }
+            Call::CreateKey { new, reply } => {
+                let key = self.create_key(now, new, group);
+                verdicts.push(answer_after(key, reply));
+            }
+            Call::RevokeKey { id, reply } => {
+                let key = self.revoke_key(now, id, group);
+                verdicts.push(answer_after(key, reply));
+            }
+        }
+        Flow::On
+    }
+
+    /// Carries out one command, once per request id and once per letter.
+    fn command(
+        &mut self,
+        now: Timestamp,
+        mut command: Command,
+        body: Option<Content>,
+        request: Option<RequestKey>,
+        fingerprint: Option<[u8; 32]>,
+        group: &mut Group<'_>,
+    ) -> Result<Done, EngineError> {
+        let request = request.map(|request| (request.key(), request.digest));
+        if let Some((key, digest)) = &request
+            && let Some(known) = group.answered(key)?
+        {
+            if known.digest != *digest {
+                return Err(EngineError::RequestIdReused);
+            }
+            return Ok(Done {
+                answer: known.answer,
+                replayed: true,
+            });
+        }
+        let mut filed_before = Vec::new();
+        if let (Command::Ingest(letter), Some(fingerprint)) = (&mut command, &fingerprint) {
+            filed_before = group.delivered(fingerprint)?;
+            letter
+                .targets
+                .retain(|target| filed_before.iter().all(|known| known.queue != target.queue));
+            if letter.targets.is_empty() {
+                return Ok(Done {
+                    answer: Answer::Filed(filed_before),
+                    replayed: true,
+                });
+            }
+            if let Some(known) = filed_before.first()
+                && let Some(case) = self.case(known.case, group)?
+            {
+                let evidence = crate::mail::threading::Evidence::SameLetter;
+                letter.thread = Thread::Joins(Box::new(case), evidence);
+            }
+        }
+        self.refresh_case(&mut command, group)?;
+        if let Some(until) = self.store_rests_until
+            && !matches!(command, Command::RenewSession { .. })
+        {
+            let wait = until.since(now);
+            return Err(EngineError::Unavailable(format!(
+                "the last write failed; next try in {} ms",
+                wait.as_millis()
+            )));
+        }
+        let more_mail = matches!(command, Command::Ingest(_));
+        let mut effects = self.desk.handle(now, command)?;
+        let mut answer = effects.answer.take().unwrap_or(Answer::Done);
+        let message = effects.body;
+        let mut additions = group.add(effects);
+        if let (Some(message), Some(body)) = (message, body) {
+            additions.body(message.to_bytes(), body);
+        }
+        if let (Some(fingerprint), Answer::Filed(filings)) = (&fingerprint, &mut answer) {
+            filings.splice(0..0, filed_before);
+            let until = now + self.settings.delivery_memory;
+            additions.delivered(fingerprint, filings.clone(), until);
+        }
+        if let Some((key, digest)) = &request {
+            let until = now + self.settings.request_memory;
+            additions.answered(key, *digest, &answer, until);
+        }
+        additions.done(more_mail);
+        Ok(Done {
+            answer,
+            replayed: false,
+        })
+    }
+
+    fn case(
+        &self,
+        number: crate::mail::token::MainNumber,
+        group: &Group<'_>,
+    ) -> Result<Option<crate::desk::Case>, EngineError> {
+        match self.desk.cases().get(&number) {
+            Some(case) => Ok(Some(case.clone())),
+            None => group.case(number),
+        }
+    }
+
+    /// A letter brings the case that it joins as intake read it. It may have gone on since: what
+    /// counts is the case as it is now.
+    fn refresh_case(
+        &self,
+        command: &mut Command,
+        group: &Group<'_>,
+    ) -> Result<(), EngineError> {
+        if let Command::Ingest(letter) = command
+            && let Thread::Joins(case, _) = &mut letter.thread
+            && let Some(current) = self.case(case.number, group)?
+        {
+            **case = current;
+        }
+        Ok(())
+    }
+
+    fn watch_session(
+        &mut self,
+        now: Timestamp,
+        session: SessionId,
+        group: &mut Group<'_>,
+    ) -> Result<SessionWatch, EngineError> {
+        let stream = self.watchers.next_stream();
+        let effects = (self.desk).handle(now, Command::AttachStream { session, stream })?;
+        let agent = match &effects.answer {
+            Some(Answer::Session(view, _)) => view.session.agent.clone(),
+            _ => return Err(Refusal::SessionClosed.into()),
+        };
+        // Events of the attachment itself are in the snapshot already.
+        let snapshot = Snapshot::of(&self.desk, session, &agent, self.settings.policy.log_entries, now)
+            .ok_or(Refusal::SessionClosed)?;
+        group.add(effects).done(false);
+        let frames = self.watchers.add_session(session, stream, agent);
+        Ok(SessionWatch::new(
+            Arc::clone(&self.shared),
+            session,
+            stream,
+            snapshot,
+            frames,
+        ))
+    }
+
+    fn create_key(
+        &mut self,
+        now: Timestamp,
+        new: NewKey,
+        group: &mut Group<'_>,
+    ) -> Result<ApiKey, EngineError> {
+        if let Some(agent) = &new.agent
+            && !self.desk.agents().contains_key(agent)
+        {
+            return Err(Refusal::AgentUnknown(agent.clone()).into());
+        }
+        let key = ApiKey {
+            id: KeyId::new(now, self.desk.take_sequence()),
+            display_name: new.display_name,
+            roles: new.roles,
+            agent: new.agent,
+            digest: new.digest,
+            created: now,
+            expires: new.expires,
+            revoked: None,
+        };
+        let effects = self.desk.tick(now);
+        let mut additions = group.add(effects);
+        additions.key(key.clone());
+        additions.done(false);
+        Ok(key)
+    }
+
+    fn revoke_key(
+        &mut self,
+        now: Timestamp,
+        id: KeyId,
+        group: &mut Group<'_>,
+    ) -> Result<Option<ApiKey>, EngineError> {
+        let Some(mut key) = self.shared.keys.api_key(id) else {
+            return Ok(None);
+        };
+        if key.revoked.is_none() {
+            key.revoked = Some(now);
+            let mut additions = group.add(crate::desk::Effects::default());
+            additions.key(key.clone());
+            additions.done(false);
+        }
+        Ok(Some(key))
+    }
+
+    /// Makes the group durable and lets out what follows from it, or takes everything back.
+    fn write(&mut self, group: Group<'_>, verdicts: Vec<Verdict>) -> Result<(), String> {
+        let Group {
+            batches, released, ..
+        } = group;
+        let written = if batches.is_empty() {
+            Ok(())
+        } else {
+            self.shared.store.commit(batches)
+        };
+        match written {
+            Ok(()) => {
+                // Whoever is told of a session or a key must be able to use it at once.
+                let Released {
+                    events,
+                    ended,
+                    submissions,
+                    keys,
+                    sessions,
+                } = released;
+                for key in keys {
+                    self.shared.keys.put_key(key);
+                }
+                for session in sessions {
+                    self.shared.keys.put_session(session.id, session.agent);
+                }
+                for (session, _) in &ended {
+                    self.shared.keys.drop_session(*session);
+                }
+                for verdict in verdicts {
+                    verdict(Ok(()));
+                }
+                for event in events {
+                    log(&event);
+                    self.watchers.tell(event);
+                }
+                for (session, cause) in ended {
+                    self.watchers.end(session, cause);
+                }
+                for outbound in submissions {
+                    // Nobody takes them when the program stops; the next start will.
+                    let _ = self.submissions.send(outbound);
+                }
+                Ok(())
+            }
+            Err(CommitError::Unavailable(why)) => {
+                let error = EngineError::Unavailable(why.to_string());
+                tracing::error!(%error, "nothing was written; mail stays at its sender");
+                for verdict in verdicts {
+                    verdict(Err(error.clone()));
+                }
+                self.take_back()
+            }
+            Err(CommitError::Unknown(why)) => {
+                let error = EngineError::Unknown(why.to_string());
+                for verdict in verdicts {
+                    verdict(Err(error.clone()));
+                }
+                Err(format!(
+                    "the store failed while writing ({why}); stopping, so that the next start reads what is really there"
+                ))
+            }
+        }
+    }
+
+    /// The desk got ahead of what could be written: it is put together anew from what is stored.
+    fn take_back(&mut self) -> Result<(), String> {
+        let now = self.shared.clock.now();
+        let records = load::records(&*self.shared.store)
+            .map_err(|error| format!("the store failed: {error}"))?;
+        let mut desk = Desk::restore(
+            self.settings.policy.clone(),
+            self.settings.queues.clone(),
+            records,
+            now,
+        );
+        desk.take_over(now, &self.desk);
+        self.desk = desk;
+        self.store_rests_until = Some(now + STORE_PAUSE);
+        self.shared.taking_mail.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Sees whether a store that could not write can write again.
+    fn try_store(&mut self, now: Timestamp) {
+        if self.store_rests_until.is_some_and(|until| until <= now) {
+            let health = self.shared.store.health();
+            self.store_rests_until = None;
+            self.shared
+                .taking_mail
+                .store(health.takes_mail(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Answers once the group is durable; a refusal needs no disk, but keeps its place in the order.
+fn answer_after<T: Send + 'static>(
+    done: Result<T, EngineError>,
+    reply: oneshot::Sender<Result<T, EngineError>>,
+) -> Verdict {
+    Box::new(move |written| {
+        // A caller who went away misses the answer and nothing else.
+        let _ = reply.send(match (done, written) {
+            (Ok(done), Ok(())) => Ok(done),
+            (Ok(_), Err(error)) => Err(error),
+            (Err(error), _) => Err(error),
+        });
+    })
+}
+
+/// One line per event in the log.
+fn log(event: &crate::desk::Event) {
+    let agent = event.agent.as_ref().map(|(agent, _)| agent.as_str());
+    tracing::debug!(revision = event.revision, agent, fact = event.fact.name(), "event");
+}

@@ -1,0 +1,226 @@
+//! A group: what the commands of one round want written, as one journal write and one sync.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::desk::{Answer, Case, Change, Effects, Event, Filing, State};
+use crate::mail::token::MainNumber;
+use crate::outbound::message::Outbound;
+use crate::store::record::{self, Answered, ApiKey, Delivery, Stored};
+use crate::store::{Batch, BodyId, Store, StoreError, keys};
+use crate::time::Timestamp;
+
+use super::EngineError;
+
+/// What becomes visible once the group is durable, in the order of the commands.
+#[derive(Default)]
+pub(super) struct Released {
+    pub(super) events: Vec<Event>,
+    pub(super) ended: Vec<(crate::id::SessionId, crate::desk::EndCause)>,
+    pub(super) submissions: Vec<Outbound>,
+    pub(super) keys: Vec<ApiKey>,
+    pub(super) sessions: Vec<crate::desk::Session>,
+}
+
+/// The batches of one round, and what is not yet in the store because of them.
+pub(super) struct Group<'a> {
+    store: &'a dyn Store,
+    pub(super) batches: Vec<Batch>,
+    /// Values written in this round under keys that a later command of the round may look up.
+    fresh: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(super) released: Released,
+}
+
+impl<'a> Group<'a> {
+    pub(super) fn new(store: &'a dyn Store) -> Self {
+        Self {
+            store,
+            batches: Vec::new(),
+            fresh: BTreeMap::new(),
+            released: Released::default(),
+        }
+    }
+
+    /// A record as it will be once the group is durable.
+    fn look_up<T: Stored>(&self, key: &[u8]) -> Result<Option<T>, EngineError> {
+        let stored;
+        let value = match self.fresh.get(key) {
+            Some(value) => value,
+            None => match self.store.get(key).map_err(unreadable)? {
+                Some(value) => {
+                    stored = value;
+                    &stored
+                }
+                None => return Ok(None),
+            },
+        };
+        record::decode(value)
+            .map(Some)
+            .map_err(|error| EngineError::Unavailable(error.to_string()))
+    }
+
+    /// What a request id was answered.
+    pub(super) fn answered(&self, key: &[u8; 32]) -> Result<Option<Answered>, EngineError> {
+        self.look_up(&keys::request(key))
+    }
+
+    /// Where a letter went that has been here before.
+    pub(super) fn delivered(&self, fingerprint: &[u8; 32]) -> Result<Vec<Filing>, EngineError> {
+        let delivery: Option<Delivery> = self.look_up(&keys::delivery(fingerprint))?;
+        Ok(delivery.map_or_else(Vec::new, |delivery| delivery.filings))
+    }
+
+    /// A case that the desk does not hold.
+    pub(super) fn case(&self, number: MainNumber) -> Result<Option<Case>, EngineError> {
+        self.look_up(&keys::case(number))
+    }
+
+    /// Takes over what follows from a command.
+    pub(super) fn add(&mut self, effects: Effects) -> Additions<'_, 'a> {
+        let mut batch = Batch::default();
+        for change in effects.changes {
+            self.write(&mut batch, change);
+        }
+        self.released.events.extend(effects.events);
+        self.released.ended.extend(effects.ended);
+        self.released.submissions.extend(effects.submissions);
+        Additions { group: self, batch }
+    }
+
+    fn write(&mut self, batch: &mut Batch, change: Change) {
+        match change {
+            Change::Counters(counters) => {
+                batch.put(keys::COUNTERS.to_vec(), record::encode(&counters));
+            }
+            Change::Agent(agent) => batch.put(keys::agent(&agent.id), record::encode(&*agent)),
+            Change::Session(session) => {
+                batch.put(keys::session(session.id), record::encode(&session));
+                self.released.sessions.push(session);
+            }
+            Change::SessionEnded(id) => batch.delete(keys::session(id)),
+            Change::Offer(offer) => batch.put(keys::offer(offer.id), record::encode(&offer)),
+            Change::OfferForgotten(id) => batch.delete(keys::offer(id)),
+            Change::Interaction(interaction) => {
+                let id = interaction.id;
+                batch.put(keys::interaction(id), record::encode(&*interaction));
+                match interaction.state {
+                    State::Closed { .. } => batch.delete(keys::open(id)),
+                    State::Queued
+                    | State::Offered { .. }
+                    | State::Active { .. }
+                    | State::WrappingUp { .. } => batch.put(keys::open(id), Vec::new()),
+                }
+            }
+            Change::Case(case) => {
+                let (key, value) = (keys::case(case.number), record::encode(&*case));
+                self.fresh.insert(key.clone(), value.clone());
+                batch.put(key, value);
+            }
+            Change::Message(message) => {
+                for interaction in &message.interactions {
+                    batch.put(keys::thread(*interaction, message.id), Vec::new());
+                }
+                batch.put(keys::message(message.id), record::encode(&*message));
+            }
+            Change::Outbound(outbound) => {
+                let id = outbound.id;
+                batch.put(keys::outbound(id), record::encode(&*outbound));
+                if outbound.state.is_settled() {
+                    batch.delete(keys::spool(id));
+                } else {
+                    batch.put(keys::spool(id), Vec::new());
+                }
+            }
+            Change::Logged(agent, number, event) => {
+                batch.put(keys::event(&agent, number), record::encode(&*event));
+            }
+            Change::LogTrimmed(agent, number) => batch.delete(keys::event(&agent, number)),
+        }
+    }
+}
+
+/// The batch of one command, open for what the engine adds to the desk's changes.
+pub(super) struct Additions<'g, 'a> {
+    group: &'g mut Group<'a>,
+    batch: Batch,
+}
+
+impl Additions<'_, '_> {
+    /// The bytes of the message that the command made.
+    pub(super) fn body(&mut self, id: [u8; 16], content: crate::content::Content) {
+        self.batch.body(BodyId::from_bytes(id), content);
+    }
+
+    /// What the request id is answered, for as long as it may be repeated.
+    pub(super) fn answered(
+        &mut self,
+        key: &[u8; 32],
+        digest: [u8; 32],
+        answer: &Answer,
+        until: Timestamp,
+    ) {
+        let answer = answer.clone();
+        self.remember(keys::request(key), &Answered { digest, answer }, until);
+    }
+
+    /// Where the letter went, for as long as it may be sent again.
+    pub(super) fn delivered(
+        &mut self,
+        fingerprint: &[u8; 32],
+        filings: Vec<Filing>,
+        until: Timestamp,
+    ) {
+        self.remember(keys::delivery(fingerprint), &Delivery { filings }, until);
+    }
+
+    /// A new or changed API key.
+    pub(super) fn key(&mut self, key: ApiKey) {
+        self.batch.put(keys::key(key.id), record::encode(&key));
+        self.group.released.keys.push(key);
+    }
+
+    fn remember<T: Stored>(&mut self, key: Vec<u8>, record: &T, until: Timestamp) {
+        let value = record::encode(record);
+        self.batch.put(keys::due(until, &key), Vec::new());
+        self.group.fresh.insert(key.clone(), value.clone());
+        self.batch.put(key, value);
+    }
+
+    /// Closes the batch. More mail may not use the space below the floor; all else may, so that
+    /// agents can finish what is here.
+    pub(super) fn done(mut self, more_mail: bool) {
+        if self.batch.is_empty() {
+            return;
+        }
+        if !more_mail {
+            self.batch.set_essential();
+        }
+        self.group.batches.push(self.batch);
+    }
+}
+
+/// How many forgotten keys are removed in one round: a bound, so that a day's worth that falls due
+/// at once does not hold up a letter.
+const SWEEP: usize = 256;
+
+/// How often forgotten keys are looked for.
+pub(super) const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Removes what need no longer be remembered.
+pub(super) fn sweep(store: &dyn Store, now: Timestamp) -> Result<Batch, EngineError> {
+    let mut batch = Batch::default();
+    batch.set_essential();
+    for (mark, _) in store.scan(keys::DUE, None, SWEEP).map_err(unreadable)? {
+        match keys::fallen_due(&mark) {
+            Some((at, _)) if at > now => break,
+            Some((_, key)) => batch.delete(key.to_vec()),
+            None => {}
+        }
+        batch.delete(mark);
+    }
+    Ok(batch)
+}
+
+pub(super) fn unreadable(error: StoreError) -> EngineError {
+    EngineError::Unavailable(error.to_string())
+}

@@ -1,0 +1,169 @@
+//! Loading: the desk's records read out of the store at a start.
+
+use std::fmt;
+
+use crate::desk::{Counters, Records};
+use crate::store::record::{self, ApiKey, RecordError, Secret, Stored};
+use crate::store::{Batch, CommitError, Store, StoreError, keys};
+
+/// How many pairs are read at a time.
+const PAGE: usize = 1000;
+
+/// Why a start failed. Nothing was changed.
+#[derive(Debug)]
+pub enum StartError {
+    /// The store could not be read.
+    Store(StoreError),
+    /// A record could not be read.
+    Record(RecordError),
+    /// A mark names a record that is not there. Only damage or a bug of ours can do this.
+    Missing(String),
+    /// The first records of a new store could not be written.
+    Commit(CommitError),
+    /// The machine gave no randomness for the keys of a new store.
+    Randomness,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => write!(f, "the store cannot be read: {error}"),
+            Self::Record(error) => error.fmt(f),
+            Self::Missing(what) => write!(f, "the store names {what}, which is not there"),
+            Self::Commit(error) => write!(f, "the store cannot be written: {error}"),
+            Self::Randomness => f.write_str("the machine gives no random numbers"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<RecordError> for StartError {
+    fn from(error: RecordError) -> Self {
+        Self::Record(error)
+    }
+}
+
+/// Calls `each` with every pair below a prefix.
+fn for_each(
+    store: &dyn Store,
+    prefix: &[u8],
+    mut each: impl FnMut(&[u8], &[u8]) -> Result<(), StartError>,
+) -> Result<(), StartError> {
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let page = store.scan(prefix, after.as_deref(), PAGE)?;
+        for (key, value) in &page {
+            each(key, value)?;
+        }
+        if page.len() < PAGE {
+            return Ok(());
+        }
+        after = page.into_iter().next_back().map(|(key, _)| key);
+    }
+}
+
+fn all<T: Stored>(store: &dyn Store, prefix: &[u8]) -> Result<Vec<T>, StartError> {
+    let mut found = Vec::new();
+    for_each(store, prefix, |_, value| {
+        found.push(record::decode(value)?);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// The record of a key that a mark names.
+fn named<T: Stored>(store: &dyn Store, key: &[u8]) -> Result<T, StartError> {
+    let value = store.get(key)?.ok_or_else(|| {
+        StartError::Missing(format!("the {} {}", T::NOUN, key.escape_ascii()))
+    })?;
+    Ok(record::decode(&value)?)
+}
+
+/// The records that the desk holds.
+pub(super) fn records(store: &dyn Store) -> Result<Records, StartError> {
+    let mut records = Records {
+        counters: store
+            .get(keys::COUNTERS)?
+            .map(|value| record::decode::<Counters>(&value))
+            .transpose()?,
+        agents: all(store, keys::AGENTS)?,
+        sessions: all(store, keys::SESSIONS)?,
+        offers: all(store, keys::OFFERS)?,
+        ..Records::default()
+    };
+    for_each(store, keys::OPEN, |mark, _| {
+        if let Some(id) = keys::opened(mark) {
+            records
+                .interactions
+                .push(named(store, &keys::interaction(id))?);
+        }
+        Ok(())
+    })?;
+    let mut cases: Vec<_> = records.interactions.iter().map(|open| open.case).collect();
+    cases.sort_unstable();
+    cases.dedup();
+    for number in cases {
+        records.cases.push(named(store, &keys::case(number))?);
+    }
+    for_each(store, keys::SPOOL, |mark, _| {
+        if let Some(id) = keys::spooled(mark) {
+            records.outbound.push(named(store, &keys::outbound(id))?);
+        }
+        Ok(())
+    })?;
+    Ok(records)
+}
+
+/// All API keys.
+pub(super) fn api_keys(store: &dyn Store) -> Result<Vec<ApiKey>, StartError> {
+    all(store, keys::KEYS)
+}
+
+/// What an installation keeps to itself, made at its first start.
+pub(super) struct Secrets {
+    /// From which session tokens are derived.
+    pub(super) session: Vec<u8>,
+    /// With which case tokens are signed.
+    pub(super) mail: Vec<u8>,
+    /// Names the event logs of this store.
+    pub(super) log_id: String,
+}
+
+/// Bytes of key material: as long as the digest of the HMAC it is for.
+const SECRET_BYTES: usize = 32;
+
+/// Reads the secrets, or makes them in a new store.
+pub(super) fn secrets(store: &dyn Store) -> Result<Secrets, StartError> {
+    let mut batch = Batch::default();
+    batch.set_essential();
+    let session = secret(store, &mut batch, keys::secret("session"))?;
+    let mail = secret(store, &mut batch, keys::secret("mail-1"))?;
+    let log = secret(store, &mut batch, keys::LOG.to_vec())?;
+    if !batch.is_empty() {
+        store.commit(vec![batch]).map_err(StartError::Commit)?;
+    }
+    let log_id = data_encoding::HEXLOWER.encode(log.get(..8).unwrap_or(&log));
+    Ok(Secrets {
+        session,
+        mail,
+        log_id,
+    })
+}
+
+fn secret(store: &dyn Store, batch: &mut Batch, key: Vec<u8>) -> Result<Vec<u8>, StartError> {
+    if let Some(value) = store.get(&key)? {
+        return Ok(record::decode::<Secret>(&value)?.0);
+    }
+    let mut bytes = vec![0; SECRET_BYTES];
+    let random = ring::rand::SystemRandom::new();
+    ring::rand::SecureRandom::fill(&random, &mut bytes).map_err(|_| StartError::Randomness)?;
+    batch.put(key, record::encode(&Secret(bytes.clone())));
+    Ok(bytes)
+}

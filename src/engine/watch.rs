@@ -1,0 +1,187 @@
+//! Watchers: who is told what happened, once it is durable.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::desk::{EndCause, Event};
+use crate::id::{AgentId, SessionId};
+
+/// Frames that are kept for a slow reader. One that falls further behind is cut off and resumes
+/// from the log; nothing is dropped silently.
+pub const FRAMES_MAX: usize = 256;
+
+/// What a watcher is told.
+#[derive(Debug, Clone)]
+pub enum WatchFrame {
+    /// Something happened.
+    Event(Arc<Event>),
+    /// The desk ended the stream; nothing follows.
+    Ended(EndCause),
+    /// The reader was too slow; nothing follows.
+    Lagged,
+}
+
+/// One reader. A place is held back for the last frame, which says why there are no more.
+#[derive(Debug)]
+struct Watcher(mpsc::Sender<WatchFrame>);
+
+impl Watcher {
+    fn new() -> (Self, mpsc::Receiver<WatchFrame>) {
+        let (sender, receiver) = mpsc::channel(FRAMES_MAX + 1);
+        (Self(sender), receiver)
+    }
+
+    /// Whether the watcher is to be kept.
+    fn tell(&self, event: &Arc<Event>) -> bool {
+        if self.0.capacity() > 1 {
+            return self.0.try_send(WatchFrame::Event(Arc::clone(event))).is_ok();
+        }
+        self.end(WatchFrame::Lagged);
+        false
+    }
+
+    fn end(&self, frame: WatchFrame) {
+        // The place is held back; it fails only if the reader is gone already.
+        let _ = self.0.try_send(frame);
+    }
+}
+
+/// The reader of an agent's own stream.
+#[derive(Debug)]
+struct AgentWatcher {
+    session: SessionId,
+    stream: u64,
+    watcher: Watcher,
+}
+
+/// All readers.
+#[derive(Debug, Default)]
+pub(super) struct Watchers {
+    /// At most one per agent, as an agent has at most one session.
+    agents: BTreeMap<AgentId, AgentWatcher>,
+    desk: Vec<Watcher>,
+    streams: u64,
+}
+
+impl Watchers {
+    /// The number of the next stream.
+    pub(super) fn next_stream(&mut self) -> u64 {
+        self.streams += 1;
+        self.streams
+    }
+
+    /// Adds the reader of an agent; an older one is superseded.
+    pub(super) fn add_session(
+        &mut self,
+        session: SessionId,
+        stream: u64,
+        agent: AgentId,
+    ) -> mpsc::Receiver<WatchFrame> {
+        let (watcher, receiver) = Watcher::new();
+        let new = AgentWatcher {
+            session,
+            stream,
+            watcher,
+        };
+        if let Some(old) = self.agents.insert(agent, new) {
+            old.watcher.end(WatchFrame::Ended(EndCause::Superseded));
+        }
+        receiver
+    }
+
+    /// Adds a reader of everything.
+    pub(super) fn add_desk(&mut self) -> mpsc::Receiver<WatchFrame> {
+        let (watcher, receiver) = Watcher::new();
+        self.desk.push(watcher);
+        receiver
+    }
+
+    /// Forgets the reader of a session, if it is still this stream.
+    pub(super) fn remove(&mut self, session: SessionId, stream: u64) {
+        self.agents
+            .retain(|_, known| (known.session, known.stream) != (session, stream));
+    }
+
+    /// Ends the stream of a session.
+    pub(super) fn end(&mut self, session: SessionId, cause: EndCause) {
+        self.agents.retain(|_, known| {
+            let stays = known.session != session;
+            if !stays {
+                known.watcher.end(WatchFrame::Ended(cause));
+            }
+            stays
+        });
+    }
+
+    /// Tells everybody whom it concerns.
+    pub(super) fn tell(&mut self, event: Event) {
+        let event = Arc::new(event);
+        if let Some((agent, _)) = &event.agent
+            && let Some(known) = self.agents.get(agent)
+            && !known.watcher.tell(&event)
+        {
+            self.agents.remove(agent);
+        }
+        self.desk.retain(|watcher| watcher.tell(&event));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desk::Fact;
+    use crate::id::QueueId;
+    use crate::time::Timestamp;
+
+    fn event(agent: &str, revision: u64) -> Event {
+        let queue: QueueId = "support".parse().unwrap();
+        Event {
+            revision,
+            time: Timestamp::ZERO,
+            agent: Some((agent.parse().unwrap(), revision)),
+            fact: Fact::MembershipChanged {
+                queue,
+                removed: false,
+            },
+        }
+    }
+
+    #[test]
+    fn a_slow_reader_is_cut_off_and_told() {
+        let mut watchers = Watchers::default();
+        let session = SessionId::new(Timestamp::ZERO, 1);
+        let mut slow = watchers.add_session(session, 1, "anna".parse().unwrap());
+        for revision in 0..FRAMES_MAX as u64 + 10 {
+            watchers.tell(event("anna", revision));
+        }
+        let mut told = 0;
+        loop {
+            match slow.try_recv().unwrap() {
+                WatchFrame::Event(event) => assert_eq!(event.revision, told),
+                WatchFrame::Lagged => break,
+                WatchFrame::Ended(cause) => panic!("{cause:?}"),
+            }
+            told += 1;
+        }
+        assert_eq!(told, FRAMES_MAX as u64);
+        assert!(slow.try_recv().is_err());
+    }
+
+    #[test]
+    fn agents_see_their_own_and_a_newer_stream_supersedes() {
+        let mut watchers = Watchers::default();
+        let session = SessionId::new(Timestamp::ZERO, 1);
+        let mut old = watchers.add_session(session, 1, "anna".parse().unwrap());
+        watchers.tell(event("bert", 1));
+        let mut new = watchers.add_session(session, 2, "anna".parse().unwrap());
+        watchers.remove(session, 1);
+        watchers.tell(event("anna", 2));
+        assert!(matches!(
+            old.try_recv(),
+            Ok(WatchFrame::Ended(EndCause::Superseded))
+        ));
+        assert!(matches!(new.try_recv(), Ok(WatchFrame::Event(event)) if event.revision == 2));
+    }
+}

@@ -1,0 +1,307 @@
+//! One connection: reads frames, lets the session handle them, writes what it answers.
+
+use std::fmt;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at};
+
+use super::Shared;
+use super::listener::Transport;
+use crate::milter::arrival::{Arrival, Receiver, Verdict};
+use crate::milter::gather::Gather;
+use crate::milter::reply::SmtpReply;
+use crate::milter::session::{Action, Close, Finished, Session, Terms};
+use crate::milter::wire::{Command, Frame, Plain, Reply, WireError};
+
+/// How much room is made before each read. A burst of headers fits, and so does half a body piece.
+const READ_BYTES: usize = 32 << 10;
+
+/// Replies that are gathered before they are written although more commands are at hand.
+const UNWRITTEN_BYTES_MAX: usize = 64 << 10;
+
+/// How a conversation ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The session closed it.
+    Closed(Close),
+    /// The session closed it because of what the MTA said.
+    Refused(Close),
+    /// The MTA went without a word.
+    Eof {
+        /// In the middle of a message, which is thereby gone.
+        in_message: bool,
+    },
+    /// What came is not the milter protocol.
+    Wire(WireError),
+    /// Nothing was negotiated in time.
+    Silent,
+    /// No frame came for too long.
+    Idle,
+    /// The MTA does not read what we write.
+    Deaf,
+    /// The connection broke.
+    Io(io::Error),
+    /// The server stops.
+    Stopped,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(close) | Self::Refused(close) => close.fmt(f),
+            Self::Eof { in_message: false } => f.write_str("the peer went"),
+            Self::Eof { in_message: true } => f.write_str("the peer went in a message"),
+            Self::Wire(error) => error.fmt(f),
+            Self::Silent => f.write_str("the peer negotiated nothing in time"),
+            Self::Idle => f.write_str("the MTA was silent for too long"),
+            Self::Deaf => f.write_str("the MTA does not read our answers"),
+            Self::Io(error) => write!(f, "the connection broke: {error}"),
+            Self::Stopped => f.write_str("the server stops"),
+        }
+    }
+}
+
+/// One connection.
+pub(super) struct Conversation<'a, S, R> {
+    stream: S,
+    shared: &'a Shared<R>,
+    session: Session,
+    /// The right to bring mail, once there was one to have.
+    admission: Option<OwnedSemaphorePermit>,
+    /// What has arrived and was not yet handled: less than one frame between reads.
+    arrived: BytesMut,
+    /// Replies not yet written.
+    unwritten: BytesMut,
+    /// The message that is arriving.
+    gather: Option<Gather>,
+    terms: Terms,
+}
+
+impl<'a, S: Transport, R: Receiver> Conversation<'a, S, R> {
+    pub(super) fn new(stream: S, shared: &'a Shared<R>, terms: Terms) -> Self {
+        Self {
+            stream,
+            shared,
+            session: Session::new(terms),
+            admission: Arc::clone(&shared.admission).try_acquire_owned().ok(),
+            arrived: BytesMut::new(),
+            unwritten: BytesMut::new(),
+            gather: None,
+            terms,
+        }
+    }
+
+    /// Talks until one side has had enough.
+    pub(super) async fn run(mut self) -> End {
+        let end = match self.talk().await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        // What was answered before the end is still said; nobody waits for it.
+        if !matches!(end, End::Io(_) | End::Deaf) {
+            let _ = self.flush().await;
+        }
+        end
+    }
+
+    async fn talk(&mut self) -> Result<std::convert::Infallible, End> {
+        let negotiation_over = Instant::now() + self.shared.options.timers.negotiation;
+        let mut actions = Vec::new();
+        let mut deadline = negotiation_over;
+        loop {
+            while let Some(frame) = Frame::take(&mut self.arrived).map_err(End::Wire)? {
+                let command = Command::decode(frame).map_err(End::Wire)?;
+                tracing::trace!(code = %command.code(), "from the MTA");
+                if matches!(command, Command::Mail(_)) {
+                    self.admit();
+                }
+                self.session
+                    .handle(command, &*self.shared.receiver, &mut actions);
+                for action in actions.drain(..) {
+                    self.act(action).await?;
+                }
+                if self.session.is_negotiated() {
+                    deadline = Instant::now() + self.shared.options.timers.idle;
+                }
+                if self.unwritten.len() > UNWRITTEN_BYTES_MAX {
+                    self.flush().await?;
+                }
+            }
+            self.flush().await?;
+            self.read(deadline).await?;
+        }
+    }
+
+    /// Reads what there is. An open message may go on while the server stops, an idle session not.
+    async fn read(&mut self, deadline: Instant) -> Result<(), End> {
+        let stop = self.shared.stop.clone();
+        let idle = self.session.is_idle();
+        self.arrived.reserve(READ_BYTES);
+        let read = timeout_at(deadline, self.stream.read_buf(&mut self.arrived));
+        let read = tokio::select! {
+            biased;
+            () = stop.cancelled(), if idle => return Err(End::Stopped),
+            read = read => read,
+        };
+        match read {
+            Ok(Ok(0)) => Err(End::Eof {
+                in_message: !self.session.is_idle(),
+            }),
+            Ok(Ok(_)) => {
+                self.stream.after_read();
+                Ok(())
+            }
+            Ok(Err(error)) => Err(End::Io(error)),
+            Err(_) if self.session.is_negotiated() => Err(End::Idle),
+            Err(_) => Err(End::Silent),
+        }
+    }
+
+    /// Sees whether this connection may begin a message now.
+    fn admit(&mut self) {
+        if self.admission.is_none() {
+            self.admission = Arc::clone(&self.shared.admission).try_acquire_owned().ok();
+        }
+        let reply = if self.shared.stop.is_cancelled() {
+            Some(SmtpReply::new(
+                451,
+                3,
+                2,
+                "Mail gateway is restarting, try again later",
+            ))
+        } else if self.admission.is_none() {
+            Some(SmtpReply::new(
+                451,
+                3,
+                2,
+                "Mail gateway is busy, try again later",
+            ))
+        } else {
+            None
+        };
+        self.session.shut(reply);
+    }
+
+    async fn act(&mut self, action: Action) -> Result<(), End> {
+        match action {
+            Action::Reply(reply) => self.say(&reply),
+            Action::Begin { leading_space } => {
+                self.gather = Some(Gather::new(
+                    Arc::clone(&self.shared.spool),
+                    self.terms.message_bytes_max,
+                    leading_space,
+                ));
+            }
+            Action::Header { name, value } => {
+                if let Some(gather) = &mut self.gather {
+                    gather.header(&name, &value);
+                }
+            }
+            Action::EndOfHeaders => {
+                if let Some(gather) = &mut self.gather {
+                    gather.end_of_headers();
+                }
+            }
+            Action::Body(piece) => {
+                if let Some(gather) = &mut self.gather {
+                    gather.body(&piece).await;
+                }
+            }
+            Action::Finish(finished) => {
+                let verdict = self.judge(*finished).await?;
+                let queue_id = self.session.mta_queue_id();
+                let conclusion = self.session.conclude(verdict);
+                if conclusion.edits_dropped > 0 {
+                    tracing::warn!(
+                        mta_queue_id = queue_id,
+                        edits = conclusion.edits_dropped,
+                        "the MTA does not let us edit headers: the message goes on without tags"
+                    );
+                }
+                for reply in &conclusion.replies {
+                    self.say(reply);
+                }
+                if let Err(end) = self.flush().await {
+                    tracing::warn!(
+                        mta_queue_id = queue_id,
+                        %end,
+                        "whether the MTA has heard the verdict is uncertain"
+                    );
+                    return Err(end);
+                }
+            }
+            Action::Abort => self.gather = None,
+            Action::Close(Close::Quit) => return Err(End::Closed(Close::Quit)),
+            Action::Close(close) => return Err(End::Refused(close)),
+        }
+        Ok(())
+    }
+
+    /// Waits for the verdict on a complete message and tells the MTA now and then that it is still
+    /// being worked on. If the MTA goes meanwhile the work goes on: the message may be committed
+    /// already, and the sender's retry will find it.
+    async fn judge(&mut self, finished: Finished) -> Result<Verdict, End> {
+        let Some(gather) = self.gather.take() else {
+            return Ok(Verdict::Refuse(SmtpReply::new(451, 3, 0, "Internal error")));
+        };
+        self.flush().await?;
+        let (headers, content) = match gather.finish().await {
+            Ok(complete) => complete,
+            Err(reply) => return Ok(Verdict::Refuse(reply)),
+        };
+        let shared = self.shared;
+        let mut verdict = pin!(shared.receiver.message(Arrival {
+            peer: finished.peer,
+            mta_queue_id: finished.mta_queue_id,
+            envelope: finished.envelope,
+            recipients: finished.recipients,
+            foreign_recipients: finished.foreign_recipients,
+            headers,
+            content,
+        }));
+        let pause = shared.options.timers.progress;
+        let mut ticks = interval_at(Instant::now() + pause, pause);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                verdict = &mut verdict => return Ok(verdict),
+                _ = ticks.tick() => {
+                    self.say(&Reply::Plain(Plain::Progress));
+                    let written = tokio::select! {
+                        biased;
+                        written = self.flush() => written,
+                        verdict = &mut verdict => return Ok(verdict),
+                    };
+                    if let Err(end) = written {
+                        verdict.await;
+                        return Err(end);
+                    }
+                }
+            }
+        }
+    }
+
+    fn say(&mut self, reply: &Reply) {
+        tracing::trace!(code = %reply.code(), "to the MTA");
+        reply.encode(&mut self.unwritten);
+    }
+
+    /// Writes all replies at once.
+    async fn flush(&mut self) -> Result<(), End> {
+        if self.unwritten.is_empty() {
+            return Ok(());
+        }
+        let write = self.stream.write_all_buf(&mut self.unwritten);
+        match timeout(self.shared.options.timers.write, write).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(End::Io(error)),
+            Err(_) => Err(End::Deaf),
+        }
+    }
+}

@@ -1,0 +1,634 @@
+//! One submission: hands one message to the MTA over SMTP and tells how that ended.
+//! Which message is tried when is decided in `spool`; here is only the conversation.
+
+use std::fmt;
+use std::future::Future;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mail_send::smtp::tls::build_tls_connector;
+use mail_send::{Credentials, SmtpClient};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use smtp_proto::{
+    EXT_8BIT_MIME, EXT_DSN, EXT_SIZE, EXT_SMTP_UTF8, EXT_START_TLS, EhloResponse, Response,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::outbound::message::{Diagnostic, Outbound, Outcome, RecipientRefusal};
+use crate::outbound::transparency::Transparency;
+
+/// Bytes of a message read and written at a time.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Longest address in bytes: a path of RFC 5321, 4.5.3.1.3, without its angle brackets.
+const ADDRESS_BYTES_MAX: usize = 254;
+
+/// Longest queue id that is believed. Postfix's long ones have some 15 characters.
+const QUEUE_ID_BYTES_MAX: usize = 64;
+
+/// Where the MTA is and how to talk to it.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Name or address of the MTA.
+    pub host: String,
+    /// Its port: 25 for a Postfix next door, 587 or 465 for one elsewhere.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: Security,
+    /// With what to authenticate, if the MTA wants that.
+    pub login: Option<Login>,
+    /// Our name in EHLO: a domain, or an address literal.
+    pub ehlo_name: String,
+    /// How long to wait for what.
+    pub timeouts: Timeouts,
+    /// How many submissions may run at once.
+    pub at_once: usize,
+}
+
+impl Default for Settings {
+    /// Postfix on the same machine, in plain text.
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 25,
+            security: Security::Plain,
+            login: None,
+            ehlo_name: "localhost".to_owned(),
+            timeouts: Timeouts::default(),
+            at_once: 4,
+        }
+    }
+}
+
+/// How the connection to the MTA is protected.
+#[derive(Debug, Clone)]
+pub enum Security {
+    /// Not at all, which is for the loopback interface.
+    Plain,
+    /// STARTTLS; an MTA that does not offer it gets nothing.
+    StartTls(Tls),
+    /// TLS from the first byte.
+    Implicit(Tls),
+}
+
+/// Whom to believe to be the MTA.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    config: Arc<ClientConfig>,
+    server_name: String,
+}
+
+impl Tls {
+    /// Believes a certificate for `server_name` that the operating system trusts.
+    ///
+    /// # Errors
+    /// [`TlsError`] if the system's trust cannot be used.
+    pub fn with_system_roots(server_name: &str) -> Result<Self, TlsError> {
+        let connector = build_tls_connector(false).map_err(TlsError)?;
+        Ok(Self {
+            config: Arc::clone(connector.config()),
+            server_name: server_name.to_owned(),
+        })
+    }
+
+    /// Believes a certificate for `server_name` that one of those in the PEM file `ca_file` signed.
+    ///
+    /// # Errors
+    /// [`TlsError`] if the file cannot be read or holds no usable certificate.
+    pub fn with_ca_file(server_name: &str, ca_file: &Path) -> Result<Self, TlsError> {
+        let explain = |what: &dyn fmt::Display| TlsError(format!("{}: {what}", ca_file.display()));
+        let mut roots = RootCertStore::empty();
+        for certificate in
+            CertificateDer::pem_file_iter(ca_file).map_err(|error| explain(&error))?
+        {
+            let certificate = certificate.map_err(|error| explain(&error))?;
+            roots.add(certificate).map_err(|error| explain(&error))?;
+        }
+        if roots.is_empty() {
+            return Err(explain(&"no certificate in it"));
+        }
+        let config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self {
+            config: Arc::new(config),
+            server_name: server_name.to_owned(),
+        })
+    }
+}
+
+/// TLS cannot be set up as configured. The operator's move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsError(String);
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TLS to the MTA cannot be set up: {}", self.0)
+    }
+}
+
+impl std::error::Error for TlsError {}
+
+/// User name and password for the MTA.
+#[derive(Clone)]
+pub struct Login {
+    /// The user name.
+    pub username: String,
+    /// The password.
+    pub password: String,
+}
+
+impl fmt::Debug for Login {
+    /// Without the password, because settings are logged.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long each stage of a submission may take. Shorter than the minutes of RFC 5321, 4.5.3.2,
+/// because the MTA is ours; only the final dot keeps the ten minutes of 4.5.3.2.6, because giving
+/// up there leaves a message in doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the connection, and again for the TLS handshake.
+    pub connect: Duration,
+    /// For the greeting.
+    pub greeting: Duration,
+    /// For each answer to EHLO, AUTH, MAIL and RCPT.
+    pub command: Duration,
+    /// For the answer to DATA, and for each piece of the message to be read and written.
+    pub data: Duration,
+    /// For the answer to the final dot.
+    pub end: Duration,
+    /// For the answer to QUIT, when everything is decided.
+    pub quit: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            greeting: Duration::from_secs(30),
+            command: Duration::from_secs(30),
+            data: Duration::from_secs(120),
+            end: Duration::from_secs(600),
+            quit: Duration::from_secs(2),
+        }
+    }
+}
+
+/// The bytes of a message, read as they are sent. A `Cursor<Bytes>` and a file both will do.
+pub type Body = Box<dyn AsyncRead + Send + Unpin>;
+
+/// The hand-over could not be made durable, so the final dot must not be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotMarked;
+
+impl fmt::Display for NotMarked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the hand-over could not be stored, so the message was not sent")
+    }
+}
+
+impl std::error::Error for NotMarked {}
+
+/// Why the MTA certainly did not take a message.
+#[derive(Debug)]
+enum Failure {
+    Temporary(Diagnostic),
+    Permanent(Diagnostic, Vec<RecipientRefusal>),
+}
+
+impl Failure {
+    fn now(text: impl fmt::Display) -> Self {
+        Self::Temporary(Diagnostic::ours(&text.to_string()))
+    }
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Temporary(diagnostic) => Self::Temporary(diagnostic),
+            Failure::Permanent(diagnostic, refused) => Self::Permanent {
+                diagnostic,
+                refused,
+            },
+        }
+    }
+}
+
+/// Hands `outbound`, whose bytes `body` gives, to the MTA.
+///
+/// `about_to_send` is called once, when everything but the final dot has been sent. The dot follows
+/// when it returns `Ok`; otherwise the connection is dropped, and RFC 5321, 4.1.1.4 lets no server
+/// take a message without its dot. So a connection that is lost before is a temporary failure, and
+/// one lost after it is [`Outcome::Lost`]. Dropping the future is like losing the connection.
+pub async fn submit<H, F>(
+    settings: &Settings,
+    outbound: &Outbound,
+    body: Body,
+    about_to_send: H,
+) -> Outcome
+where
+    H: FnOnce() -> F,
+    F: Future<Output = Result<(), NotMarked>>,
+{
+    match connect(settings, outbound, body, about_to_send).await {
+        Ok(outcome) => outcome,
+        Err(failure) => failure.into(),
+    }
+}
+
+async fn connect<H, F>(
+    settings: &Settings,
+    outbound: &Outbound,
+    body: Body,
+    about_to_send: H,
+) -> Result<Outcome, Failure>
+where
+    H: FnOnce() -> F,
+    F: Future<Output = Result<(), NotMarked>>,
+{
+    let address = (settings.host.as_str(), settings.port);
+    let stream = timeout(settings.timeouts.connect, TcpStream::connect(address))
+        .await
+        .map_err(|_| Failure::now("the MTA did not answer the connection"))?
+        .map_err(|error| Failure::now(format_args!("the MTA cannot be reached: {error}")))?;
+    let loopback = stream.peer_addr().is_ok_and(|peer| is_loopback(peer.ip()));
+    // Commands are short and wait for answers; Nagle's algorithm would only hold them back.
+    let _ = stream.set_nodelay(true);
+    let mut client = SmtpClient {
+        stream,
+        timeout: settings.timeouts.connect,
+    };
+    match &settings.security {
+        Security::Plain => {
+            if settings.login.is_some() && !loopback {
+                return Err(Failure::now(
+                    "a password is configured, and without TLS it is sent on loopback only",
+                ));
+            }
+            greeting(&mut client, settings).await?;
+            converse(client, settings, outbound, body, about_to_send).await
+        }
+        Security::StartTls(tls) => {
+            greeting(&mut client, settings).await?;
+            let offered = ehlo(&mut client, settings).await?;
+            if !offered.has_capability(EXT_START_TLS) {
+                return Err(Failure::now("the MTA does not offer STARTTLS"));
+            }
+            client.timeout = settings.timeouts.connect;
+            let client = client
+                .start_tls(&Arc::clone(&tls.config).into(), &tls.server_name)
+                .await
+                .map_err(Failure::now)?;
+            converse(client, settings, outbound, body, about_to_send).await
+        }
+        Security::Implicit(tls) => {
+            let mut client = client
+                .into_tls(&Arc::clone(&tls.config).into(), &tls.server_name)
+                .await
+                .map_err(Failure::now)?;
+            greeting(&mut client, settings).await?;
+            converse(client, settings, outbound, body, about_to_send).await
+        }
+    }
+}
+
+/// All that follows the greeting: EHLO, AUTH, one message, QUIT.
+async fn converse<T, H, F>(
+    mut client: SmtpClient<T>,
+    settings: &Settings,
+    outbound: &Outbound,
+    body: Body,
+    about_to_send: H,
+) -> Result<Outcome, Failure>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    H: FnOnce() -> F,
+    F: Future<Output = Result<(), NotMarked>>,
+{
+    let offered = ehlo(&mut client, settings).await?;
+    if let Some(login) = &settings.login {
+        let credentials = Credentials::new(login.username.as_str(), login.password.as_str());
+        client.timeout = settings.timeouts.command;
+        // A wrong password is for the operator to repair, and no reason to give mail back; Postfix
+        // thinks so too (smtp_sasl_auth_soft_bounce).
+        client
+            .authenticate(&credentials, &offered)
+            .await
+            .map_err(|error| match error {
+                mail_send::Error::AuthenticationFailed(reply) => Failure::Temporary(said(&reply)),
+                other => Failure::now(other),
+            })?;
+    }
+    let refused = envelope(&mut client, settings, &offered, outbound).await?;
+    content(&mut client, settings, body).await?;
+    if let Err(error) = about_to_send().await {
+        return Err(Failure::now(error));
+    }
+    let outcome = final_dot(&mut client, settings, refused).await;
+    client.timeout = settings.timeouts.quit;
+    // Everything is decided; QUIT only keeps the MTA's log free of a lost connection.
+    let _ = client.cmd("QUIT\r\n").await;
+    Ok(outcome)
+}
+
+/// Waits for the greeting. A server that greets with a refusal serves nobody, which is not the
+/// message's fault.
+async fn greeting<T>(client: &mut SmtpClient<T>, settings: &Settings) -> Result<(), Failure>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let reply = timeout(settings.timeouts.greeting, client.read())
+        .await
+        .map_err(|_| Failure::now("the MTA did not greet in time"))?
+        .map_err(Failure::now)?;
+    if reply.code == 220 {
+        Ok(())
+    } else {
+        Err(Failure::Temporary(said(&reply)))
+    }
+}
+
+async fn ehlo<T>(
+    client: &mut SmtpClient<T>,
+    settings: &Settings,
+) -> Result<EhloResponse<String>, Failure>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let name = &settings.ehlo_name;
+    if name.is_empty() || name.bytes().any(|byte| !byte.is_ascii_graphic()) {
+        return Err(Failure::now("the configured EHLO name is not a domain"));
+    }
+    client.timeout = settings.timeouts.command;
+    client.ehlo(name).await.map_err(|error| match error {
+        mail_send::Error::UnexpectedReply(reply) => Failure::Temporary(said(&reply)),
+        other => Failure::now(other),
+    })
+}
+
+/// MAIL, each RCPT, and DATA up to its 354. Gives the recipients that will get nothing.
+async fn envelope<T>(
+    client: &mut SmtpClient<T>,
+    settings: &Settings,
+    offered: &EhloResponse<String>,
+    outbound: &Outbound,
+) -> Result<Vec<RecipientRefusal>, Failure>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let whole = |diagnostic| Failure::Permanent(diagnostic, Vec::new());
+    if !outbound.mail_from.is_empty() {
+        check_address(&outbound.mail_from, offered).map_err(whole)?;
+    }
+    let size_max = u64::try_from(offered.size).unwrap_or(u64::MAX);
+    if offered.has_capability(EXT_SIZE) && size_max > 0 && outbound.size_bytes > size_max {
+        let text = format!(
+            "the message has {} bytes and the MTA takes {size_max}",
+            outbound.size_bytes
+        );
+        return Err(whole(Diagnostic::new(0, Some([5, 3, 4]), &text)));
+    }
+
+    client.timeout = settings.timeouts.command;
+    let reply = client
+        .cmd(mail_command(outbound, offered))
+        .await
+        .map_err(Failure::now)?;
+    match reply.code / 100 {
+        2 => {}
+        5 => return Err(whole(said(&reply))),
+        _ => return Err(Failure::Temporary(said(&reply))),
+    }
+
+    let mut refused = Vec::new();
+    let mut delayed = Vec::new();
+    for recipient in &outbound.recipients {
+        let address = recipient.address.clone();
+        if let Err(diagnostic) = check_address(&address, offered) {
+            refused.push(RecipientRefusal {
+                address,
+                diagnostic,
+            });
+            continue;
+        }
+        let reply = client
+            .cmd(rcpt_command(&address, offered))
+            .await
+            .map_err(Failure::now)?;
+        let diagnostic = said(&reply);
+        let refusal = RecipientRefusal {
+            address,
+            diagnostic,
+        };
+        match reply.code {
+            200..=299 => {}
+            // The connection is about to end, whoever the recipient is (RFC 5321, 3.8).
+            421 => return Err(Failure::Temporary(refusal.diagnostic)),
+            500..=599 => refused.push(refusal),
+            _ => delayed.push(refusal),
+        }
+    }
+    let taken = outbound.recipients.len() - refused.len() - delayed.len();
+    if let Some(first) = delayed.first()
+        && (taken == 0 || !outbound.leaves_stragglers())
+    {
+        return Err(Failure::Temporary(first.diagnostic.clone()));
+    }
+    refused.append(&mut delayed);
+    if taken == 0 {
+        let diagnostic = match refused.first() {
+            Some(first) => first.diagnostic.clone(),
+            None => Diagnostic::ours("the message has no recipient"),
+        };
+        return Err(Failure::Permanent(diagnostic, refused));
+    }
+
+    client.timeout = settings.timeouts.data;
+    let reply = client.cmd("DATA\r\n").await.map_err(Failure::now)?;
+    match reply.code {
+        354 => Ok(refused),
+        500..=599 => Err(Failure::Permanent(said(&reply), refused)),
+        _ => Err(Failure::Temporary(said(&reply))),
+    }
+}
+
+/// Sends the message up to, and without, its final dot.
+async fn content<T>(
+    client: &mut SmtpClient<T>,
+    settings: &Settings,
+    mut body: Body,
+) -> Result<(), Failure>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let late = |_| Failure::now("the MTA stopped reading the message");
+    let broken = |error| Failure::now(format_args!("the connection to the MTA broke: {error}"));
+    let mut transparency = Transparency::default();
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut out = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 8);
+    loop {
+        let count = timeout(settings.timeouts.data, body.read(&mut piece))
+            .await
+            .map_err(|_| Failure::now("the stored message could not be read in time"))?
+            .map_err(|error| {
+                Failure::now(format_args!("the stored message cannot be read: {error}"))
+            })?;
+        let Some(read) = piece.get(..count).filter(|read| !read.is_empty()) else {
+            break;
+        };
+        out.clear();
+        transparency.push(read, &mut out);
+        timeout(settings.timeouts.data, client.stream.write_all(&out))
+            .await
+            .map_err(late)?
+            .map_err(broken)?;
+    }
+    out.clear();
+    transparency.finish(&mut out);
+    let rest = async {
+        client.stream.write_all(&out).await?;
+        client.stream.flush().await
+    };
+    timeout(settings.timeouts.data, rest)
+        .await
+        .map_err(late)?
+        .map_err(broken)
+}
+
+/// Sends the final dot. From here on only a reply can say what became of the message.
+async fn final_dot<T>(
+    client: &mut SmtpClient<T>,
+    settings: &Settings,
+    refused: Vec<RecipientRefusal>,
+) -> Outcome
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    client.timeout = settings.timeouts.end;
+    let reply = match client.cmd(".\r\n").await {
+        Ok(reply) => reply,
+        Err(error) => return Outcome::Lost(Diagnostic::ours(&error.to_string())),
+    };
+    match reply.code {
+        200..=299 => Outcome::Accepted {
+            queue_id: queue_id(&reply.message),
+            reply: said(&reply),
+            refused,
+        },
+        400..=499 => Outcome::Temporary(said(&reply)),
+        500..=599 => Outcome::Permanent {
+            diagnostic: said(&reply),
+            refused,
+        },
+        _ => Outcome::Lost(said(&reply)),
+    }
+}
+
+fn mail_command(outbound: &Outbound, offered: &EhloResponse<String>) -> String {
+    let mut command = format!("MAIL FROM:<{}>", outbound.mail_from);
+    if offered.has_capability(EXT_SIZE) {
+        command.push_str(&format!(" SIZE={}", outbound.size_bytes));
+    }
+    if offered.has_capability(EXT_8BIT_MIME) {
+        command.push_str(" BODY=8BITMIME");
+    }
+    let needs_utf8 = !outbound.mail_from.is_ascii()
+        || outbound
+            .recipients
+            .iter()
+            .any(|recipient| !recipient.address.is_ascii());
+    if needs_utf8 && offered.has_capability(EXT_SMTP_UTF8) {
+        command.push_str(" SMTPUTF8");
+    }
+    if offered.has_capability(EXT_DSN) {
+        // A bounce names the message by this id (RFC 3461, 4.4).
+        command.push_str(&format!(" RET=HDRS ENVID={}", outbound.id));
+    }
+    command.push_str("\r\n");
+    command
+}
+
+fn rcpt_command(address: &str, offered: &EhloResponse<String>) -> String {
+    let mut command = format!("RCPT TO:<{address}>");
+    if offered.has_capability(EXT_DSN) {
+        command.push_str(" NOTIFY=FAILURE,DELAY");
+        // Other than ASCII would need the utf-8 address type of RFC 6533, which few read.
+        if address.is_ascii() {
+            command.push_str(" ORCPT=rfc822;");
+            for byte in address.bytes() {
+                // xtext, RFC 3461, 4.
+                if byte == b'+' || byte == b'=' || !byte.is_ascii_graphic() {
+                    command.push_str(&format!("+{byte:02X}"));
+                } else {
+                    command.push(char::from(byte));
+                }
+            }
+        }
+    }
+    command.push_str("\r\n");
+    command
+}
+
+/// Whether an address may stand in MAIL or RCPT on this connection. The library sends what it is
+/// given, and a line break in an address would be a command of somebody else's choice. Quoted
+/// local parts with spaces or brackets are refused with the rest.
+fn check_address(address: &str, offered: &EhloResponse<String>) -> Result<(), Diagnostic> {
+    let well_formed = address
+        .rsplit_once('@')
+        .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+    let forbidden =
+        |letter: char| letter.is_control() || letter.is_whitespace() || "<>".contains(letter);
+    if !well_formed || address.len() > ADDRESS_BYTES_MAX || address.contains(forbidden) {
+        // RFC 3463, 3.2: bad address syntax.
+        return Err(Diagnostic::new(
+            0,
+            Some([5, 1, 3]),
+            "this cannot be written as an address in SMTP",
+        ));
+    }
+    if !address.is_ascii() && !offered.has_capability(EXT_SMTP_UTF8) {
+        // RFC 6531, 3.5.
+        return Err(Diagnostic::new(
+            0,
+            Some([5, 6, 7]),
+            "the MTA does not take addresses in other than ASCII letters",
+        ));
+    }
+    Ok(())
+}
+
+/// The queue id in Postfix's `2.0.0 Ok: queued as 4ZbC…` (smtpd.c, `smtpd_chat_reply` after
+/// END-OF-MESSAGE).
+fn queue_id(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("queued as ")?;
+    let id: String = rest
+        .chars()
+        .take_while(char::is_ascii_alphanumeric)
+        .take(QUEUE_ID_BYTES_MAX)
+        .collect();
+    (!id.is_empty()).then_some(id)
+}
+
+fn said(reply: &Response<String>) -> Diagnostic {
+    let enhanced = (reply.esc != [0, 0, 0]).then_some(reply.esc);
+    Diagnostic::new(reply.code, enhanced, &reply.message)
+}
+
+/// Also knows an IPv4 address that came mapped into IPv6.
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests;

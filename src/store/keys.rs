@@ -1,0 +1,230 @@
+//! Every key of the store, on one page.
+//!
+//! A key is the noun in the singular, a slash, and the id; ids sort as time does. Markers (keys
+//! without a value) list what is unfinished, so that a start does not read the whole past.
+//!
+//! | key | value |
+//! |---|---|
+//! | `counters` | the desk's counters |
+//! | `secret/NAME` | key material of this installation |
+//! | `log` | the id of the event logs: new with each new store |
+//! | `agent/SLUG` | an agent |
+//! | `key/ID` | an API key |
+//! | `session/ID` | an open session |
+//! | `offer/ID` | an offer that is live or ended not long ago |
+//! | `interaction/ID` | an interaction |
+//! | `open/ID` | marks an interaction that is not closed |
+//! | `case/SERIAL` | a case |
+//! | `message/ID` | a message; its bytes are the body of the same id |
+//! | `thread/INTERACTION MESSAGE` | marks a message of an interaction |
+//! | `outbound/ID` | an outbound message |
+//! | `spool/ID` | marks an outbound message that is not settled |
+//! | `event/SLUG 00 NUMBER` | an entry of an agent's event log |
+//! | `request/DIGEST` | what a request id was answered |
+//! | `delivery/DIGEST` | what became of a letter, by its fingerprint |
+//! | `due/TIME KEY` | marks a `request` or `delivery` that is forgotten then |
+
+use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, SessionId};
+use crate::mail::token::MainNumber;
+use crate::time::Timestamp;
+
+/// The desk's counters.
+pub const COUNTERS: &[u8] = b"counters";
+/// The id of the event logs.
+pub const LOG: &[u8] = b"log";
+
+/// All agents.
+pub const AGENTS: &[u8] = b"agent/";
+/// All API keys.
+pub const KEYS: &[u8] = b"key/";
+/// All open sessions.
+pub const SESSIONS: &[u8] = b"session/";
+/// All remembered offers.
+pub const OFFERS: &[u8] = b"offer/";
+/// Marks of all interactions that are not closed.
+pub const OPEN: &[u8] = b"open/";
+/// Marks of all outbound messages that are not settled.
+pub const SPOOL: &[u8] = b"spool/";
+/// Marks of all that is to be forgotten, by time.
+pub const DUE: &[u8] = b"due/";
+/// What request ids were answered.
+pub const REQUESTS: &[u8] = b"request/";
+/// What became of letters.
+pub const DELIVERIES: &[u8] = b"delivery/";
+
+fn join(parts: &[&[u8]]) -> Vec<u8> {
+    parts.concat()
+}
+
+/// Key material by name.
+#[must_use]
+pub fn secret(name: &str) -> Vec<u8> {
+    join(&[b"secret/", name.as_bytes()])
+}
+
+/// An agent.
+#[must_use]
+pub fn agent(id: &AgentId) -> Vec<u8> {
+    join(&[AGENTS, id.as_str().as_bytes()])
+}
+
+/// An API key.
+#[must_use]
+pub fn key(id: KeyId) -> Vec<u8> {
+    join(&[KEYS, &id.to_bytes()])
+}
+
+/// An open session.
+#[must_use]
+pub fn session(id: SessionId) -> Vec<u8> {
+    join(&[SESSIONS, &id.to_bytes()])
+}
+
+/// A remembered offer.
+#[must_use]
+pub fn offer(id: OfferId) -> Vec<u8> {
+    join(&[OFFERS, &id.to_bytes()])
+}
+
+/// An interaction.
+#[must_use]
+pub fn interaction(id: InteractionId) -> Vec<u8> {
+    join(&[b"interaction/", &id.to_bytes()])
+}
+
+/// Marks an interaction that is not closed.
+#[must_use]
+pub fn open(id: InteractionId) -> Vec<u8> {
+    join(&[OPEN, &id.to_bytes()])
+}
+
+/// The interaction that a mark of [`open`] names.
+#[must_use]
+pub fn opened(key: &[u8]) -> Option<InteractionId> {
+    let id = key.strip_prefix(OPEN)?.try_into().ok()?;
+    Some(InteractionId::from_bytes(id))
+}
+
+/// A case.
+#[must_use]
+pub fn case(number: MainNumber) -> Vec<u8> {
+    join(&[b"case/", &number.serial().to_be_bytes()])
+}
+
+/// A message.
+#[must_use]
+pub fn message(id: MessageId) -> Vec<u8> {
+    join(&[b"message/", &id.to_bytes()])
+}
+
+/// Marks of all messages of an interaction.
+#[must_use]
+pub fn thread_of(interaction: InteractionId) -> Vec<u8> {
+    join(&[b"thread/", &interaction.to_bytes()])
+}
+
+/// Marks a message of an interaction.
+#[must_use]
+pub fn thread(interaction: InteractionId, message: MessageId) -> Vec<u8> {
+    join(&[b"thread/", &interaction.to_bytes(), &message.to_bytes()])
+}
+
+/// The message that a mark of [`thread`] names.
+#[must_use]
+pub fn threaded(interaction: InteractionId, key: &[u8]) -> Option<MessageId> {
+    let id = key.strip_prefix(thread_of(interaction).as_slice())?;
+    Some(MessageId::from_bytes(id.try_into().ok()?))
+}
+
+/// An outbound message.
+#[must_use]
+pub fn outbound(id: MessageId) -> Vec<u8> {
+    join(&[b"outbound/", &id.to_bytes()])
+}
+
+/// Marks an outbound message that is not settled.
+#[must_use]
+pub fn spool(id: MessageId) -> Vec<u8> {
+    join(&[SPOOL, &id.to_bytes()])
+}
+
+/// The outbound message that a mark of [`spool`] names.
+#[must_use]
+pub fn spooled(key: &[u8]) -> Option<MessageId> {
+    let id = key.strip_prefix(SPOOL)?.try_into().ok()?;
+    Some(MessageId::from_bytes(id))
+}
+
+/// All entries of an agent's event log.
+#[must_use]
+pub fn events(agent: &AgentId) -> Vec<u8> {
+    join(&[b"event/", agent.as_str().as_bytes(), &[0]])
+}
+
+/// One entry of an agent's event log.
+#[must_use]
+pub fn event(agent: &AgentId, number: u64) -> Vec<u8> {
+    join(&[
+        b"event/",
+        agent.as_str().as_bytes(),
+        &[0],
+        &number.to_be_bytes(),
+    ])
+}
+
+/// What a request id was answered.
+#[must_use]
+pub fn request(digest: &[u8; 32]) -> Vec<u8> {
+    join(&[REQUESTS, digest])
+}
+
+/// What became of a letter.
+#[must_use]
+pub fn delivery(fingerprint: &[u8; 32]) -> Vec<u8> {
+    join(&[DELIVERIES, fingerprint])
+}
+
+/// Marks a key that is to be forgotten at a time.
+#[must_use]
+pub fn due(at: Timestamp, key: &[u8]) -> Vec<u8> {
+    join(&[DUE, &at.as_millis().to_be_bytes(), key])
+}
+
+/// The time and the key that a mark of [`due`] names.
+#[must_use]
+pub fn fallen_due(mark: &[u8]) -> Option<(Timestamp, &[u8])> {
+    let (time, key) = mark.strip_prefix(DUE)?.split_at_checked(8)?;
+    let millis = u64::from_be_bytes(time.try_into().ok()?);
+    Some((Timestamp::from_millis(millis), key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_give_back_what_they_were_made_of() {
+        let now = Timestamp::from_millis(77);
+        let interaction = InteractionId::new(now, 1);
+        let message = MessageId::new(now, 2);
+        assert_eq!(opened(&open(interaction)), Some(interaction));
+        assert_eq!(spooled(&spool(message)), Some(message));
+        let mark = thread(interaction, message);
+        assert_eq!(threaded(interaction, &mark), Some(message));
+        assert_eq!(threaded(InteractionId::new(now, 3), &mark), None);
+        let mark = due(now, b"request/x");
+        assert_eq!(fallen_due(&mark), Some((now, b"request/x".as_slice())));
+        for broken in [&b""[..], b"due/", b"due/1234567", b"open/short", b"other"] {
+            assert_eq!(fallen_due(broken), None);
+            assert_eq!(opened(broken), None);
+        }
+    }
+
+    #[test]
+    fn an_agents_log_is_no_prefix_of_anothers() {
+        let (anna, anna_b) = ("anna".parse().unwrap(), "anna-b".parse().unwrap());
+        assert!(!event(&anna_b, 1).starts_with(&events(&anna)));
+        assert!(event(&anna, 9) < event(&anna, 10));
+        assert!(event(&anna, 255) < event(&anna, 256));
+    }
+}
