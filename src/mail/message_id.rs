@@ -110,14 +110,17 @@ impl std::error::Error for InternetMessageIdError {}
 pub fn rightmost_ids(field: &str) -> Vec<InternetMessageId> {
     let mut ids: Vec<InternetMessageId> = Vec::new();
     let mut rest = field;
+    // Whether a bracket may still open further left. Searching again for each stray `>` after it
+    // was once in vain would be quadratic.
+    let mut opens = true;
     while ids.len() < IDS_MAX && !rest.is_empty() {
         rest = rest.trim_end_matches(is_separator);
         let token;
         if let Some(before) = rest.strip_suffix('>') {
-            let Some(open) = before.rfind('<') else {
-                // No bracket opens anywhere further left: the rest can be bare words only, and
-                // searching it once for each of a run of brackets would be quadratic.
-                rest = before.trim_end_matches('>');
+            let found = if opens { before.rfind('<') } else { None };
+            let Some(open) = found else {
+                opens = false;
+                rest = before;
                 continue;
             };
             token = before.get(open + 1..).unwrap_or_default();
@@ -209,6 +212,6 @@ mod tests {
         assert_eq!(ids.last().unwrap().as_str(), "3999@x");
         assert_eq!(ids.first().unwrap().as_str(), "3970@x");
         // Nothing but closing brackets: each step must not search the whole field again.
-        assert!(rightmost_ids(&">".repeat(200_000)).is_empty());
+        assert!(rightmost_ids(&"a>".repeat(200_000)).is_empty());
     }
 }

@@ -9,4 +9,8 @@ pub mod address;
 pub mod message_id;
 pub mod token;
 
+pub mod decode;
+pub mod header;
+pub mod mailbox;
+
 pub mod text;
