@@ -368,19 +368,20 @@ fn unquote(text: &str) -> Result<(String, &str), AddressError> {
 /// What may stand in a local part without quotes: `atext` (RFC 5322, section 3.2.3), dots, and
 /// UTF-8 (RFC 6532). Dots in odd places are let through, because some telephone companies gave
 /// out such addresses; they are printed in quotes.
-const fn is_local_char(c: char) -> bool {
+fn is_local_char(c: char) -> bool {
     is_atext(c) || c == '.'
 }
 
-/// `atext` of RFC 5322, section 3.2.3, with the extension of RFC 6532.
+/// `atext` of RFC 5322, section 3.2.3, with the extension of RFC 6532; blanks of other scripts are
+/// blanks all the same.
 #[must_use]
-pub const fn is_atext(c: char) -> bool {
+pub fn is_atext(c: char) -> bool {
     matches!(
         c,
         'a'..='z' | 'A'..='Z' | '0'..='9'
             | '!' | '#' | '$' | '%' | '&' | '\'' | '*' | '+' | '-' | '/' | '=' | '?' | '^' | '_'
             | '`' | '{' | '|' | '}' | '~' | '\u{a0}'..
-    )
+    ) && !c.is_whitespace()
 }
 
 fn is_dot_string(local: &str) -> bool {

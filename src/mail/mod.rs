@@ -12,5 +12,7 @@ pub mod token;
 pub mod decode;
 pub mod header;
 pub mod mailbox;
+pub mod mime;
+pub mod quotation;
 
 pub mod text;
