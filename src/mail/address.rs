@@ -415,6 +415,7 @@ mod tests {
             ("root@[192.0.2.1]", "root@[192.0.2.1]"),
             ("root@[IPv6:2001:db8::1]", "root@[ipv6:2001:db8::1]"),
             ("a_b@under_score.example", "a_b@under_score.example"),
+            ("\"\u{a0}\"@shop.example", "\"\u{a0}\"@shop.example"),
         ] {
             let address = Address::parse(text).expect(text);
             assert_eq!(address.to_string(), printed);

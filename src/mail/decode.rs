@@ -180,6 +180,46 @@ pub fn unfold(value: &[u8]) -> String {
     text.trim_matches([' ', '\t']).to_owned()
 }
 
+/// As [`unfold`], but of a value too long to be decoded whole the end is kept: in lists of
+/// ancestors the newest stand last.
+#[must_use]
+pub fn unfold_end(value: &[u8]) -> String {
+    let start = value.len().saturating_sub(VALUE_BYTES_MAX);
+    unfold(value.get(start..).unwrap_or(value))
+}
+
+/// Joins the lines of `format=flowed` text (RFC 3676) that belong to one paragraph: a line that
+/// ends in a blank continues on the next, if that is quoted as deep. With `delsp` the blank goes.
+#[must_use]
+pub fn unflow(text: &str, delsp: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut flowing: Option<usize> = None;
+    for line in text.lines() {
+        let content = line.trim_start_matches('>');
+        let depth = line.len() - content.len();
+        // Section 4.4: one blank before the text is stuffing.
+        let content = content.strip_prefix(' ').unwrap_or(content);
+        // Section 4.3: the signature's separator does not flow.
+        let signature = content == "-- ";
+        if flowing != Some(depth) || signature {
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            out.extend(std::iter::repeat_n('>', depth));
+            if depth > 0 && !content.is_empty() {
+                out.push(' ');
+            }
+        }
+        let flows = content.ends_with(' ') && !signature;
+        out.push_str(match content.strip_suffix(' ') {
+            Some(cut) if flows && delsp => cut,
+            _ => content,
+        });
+        flowing = flows.then_some(depth);
+    }
+    out
+}
+
 /// Replaces the encoded words of a text (RFC 2047) by what they stand for.
 ///
 /// White space between two encoded words is dropped (section 6.2). The bytes of neighbours with
@@ -343,6 +383,21 @@ mod tests {
             assert_eq!(TransferEncoding::parse(value), encoding);
         }
         assert_eq!(Base64.decoded_len(b"aGVs\r\nbG8="), 5);
+    }
+
+    #[test]
+    fn flowed_text_joins() {
+        for (text, delsp, joined) in [
+            ("one \ntwo\nthree", false, "one two\nthree"),
+            ("one \ntwo", true, "onetwo"),
+            ("> a \n> b\nc", false, "> a b\nc"),
+            ("> a \n>> b", false, "> a \n>> b"),
+            (" >not quoted", false, ">not quoted"),
+            ("bye\n-- \nAnna", false, "bye\n-- \nAnna"),
+            ("a\n\nb", false, "a\n\nb"),
+        ] {
+            assert_eq!(unflow(text, delsp), joined, "{text:?}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod token;
 
 pub mod decode;
 pub mod header;
+pub mod letter;
 pub mod mailbox;
 pub mod mime;
 pub mod quotation;
