@@ -16,4 +16,7 @@ pub mod mailbox;
 pub mod mime;
 pub mod quotation;
 
+pub mod threading;
+pub mod trust;
+
 pub mod text;
