@@ -16,6 +16,7 @@ pub mod mailbox;
 pub mod mime;
 pub mod quotation;
 
+pub mod compose;
 pub mod threading;
 pub mod trust;
 
