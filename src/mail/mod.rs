@@ -1,4 +1,23 @@
-//! Mail as text and structure.
-pub mod threading;
+//! Mail as text and structure: everything that can be said about a letter without a socket, a
+//! clock or a store.
+//!
+//! Reading is lenient, because a broken letter is still a letter that somebody must answer;
+//! writing is strict, because what leaves carries the operator's name. Nothing here panics on
+//! any input, and every size is bounded at the place that reads it.
+
+pub mod address;
+pub mod message_id;
 pub mod token;
+
+pub mod decode;
+pub mod header;
+pub mod letter;
+pub mod mailbox;
+pub mod mime;
+pub mod quotation;
+
+pub mod compose;
+pub mod threading;
 pub mod trust;
+
+pub mod text;

@@ -1,0 +1,754 @@
+//! Letters of ours: bytes from a draft.
+//!
+//! Strict where reading is lenient. Whatever could end a header field or an address is refused
+//! before a byte is written, so that nothing a client sends can reach another recipient, another
+//! field or an SMTP command.
+
+use std::fmt;
+
+use data_encoding::BASE64;
+use mail_builder::encoders::base64::Base64Encoder;
+use mail_builder::encoders::quoted_printable::QuotedPrintableEncoder;
+use mail_builder::headers::Header as _;
+use mail_builder::headers::date::Date;
+use mail_builder::headers::text::Text;
+
+use super::address::is_atext;
+use super::letter::TEXT_BYTES_MAX;
+use super::mailbox::{Mailbox, NAME_CHARS_MAX};
+use super::message_id::InternetMessageId;
+use super::text::{LINE_CHARS_MAX, clean_line, prefix};
+use super::token::MainNumber;
+use crate::time::Timestamp;
+
+/// Most recipients of one letter, To and Cc together. Enough for a family of companies; a list
+/// is not what a contact centre answers.
+pub const RECIPIENTS_MAX: usize = 50;
+
+/// Most bytes of the original that are quoted below a reply.
+pub const QUOTE_BYTES_MAX: usize = 64 << 10;
+
+/// How many of the newest ancestors `References` keeps beside the very first. Trees survive a
+/// cut in the middle, and the field stays far below what relays refuse.
+const REFERENCES_KEPT: usize = 20;
+
+/// Longest line of a body that is sent as it is, in bytes. RFC 5322, section 2.1.1, allows 998
+/// and asks for 78; between the two, relays begin to break lines.
+const PLAIN_LINE_BYTES_MAX: usize = 200;
+
+/// Longest word for the number tag, in characters.
+const TAG_CHARS_MAX: usize = 30;
+
+/// A letter to be written.
+#[derive(Debug, Clone)]
+pub struct Draft<'a> {
+    /// Who writes: an address of ours that the operator allows, checked by the caller.
+    pub from: &'a Mailbox,
+    /// The recipients; at least one.
+    pub to: &'a [Mailbox],
+    /// The visible copies.
+    pub cc: &'a [Mailbox],
+    /// The subject as the agent wants it. An empty one becomes the parent's with `Re:`, or
+    /// nothing.
+    pub subject: &'a str,
+    /// The number to be shown in the subject, if the operator wants it there.
+    pub tag: Option<Tag<'a>>,
+    /// The text, in lines however they end.
+    pub text: &'a str,
+    /// What it answers, if it is a reply.
+    pub parent: Option<Parent<'a>>,
+    /// When it is written.
+    pub date: Timestamp,
+    /// The id it will be known by; see [`super::token::mint`].
+    pub internet_message_id: &'a InternetMessageId,
+}
+
+/// The `[Case 57245]` in a subject.
+#[derive(Debug, Clone, Copy)]
+pub struct Tag<'a> {
+    /// The word before the number, in the customer's language.
+    pub word: &'a str,
+    /// The number.
+    pub number: MainNumber,
+}
+
+/// The letter that is answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Parent<'a> {
+    /// Its subject.
+    pub subject: &'a str,
+    /// Its id, if it had one.
+    pub internet_message_id: Option<&'a InternetMessageId>,
+    /// Its ancestors, oldest first.
+    pub references: &'a [InternetMessageId],
+    /// The original below the reply, if it is wanted there.
+    pub quote: Option<Quote<'a>>,
+}
+
+/// An original to be quoted.
+#[derive(Debug, Clone, Copy)]
+pub struct Quote<'a> {
+    /// What its author is called.
+    pub author: &'a str,
+    /// When it was written.
+    pub date: Timestamp,
+    /// Its text; the first [`QUOTE_BYTES_MAX`] bytes are quoted.
+    pub text: &'a str,
+}
+
+/// A letter, ready to be submitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Composed {
+    /// Header and body; every line ends in CR LF and none is longer than 998 bytes.
+    pub bytes: Vec<u8>,
+    /// The subject as it was written.
+    pub subject: String,
+    /// Whether an address can only be written with SMTPUTF8 (RFC 6531). A relay that does not
+    /// offer it cannot carry the letter.
+    pub needs_smtputf8: bool,
+}
+
+/// Why a draft is no letter. Nothing was written; whoever made the draft must change it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ComposeError {
+    /// There is no recipient.
+    NoRecipient,
+    /// There are more than [`RECIPIENTS_MAX`] recipients.
+    TooManyRecipients,
+    /// A line end, NUL or another control character where there must be none.
+    Control(Field),
+    /// Too long.
+    TooLong(Field),
+}
+
+/// The piece of a draft that an error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// A name beside an address.
+    Name,
+    /// The subject.
+    Subject,
+    /// The word before the number.
+    Tag,
+    /// The text.
+    Text,
+}
+
+impl fmt::Display for ComposeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRecipient => f.write_str("a letter needs a recipient"),
+            Self::TooManyRecipients => {
+                write!(f, "a letter goes to {RECIPIENTS_MAX} recipients at most")
+            }
+            Self::Control(field) => write!(f, "the {field} holds a control character"),
+            Self::TooLong(field) => write!(f, "the {field} is too long"),
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Name => "name",
+            Self::Subject => "subject",
+            Self::Tag => "word of the number tag",
+            Self::Text => "text",
+        })
+    }
+}
+
+impl std::error::Error for ComposeError {}
+
+impl Draft<'_> {
+    /// Writes the letter: plain text in UTF-8, wrapped if it must be.
+    ///
+    /// # Errors
+    ///
+    /// See [`ComposeError`].
+    pub fn compose(&self) -> Result<Composed, ComposeError> {
+        self.check()?;
+        let subject = self.full_subject();
+        let mut out = Vec::with_capacity(self.text.len() * 2 + 1024);
+        mailboxes(&mut out, "From", std::slice::from_ref(self.from));
+        mailboxes(&mut out, "To", self.to);
+        mailboxes(&mut out, "Cc", self.cc);
+        out.extend_from_slice(b"Subject: ");
+        Text::new(subject.as_str()).write_header(&mut out, "Subject: ".len());
+        field(&mut out, "Date", &rfc5322_date(self.date));
+        field(
+            &mut out,
+            "Message-ID",
+            &self.internet_message_id.to_string(),
+        );
+        if let Some(parent) = &self.parent {
+            ancestry(&mut out, parent);
+        }
+        field(&mut out, "MIME-Version", "1.0");
+        body(&mut out, &self.full_text());
+        Ok(Composed {
+            bytes: out,
+            subject,
+            needs_smtputf8: self.everybody().any(|m| m.address.needs_smtputf8()),
+        })
+    }
+
+    fn everybody(&self) -> impl Iterator<Item = &Mailbox> {
+        [self.from].into_iter().chain(self.to).chain(self.cc)
+    }
+
+    fn check(&self) -> Result<(), ComposeError> {
+        if self.to.is_empty() {
+            return Err(ComposeError::NoRecipient);
+        }
+        if self.to.len() + self.cc.len() > RECIPIENTS_MAX {
+            return Err(ComposeError::TooManyRecipients);
+        }
+        let line = |text: &str, chars_max: usize, field| {
+            if text.chars().any(char::is_control) {
+                Err(ComposeError::Control(field))
+            } else if text.chars().count() > chars_max {
+                Err(ComposeError::TooLong(field))
+            } else {
+                Ok(())
+            }
+        };
+        for mailbox in self.everybody() {
+            line(&mailbox.name, NAME_CHARS_MAX, Field::Name)?;
+        }
+        line(self.subject, LINE_CHARS_MAX, Field::Subject)?;
+        if let Some(tag) = &self.tag {
+            line(tag.word, TAG_CHARS_MAX, Field::Tag)?;
+        }
+        if self.text.len() > TEXT_BYTES_MAX {
+            return Err(ComposeError::TooLong(Field::Text));
+        }
+        let forbidden = |c: char| c.is_control() && !matches!(c, '\r' | '\n' | '\t');
+        if self.text.contains(forbidden) {
+            return Err(ComposeError::Control(Field::Text));
+        }
+        Ok(())
+    }
+
+    fn full_subject(&self) -> String {
+        let own = clean_line(self.subject, LINE_CHARS_MAX);
+        let mut subject = match &self.parent {
+            Some(parent) if own.is_empty() => reply_subject(parent.subject),
+            Some(_) | None => own,
+        };
+        if let Some(tag) = &self.tag {
+            let number = tag.number.to_string();
+            if !has_number(&subject, &number) {
+                if !subject.is_empty() {
+                    subject.push(' ');
+                }
+                subject.push_str(&format!("[{} {number}]", tag.word));
+            }
+        }
+        subject
+    }
+
+    fn full_text(&self) -> String {
+        let mut text = self.text.replace("\r\n", "\n").replace('\r', "\n");
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+        if let Some(quote) = self.parent.as_ref().and_then(|parent| parent.quote) {
+            text.push('\n');
+            text.push_str(&quoted(&quote));
+        }
+        text
+    }
+}
+
+/// The subject of a reply: `Re:` once, whatever stood there before and in whichever language.
+/// Marks of forwarding stay, because they say something.
+#[must_use]
+pub fn reply_subject(subject: &str) -> String {
+    let mut rest = subject.trim_start();
+    while let Some(after) = strip_reply_mark(rest) {
+        rest = after.trim_start();
+    }
+    clean_line(&format!("Re: {rest}"), LINE_CHARS_MAX)
+}
+
+/// Cuts one `Re:`, `AW:`, `SV:`, `Antw:` and the like, also counted as in `Re[2]:` or `Re^2:`.
+fn strip_reply_mark(subject: &str) -> Option<&str> {
+    // English, German, Scandinavian, Dutch, Polish, Portuguese, Turkish, Greek, Chinese. Not the
+    // Spanish `RV` or the Finnish `VS`, which may mark a forward.
+    const MARKS: [&str; 12] = [
+        "re", "aw", "sv", "antw", "antwort", "odp", "res", "ynt", "ref", "απ", "回复", "回覆",
+    ];
+    let colon = subject.find([':', '：'])?;
+    let (mark, rest) = subject.split_at(colon);
+    let mark = mark
+        .trim_end()
+        .trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '[' | ']' | '(' | ')' | '^'))
+        .to_lowercase();
+    let known = MARKS.contains(&mark.as_str());
+    let after = rest.strip_prefix([':', '：'])?;
+    known.then_some(after)
+}
+
+/// Whether the number already stands in brackets, alone or behind a word.
+fn has_number(subject: &str, number: &str) -> bool {
+    subject.split('[').skip(1).any(|piece| {
+        piece
+            .split(']')
+            .next()
+            .and_then(|inside| inside.split_whitespace().next_back())
+            == Some(number)
+    })
+}
+
+fn quoted(quote: &Quote<'_>) -> String {
+    let author = clean_line(quote.author, NAME_CHARS_MAX);
+    let mut out = format!("On {}, {author} wrote:\n", rfc5322_date(quote.date));
+    let kept = prefix(quote.text, QUOTE_BYTES_MAX);
+    for line in kept.lines() {
+        let line: String = line
+            .chars()
+            .filter(|c| !c.is_control() || *c == '\t')
+            .collect();
+        out.push('>');
+        if !line.is_empty() && !line.starts_with('>') {
+            out.push(' ');
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    if kept.len() < quote.text.len() {
+        out.push_str("> […]\n");
+    }
+    out
+}
+
+/// A date of RFC 5322, section 3.3, in UTC.
+fn rfc5322_date(date: Timestamp) -> String {
+    // The last second of the year 9999: the form has four digits for the year.
+    const SECONDS_MAX: u64 = 253_402_300_799;
+    let seconds = date.as_secs().min(SECONDS_MAX);
+    Date::new(i64::try_from(seconds).unwrap_or_default()).to_rfc822()
+}
+
+fn field(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+}
+
+/// `In-Reply-To` and `References` as RFC 5322, section 3.6.4, builds them.
+fn ancestry(out: &mut Vec<u8>, parent: &Parent<'_>) {
+    if let Some(id) = parent.internet_message_id {
+        field(out, "In-Reply-To", &id.to_string());
+    }
+    let mut ids: Vec<&InternetMessageId> = parent.references.iter().collect();
+    if let Some(id) = parent.internet_message_id {
+        ids.retain(|known| *known != id);
+        ids.push(id);
+    }
+    if ids.len() > REFERENCES_KEPT + 1 {
+        ids.drain(1..ids.len() - REFERENCES_KEPT);
+    }
+    if !ids.is_empty() {
+        // An id a line: they are long, and folding elsewhere would break them.
+        let lines: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        field(out, "References", &lines.join("\r\n "));
+    }
+}
+
+fn mailboxes(out: &mut Vec<u8>, name: &str, mailboxes: &[Mailbox]) {
+    if mailboxes.is_empty() {
+        return;
+    }
+    let all: Vec<String> = mailboxes
+        .iter()
+        .map(|mailbox| {
+            if mailbox.name.trim().is_empty() {
+                mailbox.address.to_string()
+            } else {
+                format!("{} <{}>", phrase(mailbox.name.trim()), mailbox.address)
+            }
+        })
+        .collect();
+    field(out, name, &all.join(",\r\n "));
+}
+
+/// A name as it may stand before an address (RFC 5322, section 3.2.5): bare, quoted, or in
+/// encoded words (RFC 2047, section 5). Ours rather than the library's, which writes the address
+/// together with it.
+fn phrase(name: &str) -> String {
+    // A reader may decode what looks encoded even between quotes.
+    if !name.is_ascii() || name.contains("=?") {
+        return encoded_words(name);
+    }
+    if name.chars().all(|c| is_atext(c) || c == ' ') {
+        return name.to_owned();
+    }
+    let mut out = String::from("\"");
+    for c in name.chars() {
+        if matches!(c, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('"');
+    out
+}
+
+/// Base 64, in words of at most 75 characters that each hold whole characters.
+fn encoded_words(text: &str) -> String {
+    const BYTES_A_WORD: usize = 45;
+    let mut words = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let piece = prefix(rest, BYTES_A_WORD);
+        words.push(format!("=?utf-8?B?{}?=", BASE64.encode(piece.as_bytes())));
+        rest = rest.get(piece.len()..).unwrap_or_default();
+    }
+    words.join("\r\n ")
+}
+
+/// The fields that describe the body, and the body: as it is if every relay will leave it alone,
+/// else in whichever wrapping is shorter to read.
+fn body(out: &mut Vec<u8>, text: &str) {
+    let text = text.replace('\n', "\r\n");
+    let tame = text.is_ascii()
+        && text.split("\r\n").all(|line| {
+            line.len() <= PLAIN_LINE_BYTES_MAX
+                && !line.ends_with([' ', '\t'])
+                // What an mbox on the way would mangle (RFC 4155, appendix A).
+                && !line.starts_with("From ")
+        });
+    field(out, "Content-Type", "text/plain; charset=utf-8");
+    if tame {
+        field(out, "Content-Transfer-Encoding", "7bit");
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    // Quoted-printable triples each byte that is not ASCII, base 64 adds a third to all.
+    let foreign = text.bytes().filter(|b| !b.is_ascii()).count();
+    if foreign * 6 <= text.len() {
+        field(out, "Content-Transfer-Encoding", "quoted-printable");
+        out.extend_from_slice(b"\r\n");
+        QuotedPrintableEncoder::new()
+            .preserve_line_breaks()
+            .encode_into(text.as_bytes(), out);
+    } else {
+        field(out, "Content-Transfer-Encoding", "base64");
+        out.extend_from_slice(b"\r\n");
+        Base64Encoder::new()
+            .wrap_lines()
+            .encode_into(text.as_bytes(), out);
+    }
+    if !out.ends_with(b"\r\n") {
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use mail_parser::MessageParser;
+    use proptest::prelude::*;
+
+    use super::super::address::Address;
+    use super::super::letter::Letter;
+    use super::*;
+
+    fn mailbox(name: &str, address: &str) -> Mailbox {
+        Mailbox {
+            name: name.to_owned(),
+            address: Address::parse(address).unwrap(),
+        }
+    }
+
+    fn id(text: &str) -> InternetMessageId {
+        InternetMessageId::parse(text).unwrap()
+    }
+
+    /// Composes with a plain draft changed by `change`, and checks what must always hold.
+    fn compose<'a>(change: impl FnOnce(&mut Draft<'a>)) -> Result<Composed, ComposeError> {
+        static FROM: LazyLock<Mailbox> =
+            LazyLock::new(|| mailbox("Shop Support", "support@shop.example"));
+        static TO: LazyLock<[Mailbox; 1]> =
+            LazyLock::new(|| [mailbox("Anna", "anna@customer.example")]);
+        static OWN: LazyLock<InternetMessageId> = LazyLock::new(|| id("r.x@mid.shop.example"));
+        let mut draft = Draft {
+            from: &FROM,
+            to: &*TO,
+            cc: &[],
+            subject: "Hello",
+            tag: None,
+            text: "Hello,\nall is well.",
+            parent: None,
+            date: Timestamp::from_millis(1_795_000_000_000),
+            internet_message_id: &OWN,
+        };
+        change(&mut draft);
+        let composed = draft.compose()?;
+        let text = String::from_utf8(composed.bytes.clone()).unwrap();
+        assert!(text.ends_with("\r\n"));
+        assert!(
+            !text.replace("\r\n", "").contains(['\r', '\n', '\0']),
+            "{text}"
+        );
+        assert!(text.split("\r\n").all(|line| line.len() <= 998), "{text}");
+        Ok(composed)
+    }
+
+    fn bytes<'a>(change: impl FnOnce(&mut Draft<'a>)) -> String {
+        String::from_utf8(compose(change).unwrap().bytes).unwrap()
+    }
+
+    #[test]
+    fn a_reply_byte_for_byte() {
+        let parent = id("first@customer.example");
+        let quote = Quote {
+            author: "Anna",
+            date: Timestamp::from_millis(1_794_990_000_000),
+            text: "Where is it?\n> older\n",
+        };
+        let got = bytes(|draft| {
+            draft.subject = "";
+            draft.tag = MainNumber::new(572).map(|number| Tag {
+                word: "Case",
+                number,
+            });
+            draft.parent = Some(Parent {
+                subject: "AW: Order",
+                internet_message_id: Some(&parent),
+                references: &[],
+                quote: Some(quote),
+            });
+        });
+        assert_eq!(
+            got,
+            "From: Shop Support <support@shop.example>\r\n\
+             To: Anna <anna@customer.example>\r\n\
+             Subject: Re: Order [Case 5724]\r\n\
+             Date: Wed, 18 Nov 2026 11:06:40 +0000\r\n\
+             Message-ID: <r.x@mid.shop.example>\r\n\
+             In-Reply-To: <first@customer.example>\r\n\
+             References: <first@customer.example>\r\n\
+             MIME-Version: 1.0\r\n\
+             Content-Type: text/plain; charset=utf-8\r\n\
+             Content-Transfer-Encoding: 7bit\r\n\
+             \r\n\
+             Hello,\r\n\
+             all is well.\r\n\
+             \r\n\
+             On Wed, 18 Nov 2026 08:20:00 +0000, Anna wrote:\r\n\
+             > Where is it?\r\n\
+             >> older\r\n"
+        );
+        assert_eq!(
+            Letter::read(got.as_bytes(), true).body.fresh(),
+            "Hello,\nall is well."
+        );
+    }
+
+    #[test]
+    fn subjects_of_replies() {
+        for (subject, reply) in [
+            ("Order", "Re: Order"),
+            ("Re: Order", "Re: Order"),
+            ("RE:RE: re : Order", "Re: Order"),
+            ("AW: SV: Antw: Order", "Re: Order"),
+            ("Re[2]: Order", "Re: Order"),
+            ("Re^3: Order", "Re: Order"),
+            ("回复：Order", "Re: Order"),
+            ("Fwd: Order", "Re: Fwd: Order"),
+            ("RV: Order", "Re: RV: Order"),
+            ("Report: x", "Re: Report: x"),
+            ("", "Re:"),
+            ("Re:", "Re:"),
+        ] {
+            assert_eq!(reply_subject(subject), reply, "{subject:?}");
+        }
+    }
+
+    #[test]
+    fn the_number_stands_once() {
+        let number = MainNumber::new(572).unwrap();
+        for (subject, tagged) in [
+            ("Order", "Order [Case 5724]"),
+            ("Order [Case 5724]", "Order [Case 5724]"),
+            ("[Fall 5724] Order", "[Fall 5724] Order"),
+            ("Order [5724]", "Order [5724]"),
+            ("Order 5724", "Order 5724 [Case 5724]"),
+            ("Order [#15724]", "Order [#15724] [Case 5724]"),
+            ("", "[Case 5724]"),
+        ] {
+            let composed = compose(|draft| {
+                draft.subject = subject;
+                draft.tag = Some(Tag {
+                    word: "Case",
+                    number,
+                });
+            });
+            assert_eq!(composed.unwrap().subject, tagged);
+        }
+    }
+
+    #[test]
+    fn injection_is_refused() {
+        use ComposeError::Control;
+        let evil = "x\r\nBcc: victim@elsewhere.example";
+        let name = mailbox(evil, "a@x.example");
+        let number = MainNumber::new(572).unwrap();
+        for end in ["\r\nBcc: x", "\n", "\r", "\0", "\u{85}", "\u{1b}"] {
+            let subject = format!("x{end}");
+            let got = compose(|draft| draft.subject = &subject);
+            assert_eq!(got, Err(Control(Field::Subject)));
+        }
+        assert_eq!(compose(|d| d.from = &name), Err(Control(Field::Name)));
+        assert_eq!(
+            compose(|d| d.to = std::slice::from_ref(&name)),
+            Err(Control(Field::Name))
+        );
+        assert_eq!(
+            compose(|d| d.cc = std::slice::from_ref(&name)),
+            Err(Control(Field::Name))
+        );
+        assert_eq!(
+            compose(|d| d.tag = Some(Tag {
+                word: "a\nb",
+                number
+            })),
+            Err(Control(Field::Tag))
+        );
+        assert_eq!(compose(|d| d.text = "a\0b"), Err(Control(Field::Text)));
+        assert_eq!(compose(|d| d.to = &[]), Err(ComposeError::NoRecipient));
+        let crowd = vec![mailbox("", "a@x.example"); RECIPIENTS_MAX + 1];
+        assert_eq!(
+            compose(|d| d.to = &crowd),
+            Err(ComposeError::TooManyRecipients)
+        );
+        let long = "x".repeat(LINE_CHARS_MAX + 1);
+        assert_eq!(
+            compose(|d| d.subject = &long),
+            Err(ComposeError::TooLong(Field::Subject))
+        );
+    }
+
+    #[test]
+    fn a_hostile_original_stays_quoted() {
+        let quote = Quote {
+            author: "Eve\r\nBcc: x@y",
+            date: Timestamp::MAX,
+            text: "a\r\n.\r\nb\u{0}\rc\n",
+        };
+        let got = bytes(|draft| {
+            draft.parent = Some(Parent {
+                subject: "x",
+                internet_message_id: None,
+                references: &[],
+                quote: Some(quote),
+            });
+        });
+        assert!(
+            got.contains("9999 23:59:59 +0000, Eve Bcc: x@y wrote:\r\n> a\r\n> .\r\n> bc\r\n"),
+            "{got}"
+        );
+        assert!(!got.contains("In-Reply-To") && !got.contains("References"));
+    }
+
+    #[test]
+    fn long_originals_are_cut() {
+        let text = "line\n".repeat(QUOTE_BYTES_MAX);
+        let quote = Quote {
+            author: "A",
+            date: Timestamp::ZERO,
+            text: &text,
+        };
+        let got = bytes(|draft| {
+            draft.parent = Some(Parent {
+                subject: "x",
+                internet_message_id: None,
+                references: &[],
+                quote: Some(quote),
+            });
+        });
+        let read = Letter::read(got.as_bytes(), true);
+        assert!(read.body.text().ends_with("> […]"));
+        assert!(read.body.text().len() < QUOTE_BYTES_MAX * 3 / 2);
+    }
+
+    #[test]
+    fn references_keep_the_first_and_the_newest() {
+        let ids: Vec<_> = (0..30).map(|n| id(&format!("{n}@x"))).collect();
+        let parent = id("p@x");
+        let got = bytes(|draft| {
+            draft.parent = Some(Parent {
+                subject: "x",
+                internet_message_id: Some(&parent),
+                references: &ids,
+                quote: None,
+            });
+        });
+        let references = Letter::read(got.as_bytes(), true).references;
+        assert_eq!(references.len(), REFERENCES_KEPT + 1);
+        assert_eq!(references[0], ids[0]);
+        assert_eq!(references[1], ids[11]);
+        assert_eq!(references[REFERENCES_KEPT], parent);
+    }
+
+    #[test]
+    fn wrappings() {
+        for (text, encoding) in [
+            ("plain", "7bit"),
+            (
+                "Grüße an alle zusammen, und auf bald wieder",
+                "quoted-printable",
+            ),
+            ("こんにちは", "base64"),
+            ("From here on", "quoted-printable"),
+            (&"x".repeat(5000), "quoted-printable"),
+            ("ends in a blank \nhere", "quoted-printable"),
+        ] {
+            let got = bytes(|draft| draft.text = text);
+            assert!(got.contains(&format!("Encoding: {encoding}\r\n")), "{got}");
+            assert_eq!(Letter::read(got.as_bytes(), true).body.text(), text);
+        }
+    }
+
+    #[test]
+    fn only_local_parts_need_smtputf8() {
+        let joerg = [mailbox("", "j\u{f6}rg@b\u{fc}cher.example")];
+        let anna = [mailbox("J\u{f6}rg", "anna@b\u{fc}cher.example")];
+        assert!(compose(|draft| draft.to = &joerg).unwrap().needs_smtputf8);
+        assert!(!compose(|draft| draft.to = &anna).unwrap().needs_smtputf8);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_the_same(
+            name in "[ -~\u{e4}\u{3053}\u{1f600}]{0,60}",
+            subject in "[ -~\u{e4}\u{3053}\u{1f600}]{0,200}",
+            text in "([ -~\u{e4}\u{3053}\u{1f600}=.]{0,120}\n){0,6}[!-~]",
+        ) {
+            let to = [mailbox(&name, "anna@customer.example"), mailbox("", "b@x.example")];
+            let got = bytes(|draft| {
+                draft.to = &to;
+                draft.subject = &subject;
+                draft.text = &text;
+            });
+            let read = Letter::read(got.as_bytes(), true);
+            prop_assert_eq!(&read.to[0].name, &clean_line(&name, NAME_CHARS_MAX));
+            prop_assert_eq!(read.to.len(), 2);
+            prop_assert_eq!(read.body.text(), text.trim_end());
+
+            // Another reader than ours must agree.
+            let parsed = MessageParser::default().parse(got.as_bytes()).unwrap();
+            let normal = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+            prop_assert_eq!(normal(parsed.subject().unwrap_or_default()), normal(&subject));
+            if !subject.contains("=?") {
+                let expected = clean_line(&subject, LINE_CHARS_MAX);
+                let expected = if expected.is_empty() { "(no subject)" } else { &expected };
+                prop_assert_eq!(read.subject.as_str(), expected);
+            }
+            let body = parsed.body_text(0).unwrap_or_default().replace("\r\n", "\n");
+            prop_assert_eq!(body.trim_end(), text.trim_end());
+        }
+    }
+}
