@@ -9,8 +9,10 @@ use crate::desk::{
     RescindCause, Role, SessionView, State, WrapUpOutcome,
 };
 use crate::engine::keys::ApiKey;
-use crate::engine::{Overview, QueueStats};
+use crate::engine::handle::{Overview, QueueStats};
 use crate::id::{AgentId, InteractionId, MessageId, QueueId};
+use crate::mail::letter::{Letter, Notice};
+use crate::mail::mailbox::Mailbox;
 use crate::outbound::message::{DeliveryState, Outbound};
 use crate::time::Timestamp;
 
@@ -342,6 +344,35 @@ pub(super) fn message(
     }
 }
 
+/// Adds what only the bytes of the message say.
+pub(super) fn read_into(message: &mut pb::Message, letter: &Letter) {
+    let addresses = |mailboxes: &[Mailbox]| {
+        (mailboxes.iter())
+            .map(|mailbox| pb::EmailAddress {
+                address: mailbox.address.to_string(),
+                display_name: mailbox.name.clone(),
+            })
+            .collect()
+    };
+    message.to = addresses(&letter.to);
+    message.cc = addresses(&letter.cc);
+    message.text_body = letter.body.fresh().to_owned();
+    message.trimmed_text = letter.body.quoted().to_owned();
+    message.body_truncated = letter.body.truncated;
+    message.attachments = (letter.attachments.iter())
+        .map(|attachment| pb::Attachment {
+            file_name: attachment.name.clone(),
+            content_type: attachment.media_type.clone(),
+            size_bytes: long(attachment.size),
+            inline: attachment.inline,
+        })
+        .collect();
+    message.attachments_truncated = letter.notices.iter().any(|notice| match notice {
+        Notice::HeadOnly | Notice::TooDeep | Notice::TooManyParts => true,
+        Notice::HeaderCut | Notice::TextCut => false,
+    });
+}
+
 pub(super) fn delivery(outbound: &Outbound) -> pb::Delivery {
     let said = outbound.last_diagnostic.as_ref();
     pb::Delivery {
@@ -436,7 +467,13 @@ pub(super) fn api_key(key: &ApiKey) -> pb::ApiKey {
     }
 }
 
-fn queue_stats(stats: &QueueStats, now: Timestamp) -> pb::QueueStats {
+fn queue_stats(stats: &QueueStats, overview: &Overview) -> pb::QueueStats {
+    let now = overview.time;
+    let members = |counts: &dyn Fn(&Presence) -> bool| {
+        (overview.agents.iter())
+            .filter(|(agent, shown)| agent.queues.contains(&stats.queue) && counts(shown))
+            .count()
+    };
     pb::QueueStats {
         queue: queue_name(&stats.queue),
         display_name: stats.display_name.clone(),
@@ -445,15 +482,15 @@ fn queue_stats(stats: &QueueStats, now: Timestamp) -> pb::QueueStats {
         active_count: count(stats.active),
         wrapping_up_count: count(stats.wrapping_up),
         oldest_wait_duration: stats.oldest.map(|oldest| duration(now.since(oldest))),
-        available_agent_count: count(stats.available),
-        staffed_agent_count: count(stats.staffed),
+        available_agent_count: count(members(&|shown| shown.state == AgentState::Available)),
+        staffed_agent_count: count(members(&|shown| shown.state != AgentState::SignedOut)),
     }
 }
 
 pub(super) fn overview(overview: &Overview) -> pb::Overview {
     pb::Overview {
         queues: (overview.queues.iter())
-            .map(|stats| queue_stats(stats, overview.time))
+            .map(|stats| queue_stats(stats, overview))
             .collect(),
         agents: (overview.agents.iter())
             .map(|(agent, shown)| pb::AgentActivity {

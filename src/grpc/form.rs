@@ -188,10 +188,11 @@ impl Form {
 
     /// The key under which the answer to this request is kept; none without a request id.
     ///
-    /// `without_id` is the request with its `request_id` taken out: a repeat must equal it.
+    /// `subject` is who asks, `without_id` the request without its `request_id`: a repeat must
+    /// equal it.
     pub(super) fn request(
         &mut self,
-        caller: &Principal,
+        subject: &str,
         rpc: &'static str,
         id: String,
         without_id: &impl Message,
@@ -209,7 +210,7 @@ impl Form {
         let mut digest_bytes = [0; 32];
         digest_bytes.copy_from_slice(digest(&SHA256, &without_id.encode_to_vec()).as_ref());
         Some(Some(RequestKey {
-            principal: caller.subject.clone(),
+            principal: subject.to_owned(),
             rpc,
             id,
             digest: digest_bytes,
