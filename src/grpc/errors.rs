@@ -13,6 +13,8 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 use super::pb::ErrorReason;
 use crate::desk::{OfferState, Refusal};
 use crate::engine::EngineError;
+use crate::mail::compose::{ComposeError, Field};
+use crate::outbound::reply::ReplyError;
 
 /// The domain of every reason.
 pub const DOMAIN: &str = "postroom";
@@ -231,4 +233,33 @@ fn refused(refusal: Refusal) -> Status {
         }
     }
     .into()
+}
+
+/// Why a reply was not sent, as an error on the wire.
+pub(super) fn reply(error: ReplyError) -> Status {
+    let message = error.to_string();
+    match error {
+        ReplyError::Engine(error) => engine(error),
+        ReplyError::NoRecipient => {
+            let reason = ErrorReason::RecipientInvalid;
+            Failure::new(Code::InvalidArgument, reason, message).into()
+        }
+        ReplyError::Compose(ComposeError::TooLong(Field::Text)) => {
+            let reason = ErrorReason::MessageTooLarge;
+            Failure::new(Code::ResourceExhausted, reason, message).into()
+        }
+        ReplyError::Compose(ComposeError::NoRecipient | ComposeError::TooManyRecipients) => {
+            let reason = ErrorReason::RecipientInvalid;
+            Failure::new(Code::InvalidArgument, reason, message).into()
+        }
+        ReplyError::Compose(ComposeError::Control(field) | ComposeError::TooLong(field)) => {
+            let name = match field {
+                Field::Name => "from_address",
+                Field::Subject | Field::Tag => "subject",
+                Field::Text => "text_body",
+            };
+            field_invalid(name, &message)
+        }
+        ReplyError::Randomness => internal("the machine gives no random numbers"),
+    }
 }

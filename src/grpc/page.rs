@@ -64,6 +64,17 @@ impl Page {
         BASE64URL_NOPAD.encode(&[&self.seal, position].concat())
     }
 
+    /// Cuts a list that was read one item too far, and makes the token of what is left.
+    pub(super) fn cut<T>(&self, items: &mut Vec<T>, position: impl Fn(&T) -> Vec<u8>) -> String {
+        if items.len() <= self.size {
+            return String::new();
+        }
+        items.truncate(self.size);
+        items
+            .last()
+            .map_or_else(String::new, |last| self.token(&position(last)))
+    }
+
     /// The key, as the list's own type. A token that holds none was not made by this list.
     pub(super) fn after<T>(
         &self,
