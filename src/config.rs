@@ -15,6 +15,7 @@ use toml::Spanned;
 
 use crate::desk::{DeclineAction, Mailbox, QueueSettings};
 use crate::id::QueueId;
+use crate::intake::authenticate::Resolver;
 use crate::mail::address::Address;
 use crate::milter;
 
@@ -295,17 +296,6 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.line, self.what)
     }
-}
-
-/// Which name servers to ask.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Resolver {
-    /// Those of the machine.
-    System,
-    /// None.
-    Off,
-    /// These.
-    Servers(Vec<SocketAddr>),
 }
 
 /// Largest configuration file, in bytes: room for thousands of queues.

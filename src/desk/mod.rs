@@ -39,7 +39,7 @@ pub use effect::{
     Answer, AssignCause, Change, Counters, Effects, Event, Fact, WrapUpOutcome,
 };
 pub use interaction::{Interaction, Outcome, State};
-pub use message::{Correspondent, Direction, Message};
+pub use message::{Correspondent, Direction, Message, Origin};
 pub use offer::{Offer, OfferState, RescindCause};
 pub use queue::{DeclineAction, Mailbox, Queue, QueueSettings};
 pub use refusal::Refusal;

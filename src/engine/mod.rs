@@ -36,7 +36,7 @@ pub use handle::{DeskWatch, Done, Handle, NewKey, RequestKey, SessionWatch, Snap
 pub use load::StartError;
 
 use crate::content::Content;
-use crate::desk::{Answer, Command, Desk, Policy, QueueSettings, Refusal, Thread};
+use crate::desk::{Answer, Command, Desk, Origin, Policy, QueueSettings, Refusal, Thread};
 use crate::id::{KeyId, SessionId};
 use crate::outbound::message::Outbound;
 use crate::store::{CommitError, Store};
@@ -395,8 +395,7 @@ impl Runner {
             if let Some(known) = filed_before.first()
                 && let Some(case) = self.case(known.case, group)?
             {
-                let evidence = crate::mail::threading::Evidence::SameLetter;
-                letter.thread = Thread::Joins(Box::new(case), evidence);
+                letter.thread = Thread::Joins(Box::new(case), Origin::SameLetter);
             }
         }
         self.refresh_case(&mut command, group)?;

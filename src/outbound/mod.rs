@@ -6,6 +6,8 @@ pub mod spool;
 
 pub mod transparency;
 
+pub mod reply;
+
 pub mod driver;
 pub mod submit;
 
