@@ -23,6 +23,9 @@ pub(crate) struct FaultyDisk {
 struct State {
     /// What sectors held when they were last synced, by file and place.
     sectors: BTreeMap<(PathBuf, u64), Vec<u8>>,
+    /// The same for sectors whose sync failed: the kernel takes them for clean, so that no later
+    /// sync writes them, unless they are written to again.
+    dropped: BTreeMap<(PathBuf, u64), Vec<u8>>,
     /// Undone names first to last: `Some` puts the old content back, `None` removes.
     names: Vec<Undo>,
     /// Bytes that may still be reserved or written to new places; `None` for no end.
@@ -87,7 +90,9 @@ impl FaultyDisk {
     pub(crate) fn cut(&self, mut survives: impl FnMut() -> bool) {
         let mut state = self.state();
         // By present names: what was written is undone before the names are.
-        for ((path, sector), old) in std::mem::take(&mut state.sectors) {
+        let mut sectors = std::mem::take(&mut state.sectors);
+        sectors.append(&mut state.dropped);
+        for ((path, sector), old) in sectors {
             if !survives()
                 && let Ok(file) = RealDisk.open(&path)
             {
@@ -236,15 +241,14 @@ impl DiskFile for FaultyFile {
         };
         let end = offset + data.len() as u64;
         for sector in offset / SECTOR..end.div_ceil(SECTOR) {
-            state
-                .sectors
-                .entry((path.clone(), sector))
-                .or_insert_with(|| {
-                    let mut old = vec![0; SECTOR as usize];
-                    let count = self.file.read_at(&mut old, sector * SECTOR).unwrap();
-                    old.truncate(count);
-                    old
-                });
+            let key = (path.clone(), sector);
+            let old = state.dropped.remove(&key).unwrap_or_else(|| {
+                let mut old = vec![0; SECTOR as usize];
+                let count = self.file.read_at(&mut old, sector * SECTOR).unwrap();
+                old.truncate(count);
+                old
+            });
+            state.sectors.entry(key).or_insert(old);
         }
         self.file.write_at(data, offset)?;
         if fails { Err(full()) } else { Ok(()) }
@@ -253,11 +257,20 @@ impl DiskFile for FaultyFile {
     fn sync(&self) -> io::Result<()> {
         let mut state = self.state.lock().unwrap();
         state.syncs += 1;
+        let path = self.path(&state);
         if let Some(left) = state.failing_syncs.checked_sub(1) {
             state.failing_syncs = left;
+            let State {
+                sectors, dropped, ..
+            } = &mut *state;
+            let sectors = std::mem::take(&mut state.sectors);
+            let (failed, rest): (BTreeMap<_, _>, _) = sectors
+                .into_iter()
+                .partition(|((known, _), _)| *known == path);
+            state.sectors = rest;
+            state.dropped.extend(failed);
             return Err(io::Error::other("a sync failed"));
         }
-        let path = self.path(&state);
         state.sectors.retain(|(known, _), _| *known != path);
         Ok(())
     }

@@ -12,7 +12,7 @@ use super::index::{CHANGES_BYTES_MAX, Changes, Entry, Index};
 use super::journal::{self, End, Journal, Position};
 use super::local::{BODIES, INCOMING, INDEX, JOURNAL};
 use super::segment::{self, FRAMES_BEGIN, SCHEMA, SegmentHeader, StoreId};
-use super::snapshot::{self, Checkpoint, SnapshotInfo};
+use super::snapshot::{self, Checkpoint, SnapshotInfo, VisitPair};
 use super::{BodyId, StoreError};
 
 /// A store that did not open. Nothing in the journal was changed.
@@ -264,10 +264,7 @@ impl Opening<'_> {
         Ok((index, end))
     }
 
-    fn snapshot(
-        &self,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), OpenError>,
-    ) -> Result<Option<SnapshotInfo>, OpenError> {
+    fn snapshot(&self, visit: &mut VisitPair<'_>) -> Result<Option<SnapshotInfo>, OpenError> {
         snapshot::read(&**self.disk, self.folder, self.store, visit)
     }
 

@@ -24,6 +24,9 @@ const SNAPSHOT_HEAD_BYTES: usize = 8 + 4 + 16 + 24;
 /// Where a key's length would be, the end of the pairs.
 const SNAPSHOT_END: u32 = u32::MAX;
 
+/// What is done with each pair of a snapshot.
+pub(crate) type VisitPair<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), OpenError> + 'a;
+
 /// Up to where the index holds what the journal does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Checkpoint {
@@ -203,7 +206,7 @@ pub(crate) fn read(
     disk: &dyn Disk,
     folder: &Path,
     store: StoreId,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), OpenError>,
+    visit: &mut VisitPair<'_>,
 ) -> Result<Option<SnapshotInfo>, OpenError> {
     let path = snapshot_path(folder);
     let file = match disk.open(&path) {
@@ -247,7 +250,7 @@ impl From<io::Error> for ReadError {
 fn read_pairs(
     input: &mut FileInput<'_>,
     store: StoreId,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), OpenError>,
+    visit: &mut VisitPair<'_>,
 ) -> Result<Option<(Position, u64)>, ReadError> {
     let Some(head) = input.take(SNAPSHOT_HEAD_BYTES)? else {
         return Ok(None);

@@ -291,10 +291,10 @@ fn a_torn_end_is_cut_and_overwritten() {
     store.commit(vec![put("a", "1")]).unwrap();
     store.commit(vec![put("b", "2"), put("c", "3")]).unwrap();
     drop(store);
-    // The frames are 72 bytes each; of the last group, the first is torn and the second whole.
-    flip(&world.segment(1), 4096 + 72 + 40);
+    // The frames are 56 bytes each; of the last group, the first is torn and the second whole.
+    flip(&world.segment(1), 4096 + 56 + 40);
     let (store, report) = world.try_open().unwrap();
-    assert!(report.torn_bytes > 72, "{report:?}");
+    assert!(report.torn_bytes > 56, "{report:?}");
     store.commit(vec![put("d", "4")]).unwrap();
     drop(store);
     // The second frame stood where the next one would; it must not come to life.
@@ -316,12 +316,12 @@ fn damage_before_the_synced_position_is_refused_and_nothing_changed() {
         // Without a checkpoint the last frame tells of the first; with one, it tells of both.
         flip(
             &world.segment(1),
-            if closed { 4096 + 72 + 40 } else { 4096 + 40 },
+            if closed { 4096 + 56 + 40 } else { 4096 + 40 },
         );
         let before = fs::read(world.segment(1)).unwrap();
         world.boot += 1;
         let error = world.try_open().unwrap_err();
-        let offset = if closed { 4096 + 72 } else { 4096 };
+        let offset = if closed { 4096 + 56 } else { 4096 };
         let found = matches!(&error, OpenError::Damaged { offset: o, .. } if *o == offset);
         assert!(found, "{error}");
         assert_eq!(fs::read(world.segment(1)).unwrap(), before);
