@@ -268,4 +268,3 @@ pub struct Filing {
     /// Whether it joined an interaction that was already open.
     pub joined: bool,
 }
-

@@ -1,9 +1,9 @@
 //! Handling: an agent answers or ends what they hold, and wraps up.
 
 use super::{
-    CODE_BYTES_MAX, Case, Change, Desk, Direction, Fact, Interaction, Message, NOTE_BYTES_MAX, Origin,
-    Outcome, Pending, PresenceCause, Refusal, Reply, Requested, State, Timer, WrapUpOutcome,
-    bounded,
+    CODE_BYTES_MAX, Case, Change, Desk, Direction, Fact, Interaction, Message, NOTE_BYTES_MAX,
+    Origin, Outcome, Pending, PresenceCause, Refusal, Reply, Requested, State, Timer,
+    WrapUpOutcome, bounded,
 };
 use crate::id::{AgentId, InteractionId, MessageId, SessionId};
 use crate::mail::trust::Trust;
@@ -54,7 +54,10 @@ impl Desk {
         if !allowed {
             return Err(Refusal::FromNotAllowed(reply.from.address));
         }
-        if reply.latest_seen.is_some_and(|seen| seen < found.latest_inbound) {
+        if reply
+            .latest_seen
+            .is_some_and(|seen| seen < found.latest_inbound)
+        {
             return Err(Refusal::NewerMessage(found.latest_inbound));
         }
         if self.spool.is_full() {

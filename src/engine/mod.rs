@@ -32,7 +32,9 @@ use watch::Watchers;
 
 pub use watch::WatchFrame;
 
-pub use handle::{DeskWatch, Done, Handle, NewKey, RequestKey, SessionWatch, Snapshot, Submissions};
+pub use handle::{
+    DeskWatch, Done, Handle, NewKey, RequestKey, SessionWatch, Snapshot, Submissions,
+};
 pub use load::StartError;
 
 use crate::content::Content;
@@ -299,7 +301,11 @@ impl Runner {
     /// Streams that ended since the last round.
     fn forget_streams(&mut self, now: Timestamp, group: &mut Group<'_>) {
         let gone = {
-            let mut gone = self.shared.gone.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut gone = self
+                .shared
+                .gone
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *gone)
         };
         for (session, stream) in gone {
@@ -445,11 +451,7 @@ impl Runner {
 
     /// A letter brings the case that it joins as intake read it. It may have gone on since: what
     /// counts is the case as it is now.
-    fn refresh_case(
-        &self,
-        command: &mut Command,
-        group: &Group<'_>,
-    ) -> Result<(), EngineError> {
+    fn refresh_case(&self, command: &mut Command, group: &Group<'_>) -> Result<(), EngineError> {
         if let Command::Ingest(letter) = command
             && let Thread::Joins(case, _) = &mut letter.thread
             && let Some(current) = self.case(case.number, group)?
@@ -472,8 +474,14 @@ impl Runner {
             _ => return Err(Refusal::SessionClosed.into()),
         };
         // Events of the attachment itself are in the snapshot already.
-        let snapshot = Snapshot::of(&self.desk, session, &agent, self.settings.policy.log_entries, now)
-            .ok_or(Refusal::SessionClosed)?;
+        let snapshot = Snapshot::of(
+            &self.desk,
+            session,
+            &agent,
+            self.settings.policy.log_entries,
+            now,
+        )
+        .ok_or(Refusal::SessionClosed)?;
         group.add(effects).done(false);
         let frames = self.watchers.add_session(session, stream, agent);
         Ok(SessionWatch::new(
@@ -644,5 +652,10 @@ fn answer_after<T: Send + 'static>(
 /// One line per event in the log.
 fn log(event: &crate::desk::Event) {
     let agent = event.agent.as_ref().map(|(agent, _)| agent.as_str());
-    tracing::debug!(revision = event.revision, agent, fact = event.fact.name(), "event");
+    tracing::debug!(
+        revision = event.revision,
+        agent,
+        fact = event.fact.name(),
+        "event"
+    );
 }

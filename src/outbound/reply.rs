@@ -111,8 +111,8 @@ pub async fn send(
         draft.from.clone()
     };
     let from = from_mailbox(handle, interaction.queue.clone(), chosen).await?;
-    let customer = Address::parse(&interaction.customer.address)
-        .map_err(|_| ReplyError::NoRecipient)?;
+    let customer =
+        Address::parse(&interaction.customer.address).map_err(|_| ReplyError::NoRecipient)?;
     let id = mint(settings, case.number, case.generation, &customer)?;
     let to = Mailbox {
         name: interaction.customer.display_name.clone(),
@@ -201,15 +201,23 @@ fn mint(
         slot: 0,
         address: customer,
     };
-    token::mint(&settings.keyring, audience, nonce, &settings.message_id_domain)
-        .map_err(|_| ReplyError::Randomness)
+    token::mint(
+        &settings.keyring,
+        audience,
+        nonce,
+        &settings.message_id_domain,
+    )
+    .map_err(|_| ReplyError::Randomness)
 }
 
 /// The letter that is answered.
 async fn original(handle: &Handle, id: MessageId) -> Result<Letter, ReplyError> {
     let record = handle.message(id).await?;
     let size = record.map_or(0, |record| record.size);
-    let head = handle.body_head(id, ORIGINAL_BYTES_MAX).await?.unwrap_or_default();
+    let head = handle
+        .body_head(id, ORIGINAL_BYTES_MAX)
+        .await?
+        .unwrap_or_default();
     let whole = size <= head.len() as u64;
     tokio::task::spawn_blocking(move || Letter::read(&head, whole))
         .await

@@ -13,8 +13,10 @@ use bytes::Bytes;
 
 use crate::content::Content;
 
+pub mod keys;
 pub mod local;
 pub mod memory;
+pub mod record;
 
 mod file;
 mod frame;
@@ -226,6 +228,21 @@ impl BodyReader {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Goes on from another place. The whole is then no longer compared with what was written.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] beyond the end.
+    pub fn skip_to(&mut self, offset: u64) -> io::Result<()> {
+        if offset > self.len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if offset != self.done {
+            self.crc = None;
+            self.done = offset;
+        }
+        Ok(())
     }
 
     /// The whole body, if it is in memory anyway.
