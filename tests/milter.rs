@@ -6,6 +6,8 @@
 //! actions and steps as hexadecimal numbers. Each runs step by step, in one write, and byte by
 //! byte, on a UNIX socket and on TCP.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers are part of the test")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn senders_come_in_many_clothes() {
-        let rows: [(&[&[u8]], &[u8], Option<u64>); 9] = [
+        type Row = (&'static [&'static [u8]], &'static [u8], Option<u64>);
+        let rows: [Row; 9] = [
             (&[b"<a@b>"], b"a@b", None),
             (&[b"a@b"], b"a@b", None),
             (&[b"<>"], b"", None),

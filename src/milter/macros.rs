@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn pairs_are_read_as_far_as_they_are_complete() {
-        let rows: [(&[u8], &str, Option<&[u8]>); 9] = [
+        type Row = (&'static [u8], &'static str, Option<&'static [u8]>);
+        let rows: [Row; 9] = [
             (b"", "i", None),
             (b"i\0A1\0", "i", Some(b"A1")),
             (b"i\0A1\0", "{i}", Some(b"A1")),
