@@ -7,12 +7,12 @@
 use std::ops::Range;
 
 use mail_parser::DateTime;
-use mail_parser::decoders::html::html_to_text;
 use serde::{Deserialize, Serialize};
 
 use super::address::Address;
 use super::decode::{self, TransferEncoding};
 use super::header::Header;
+use super::html;
 use super::mailbox::{self, Mailbox};
 use super::message_id::{InternetMessageId, rightmost_ids};
 use super::mime::{self, Disposition, Part};
@@ -406,10 +406,10 @@ fn body(shown: &[Shown]) -> Body {
         }
         let plain = match piece {
             Shown::Plain(plain) => clean_body(plain),
-            Shown::Html(html) => {
+            Shown::Html(source) => {
                 from_html = true;
-                truncated |= html.len() > TEXT_BYTES_MAX;
-                clean_body(&html_to_text(prefix(html, TEXT_BYTES_MAX)))
+                truncated |= source.len() > TEXT_BYTES_MAX;
+                clean_body(&html::to_text(prefix(source, TEXT_BYTES_MAX)))
             }
         };
         truncated |= plain.len() > room;

@@ -11,6 +11,7 @@ pub mod token;
 
 pub mod decode;
 pub mod header;
+pub mod html;
 pub mod letter;
 pub mod mailbox;
 pub mod mime;
