@@ -107,10 +107,7 @@ mod tests {
             ),
             ("a<br>b<br/>c<br clear=all>d", "a\nb\nc\nd"),
             ("<ul><li>one</li><li>two</li></ul>end", "- one\n- two\nend"),
-            (
-                "<tr><td>a</td><td>b</td></tr><tr><td>c</td></tr>",
-                "a b\nc",
-            ),
+            ("<tr><td>a</td><td>b</td></tr><tr><td>c</td></tr>", "a b\nc"),
             (
                 "<style>p{}</style><script>x()</script>a &amp; b &lt;c&gt;",
                 "a & b <c>",

@@ -134,9 +134,8 @@ pub struct Attachment {
     pub inline: bool,
     /// Where the wrapped bytes are within the letter.
     pub range: Range<usize>,
-    /// Whether they are wrapped in base 64 (`Some(true)`), quoted-printable (`Some(false)`) or
-    /// not at all.
-    pub base64: Option<bool>,
+    /// How they are wrapped.
+    pub encoding: TransferEncoding,
 }
 
 /// What reading left out. The bytes still have it.
@@ -359,11 +358,7 @@ impl Reader<'_> {
             size: part.encoding.decoded_len(wrapped) as u64,
             inline: part.disposition == Disposition::Inline || related,
             range: part.body.clone(),
-            base64: match part.encoding {
-                TransferEncoding::Identity => None,
-                TransferEncoding::Base64 => Some(true),
-                TransferEncoding::QuotedPrintable => Some(false),
-            },
+            encoding: part.encoding,
         });
     }
 
