@@ -208,7 +208,16 @@ async fn open(config: &Config) -> Result<Local, StartError> {
         Ok(opened) => opened?,
         Err(error) => return Err(StartError::Config(error.to_string())),
     };
-    tracing::info!("the store is open: {recovery}");
+    if let Some(why) = &recovery.rebuilt {
+        tracing::warn!("the store's index was made afresh from the journal: {why}");
+    }
+    tracing::info!(
+        clean = recovery.clean,
+        replayed = recovery.replayed,
+        torn_bytes = recovery.torn_bytes,
+        orphans = recovery.orphans,
+        "the store is open"
+    );
     Ok(store)
 }
 
@@ -248,7 +257,10 @@ fn outbound_settings(config: &Config, name: &str) -> Result<submit::Settings, St
 
 fn login(config: &Config) -> Result<Option<submit::Login>, StartError> {
     let outbound = &config.outbound;
-    let Some((username, file)) = outbound.username.clone().zip(outbound.password_file.as_ref())
+    let Some((username, file)) = outbound
+        .username
+        .clone()
+        .zip(outbound.password_file.as_ref())
     else {
         return Ok(None);
     };

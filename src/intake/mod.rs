@@ -93,14 +93,24 @@ impl Intake {
             .filter(|header| header.name.eq_ignore_ascii_case(b"Received"))
             .count();
         if received > RECEIVED_MAX {
-            return Err(SmtpReply::new(554, 4, 6, "too many hops, the message goes in circles"));
+            return Err(SmtpReply::new(
+                554,
+                4,
+                6,
+                "too many hops, the message goes in circles",
+            ));
         }
         if arrival.headers.is_empty() && arrival.content.len() <= 2 {
             // A before-queue proxy shows its filters nothing; an empty case would help nobody.
             tracing::error!(
                 "a message came without a header and without a body: is the milter on a smtpd with smtpd_proxy_filter?"
             );
-            return Err(SmtpReply::new(451, 3, 5, "the message came without content"));
+            return Err(SmtpReply::new(
+                451,
+                3,
+                5,
+                "the message came without content",
+            ));
         }
         let Read {
             letter,
@@ -179,16 +189,16 @@ impl Intake {
     }
 
     /// Finds the case that the letter continues.
-    async fn thread(
-        &self,
-        letter: &Letter,
-        assessment: &Assessment,
-    ) -> Result<Thread, SmtpReply> {
+    async fn thread(&self, letter: &Letter, assessment: &Assessment) -> Result<Thread, SmtpReply> {
         let mut known = BTreeMap::new();
         for clue in threading::clues(letter) {
             let number = clue.claim.case();
             if known.len() < threading::CASES_MAX && !known.contains_key(&number) {
-                let case = self.handle.case(number).await.map_err(|error| answer(&error))?;
+                let case = self
+                    .handle
+                    .case(number)
+                    .await
+                    .map_err(|error| answer(&error))?;
                 known.insert(number, case);
             }
         }
