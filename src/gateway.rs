@@ -18,8 +18,8 @@ use crate::intake::authenticate::{Authenticator, Resolver, ResolverError};
 use crate::intake::routes::Routes;
 use crate::mail::token::{KEY_BYTES, Keyring};
 use crate::milter;
+use crate::outbound;
 use crate::outbound::reply::ReplySettings;
-use crate::outbound::{self, submit};
 use crate::store::{Local, LocalConfig, OpenError};
 
 /// The id of the key that signs case tokens.
@@ -37,7 +37,7 @@ pub enum StartError {
     /// The resolver could not be set up.
     Resolver(ResolverError),
     /// TLS towards the MTA could not be set up.
-    Tls(submit::TlsError),
+    Tls(outbound::TlsError),
     /// The milter's address could not be listened on.
     Milter(milter::server::BindError),
     /// The configuration was not checked.
@@ -228,34 +228,34 @@ fn keyring(secret: &[u8]) -> Result<Keyring, StartError> {
         .map_err(|error| StartError::Config(error.to_string()))
 }
 
-fn outbound_settings(config: &Config, name: &str) -> Result<submit::Settings, StartError> {
+fn outbound_settings(config: &Config, name: &str) -> Result<outbound::Settings, StartError> {
     let outbound = &config.outbound;
     let unclear = || StartError::Config("outbound.server makes no sense".to_owned());
     let (host, port) = (outbound.server.get_ref().rsplit_once(':')).ok_or_else(unclear)?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let tls = || {
         let tls = match &outbound.ca_file {
-            Some(file) => submit::Tls::with_ca_file(host, file),
-            None => submit::Tls::with_system_roots(host),
+            Some(file) => outbound::Tls::with_ca_file(host, file),
+            None => outbound::Tls::with_system_roots(host),
         };
         tls.map_err(StartError::Tls)
     };
-    Ok(submit::Settings {
+    Ok(outbound::Settings {
         host: host.to_owned(),
         port: port.parse().map_err(|_| unclear())?,
         security: match outbound.security {
-            Security::Plain => submit::Security::Plain,
-            Security::Starttls => submit::Security::StartTls(tls()?),
-            Security::Tls => submit::Security::Implicit(tls()?),
+            Security::Plain => outbound::Security::Plain,
+            Security::Starttls => outbound::Security::StartTls(tls()?),
+            Security::Tls => outbound::Security::Implicit(tls()?),
         },
         login: login(config)?,
         ehlo_name: name.to_owned(),
-        timeouts: submit::Timeouts::default(),
+        timeouts: outbound::Timeouts::default(),
         at_once: outbound.at_once,
     })
 }
 
-fn login(config: &Config) -> Result<Option<submit::Login>, StartError> {
+fn login(config: &Config) -> Result<Option<outbound::Login>, StartError> {
     let outbound = &config.outbound;
     let Some((username, file)) = outbound
         .username
@@ -265,7 +265,7 @@ fn login(config: &Config) -> Result<Option<submit::Login>, StartError> {
         return Ok(None);
     };
     let password = first_line(file).map_err(|error| StartError::File(file.clone(), error))?;
-    Ok(Some(submit::Login { username, password }))
+    Ok(Some(outbound::Login { username, password }))
 }
 
 fn first_line(file: &Path) -> io::Result<String> {
