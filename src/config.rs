@@ -15,6 +15,7 @@ use toml::Spanned;
 
 use crate::desk::{DeclineAction, Mailbox, QueueSettings};
 use crate::id::QueueId;
+use crate::intake::authenticate::Resolver;
 use crate::mail::address::Address;
 use crate::milter;
 
@@ -297,17 +298,6 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Which name servers to ask.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Resolver {
-    /// Those of the machine.
-    System,
-    /// None.
-    Off,
-    /// These.
-    Servers(Vec<SocketAddr>),
-}
-
 /// Largest configuration file, in bytes: room for thousands of queues.
 pub const FILE_BYTES_MAX: u64 = 4 << 20;
 
@@ -360,7 +350,13 @@ impl Config {
         if crate::mail::address::normal_domain(name.get_ref()).is_err() {
             check.blame(name, "gateway.name is not a domain name".to_owned());
         }
-        if self.milter.listen.get_ref().parse::<milter::Address>().is_err() {
+        if self
+            .milter
+            .listen
+            .get_ref()
+            .parse::<milter::Address>()
+            .is_err()
+        {
             let what = "milter.listen must be unix:PATH or inet:HOST:PORT".to_owned();
             check.blame(&self.milter.listen, what);
         }
@@ -547,7 +543,9 @@ impl Check<'_> {
     /// A problem whose field carries no place: the line of its key is looked up by name.
     fn whole(&mut self, what: String) {
         let key = what.split_whitespace().next().unwrap_or_default();
-        let line = key.split_once('.').map_or(0, |(_, key)| self.line_of_key(key));
+        let line = key
+            .split_once('.')
+            .map_or(0, |(_, key)| self.line_of_key(key));
         self.problems.push(Problem { line, what });
     }
 
@@ -599,7 +597,10 @@ addresses = ["Support@Shop.Example"]
             ("[gateway]\nfoo = 1\n", "2: unknown field `foo`"),
             ("[gate]\n", "1: unknown field `gate`"),
             ("x", "1: "),
-            (&SMALL.replace("shop.example\"\n", "-\"\n"), "4: gateway.name"),
+            (
+                &SMALL.replace("shop.example\"\n", "-\"\n"),
+                "4: gateway.name",
+            ),
             (
                 &SMALL.replace("\"support\"", "\"S\""),
                 "7: queue id \"S\" is not",
@@ -622,7 +623,9 @@ addresses = ["Support@Shop.Example"]
                 "10: queue support is defined twice, first in line 7",
             ),
             (
-                &format!("{SMALL}[[queue]]\nid = \"sales\"\naddresses = [\"Support@shop.example\"]\n"),
+                &format!(
+                    "{SMALL}[[queue]]\nid = \"sales\"\naddresses = [\"Support@shop.example\"]\n"
+                ),
                 "11: Support@shop.example belongs to queue support already",
             ),
         ];

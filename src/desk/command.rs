@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use super::agent::Requested;
 use super::case::Case;
-use super::message::Correspondent;
+use super::message::{Correspondent, Origin};
 use super::queue::QueueSettings;
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
-use crate::mail::threading::Evidence;
 use crate::mail::token::MainNumber;
 use crate::mail::trust::Trust;
 use crate::outbound::message::Outcome as SubmissionOutcome;
@@ -248,11 +247,11 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Thread {
     /// It opens a new case.
-    New(Evidence),
+    New(Origin),
     /// It opens a new case that goes on from this one.
-    Linked(MainNumber, Evidence),
+    Linked(MainNumber, Origin),
     /// It belongs to this case, here as the store knows it.
-    Joins(Box<Case>, Evidence),
+    Joins(Box<Case>, Origin),
 }
 
 /// What the desk made of a letter, per queue.
@@ -269,4 +268,3 @@ pub struct Filing {
     /// Whether it joined an interaction that was already open.
     pub joined: bool,
 }
-

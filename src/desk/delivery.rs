@@ -7,11 +7,7 @@ use crate::outbound::spool::{self, SpoolError};
 use crate::time::Timestamp;
 
 impl Desk {
-    pub(super) fn hand_over(
-        &mut self,
-        now: Timestamp,
-        id: MessageId,
-    ) -> Result<Pending, Refusal> {
+    pub(super) fn hand_over(&mut self, now: Timestamp, id: MessageId) -> Result<Pending, Refusal> {
         let change = (self.spool.handed_over(id)).map_err(|error| refusal(id, error))?;
         Ok(self.delivery_changed(now, change))
     }

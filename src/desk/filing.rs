@@ -8,7 +8,6 @@ use super::{
     Pending, Refusal, State, Target, Thread,
 };
 use crate::id::{InteractionId, MessageId};
-use crate::mail::threading::Evidence;
 use crate::mail::token::MainNumber;
 use crate::time::Timestamp;
 
@@ -170,10 +169,8 @@ fn record(
     id: MessageId,
     filings: &[Filing],
 ) -> Message {
-    let evidence: Evidence = match letter.thread {
-        Thread::New(evidence) | Thread::Linked(_, evidence) | Thread::Joins(_, evidence) => {
-            evidence
-        }
+    let origin = match letter.thread {
+        Thread::New(origin) | Thread::Linked(_, origin) | Thread::Joins(_, origin) => origin,
     };
     Message {
         id,
@@ -191,7 +188,7 @@ fn record(
         size: letter.size,
         trust: letter.trust,
         trust_reason: letter.trust_reason,
-        evidence,
+        origin,
         mta_queue_id: letter.mta_queue_id,
         agent: None,
         interactions: filings.iter().map(|filing| filing.interaction).collect(),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::agent::Load;
 use super::{
-    Agent, Desk, Fact, NewAgent, Pending, PresenceCause, Queue, QueueSettings,
-    Refusal, Requested, RescindCause, bounded,
+    Agent, Desk, Fact, NewAgent, Pending, PresenceCause, Queue, QueueSettings, Refusal, Requested,
+    RescindCause, bounded,
 };
 use crate::id::{AgentId, QueueId};
 use crate::time::Timestamp;
@@ -129,7 +129,11 @@ impl Desk {
             self.touch(id, PresenceCause::SupervisorRequest);
             let offers = self.live_offers(id);
             for offer in offers {
-                if self.offers.get(&offer).is_some_and(|offer| offer.queue == *queue) {
+                if self
+                    .offers
+                    .get(&offer)
+                    .is_some_and(|offer| offer.queue == *queue)
+                {
                     self.rescind(now, offer, RescindCause::MembershipEnded);
                 }
             }

@@ -2,11 +2,10 @@
 
 use super::{
     CODE_BYTES_MAX, Case, Change, Desk, Direction, Fact, Interaction, Message, NOTE_BYTES_MAX,
-    Outcome, Pending, PresenceCause, Refusal, Reply, Requested, State, Timer, WrapUpOutcome,
-    bounded,
+    Origin, Outcome, Pending, PresenceCause, Refusal, Reply, Requested, State, Timer,
+    WrapUpOutcome, bounded,
 };
 use crate::id::{AgentId, InteractionId, MessageId, SessionId};
-use crate::mail::threading::Evidence;
 use crate::mail::trust::Trust;
 use crate::outbound::message::{Envelope, Outbound};
 use crate::time::Timestamp;
@@ -51,11 +50,14 @@ impl Desk {
     pub(super) fn reply(&mut self, now: Timestamp, reply: Reply) -> Result<Pending, Refusal> {
         let (agent, found) = self.held(reply.session, reply.interaction, Needed::Active)?;
         let allowed = (self.queues.get(&found.queue))
-            .is_some_and(|queue| queue.settings.allows_from(&reply.from.address));
+            .is_some_and(|queue| queue.settings.mailbox(&reply.from.address).is_some());
         if !allowed {
             return Err(Refusal::FromNotAllowed(reply.from.address));
         }
-        if reply.latest_seen.is_some_and(|seen| seen < found.latest_inbound) {
+        if reply
+            .latest_seen
+            .is_some_and(|seen| seen < found.latest_inbound)
+        {
             return Err(Refusal::NewerMessage(found.latest_inbound));
         }
         if self.spool.is_full() {
@@ -77,7 +79,7 @@ impl Desk {
             size: reply.size,
             trust: Trust::A,
             trust_reason: "composed here".to_owned(),
-            evidence: Evidence::Composed,
+            origin: Origin::Composed,
             mta_queue_id: String::new(),
             agent: Some(agent.clone()),
             interactions: vec![id],

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AgentId, InteractionId, MessageId};
-use crate::mail::threading::Evidence;
+use crate::mail::threading::Threading;
 use crate::mail::token::MainNumber;
 use crate::mail::trust::Trust;
 use crate::time::Timestamp;
@@ -24,6 +24,17 @@ pub enum Direction {
     Inbound,
     /// From us.
     Outbound,
+}
+
+/// How a message came to belong to its case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// It was composed here, for this case.
+    Composed,
+    /// The same letter had come for another queue before; both are one case.
+    SameLetter,
+    /// This is what its header fields prove.
+    Threaded(Box<Threading>),
 }
 
 /// What is known about a message without opening it.
@@ -54,7 +65,7 @@ pub struct Message {
     /// What spoke for that: the results of SPF, DKIM and DMARC in words.
     pub trust_reason: String,
     /// Why it belongs to its case rather than to a new one.
-    pub evidence: Evidence,
+    pub origin: Origin,
     /// The MTA's queue id at arrival: evidence, not a key.
     pub mta_queue_id: String,
     /// Who sent it, for an outbound message.

@@ -24,9 +24,9 @@ mod floor;
 mod handling;
 mod offering;
 mod presence;
-mod signing;
 mod restore;
 mod routing;
+mod signing;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,11 +35,9 @@ use std::time::Duration;
 pub use agent::{Agent, AgentState, Presence, PresenceCause, Requested, Role};
 pub use case::Case;
 pub use command::{Command, Filing, Ingest, NewAgent, Reply, Target, Thread};
-pub use effect::{
-    Answer, AssignCause, Change, Counters, Effects, Event, Fact, WrapUpOutcome,
-};
+pub use effect::{Answer, AssignCause, Change, Counters, Effects, Event, Fact, WrapUpOutcome};
 pub use interaction::{Interaction, Outcome, State};
-pub use message::{Correspondent, Direction, Message};
+pub use message::{Correspondent, Direction, Message, Origin};
 pub use offer::{Offer, OfferState, RescindCause};
 pub use queue::{DeclineAction, Mailbox, Queue, QueueSettings};
 pub use refusal::Refusal;
@@ -320,9 +318,12 @@ impl Desk {
                 .map(|offer| Change::Offer(offer.clone())),
         );
         changes.extend(
-            (draft.interactions.iter().filter_map(|id| self.interactions.get(id)))
-                .chain(draft.closed.values())
-                .map(|interaction| Change::Interaction(Box::new(interaction.clone()))),
+            (draft
+                .interactions
+                .iter()
+                .filter_map(|id| self.interactions.get(id)))
+            .chain(draft.closed.values())
+            .map(|interaction| Change::Interaction(Box::new(interaction.clone()))),
         );
         changes.extend(
             (draft.cases.iter().filter_map(|id| self.cases.get(id)))

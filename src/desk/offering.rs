@@ -247,7 +247,10 @@ impl Desk {
     /// interaction in the same breath, so that a live offer and an offered interaction are
     /// always a pair.
     fn resolve(&mut self, now: Timestamp, id: OfferId, state: OfferState) -> Option<InteractionId> {
-        let offer = self.offers.get_mut(&id).filter(|offer| offer.state.is_live())?;
+        let offer = self
+            .offers
+            .get_mut(&id)
+            .filter(|offer| offer.state.is_live())?;
         offer.state = state;
         offer.resolved = Some(now);
         let offer = offer.clone();
@@ -271,7 +274,11 @@ impl Desk {
 
     /// Forgets an offer whose end nobody will ask for any more.
     pub(super) fn forget_offer(&mut self, id: OfferId) {
-        if self.offers.get(&id).is_some_and(|offer| !offer.state.is_live()) {
+        if self
+            .offers
+            .get(&id)
+            .is_some_and(|offer| !offer.state.is_live())
+        {
             self.offers.remove(&id);
             self.draft.changes.push(super::Change::OfferForgotten(id));
         }

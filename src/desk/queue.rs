@@ -68,10 +68,10 @@ impl QueueSettings {
         }
     }
 
-    /// Whether agents may send from this (normalised) address.
+    /// The mailbox with this address, if agents may send from it. Letter case does not matter.
     #[must_use]
-    pub fn allows_from(&self, address: &str) -> bool {
-        self.mailboxes.iter().any(|own| own.address == address)
+    pub fn mailbox(&self, address: &str) -> Option<&Mailbox> {
+        (self.mailboxes.iter()).find(|own| own.address.eq_ignore_ascii_case(address))
     }
 }
 

@@ -66,9 +66,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SessionClosed => f.write_str("the session is over; sign in again"),
-            Self::SessionActiveElsewhere => {
-                f.write_str("the agent is signed in elsewhere; ask for takeover to end that session")
-            }
+            Self::SessionActiveElsewhere => f.write_str(
+                "the agent is signed in elsewhere; ask for takeover to end that session",
+            ),
             Self::AgentUnknown(agent) => write!(f, "there is no agent {agent}"),
             Self::AgentExists(agent) => write!(f, "agent {agent} exists already"),
             Self::QueueUnknown(queue) => write!(f, "there is no queue {queue}"),
@@ -92,17 +92,26 @@ impl fmt::Display for Refusal {
                 interaction,
                 state,
                 needed,
-            } => write!(f, "interaction {interaction} is {state}; it must be {needed}"),
+            } => write!(
+                f,
+                "interaction {interaction} is {state}; it must be {needed}"
+            ),
             Self::StateTransition(why) => f.write_str(why),
             Self::FromNotAllowed(address) => {
-                write!(f, "{address:?} is not an address that this queue sends from")
+                write!(
+                    f,
+                    "{address:?} is not an address that this queue sends from"
+                )
             }
             Self::NewerMessage(message) => write!(
                 f,
                 "a newer letter ({message}) has come; read it and send again with it as latest_seen_message"
             ),
             Self::SequenceAhead { acked, latest } => {
-                write!(f, "event {acked} has not happened yet; the latest is {latest}")
+                write!(
+                    f,
+                    "event {acked} has not happened yet; the latest is {latest}"
+                )
             }
             Self::SpoolFull => {
                 f.write_str("the mail server takes nothing and the spool is full; try later")

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 
 use super::agent::Load;
 use super::{
-    Agent, Case, Counters, Desk, Effects, Interaction, Offer, Policy,
-    Queue, QueueSettings, RescindCause, Session, State, Timer,
+    Agent, Case, Counters, Desk, Effects, Interaction, Offer, Policy, Queue, QueueSettings,
+    RescindCause, Session, State, Timer,
 };
 use crate::id::{AgentId, OfferId};
 use crate::outbound::message::Outbound;

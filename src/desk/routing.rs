@@ -36,7 +36,10 @@ impl Desk {
     }
 
     /// The first in line of one queue that some idle agent has not declined.
-    fn first_in(&self, queue: &QueueId) -> Option<((Reverse<i32>, Timestamp, InteractionId), AgentId)> {
+    fn first_in(
+        &self,
+        queue: &QueueId,
+    ) -> Option<((Reverse<i32>, Timestamp, InteractionId), AgentId)> {
         let idle = self.idle.get(queue)?;
         self.queues.get(queue)?.waiting.iter().find_map(|place| {
             let declined = &self.interactions.get(&place.2)?.declined;
@@ -54,9 +57,11 @@ impl Desk {
         let Some(queue) = self.queues.get_mut(&interaction.queue) else {
             return;
         };
-        queue
-            .waiting
-            .remove(&(Reverse(interaction.priority), interaction.arrived, interaction.id));
+        queue.waiting.remove(&(
+            Reverse(interaction.priority),
+            interaction.arrived,
+            interaction.id,
+        ));
         let deadline = now + queue.settings.offer_timeout;
         interaction.enter(
             State::Offered {
@@ -86,8 +91,10 @@ impl Desk {
         self.offers.insert(id, offer);
         self.timers
             .set(now + self.policy.offer_receipt, Timer::OfferReceipt(id));
-        self.timers
-            .set(deadline + self.policy.late_allowance, Timer::OfferExpiry(id));
+        self.timers.set(
+            deadline + self.policy.late_allowance,
+            Timer::OfferExpiry(id),
+        );
         if let Some(load) = self.loads.get_mut(&pair.agent) {
             load.offers.insert(id);
         }

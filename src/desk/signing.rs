@@ -102,7 +102,8 @@ impl Desk {
         let id = session.id;
         self.timers.set(now + session.lease, Timer::Lease(id));
         self.timers.set(now + self.policy.grace, Timer::Grace(id));
-        self.timers.set(now + self.policy.sign_out, Timer::SignOut(id));
+        self.timers
+            .set(now + self.policy.sign_out, Timer::SignOut(id));
         self.session_of.insert(session.agent.clone(), id);
         let link = Link::new(now, session.lease);
         self.sessions.insert(id, (session, link));

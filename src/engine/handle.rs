@@ -1,7 +1,7 @@
 //! The handle: what callers hold of the engine. Cheap to clone; never blocks the runtime.
 
 use std::fmt;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, PoisonError};
@@ -501,8 +501,8 @@ fn chunk(
     let size = size.min(bytes_max).min(HEAD_BYTES_MAX);
     let mut bytes = vec![0; size];
     reader
-        .seek(SeekFrom::Start(offset))
-        .and_then(|_| reader.read_exact(&mut bytes))
+        .skip_to(offset)
+        .and_then(|()| reader.read_exact(&mut bytes))
         .map_err(|error| EngineError::Unavailable(error.to_string()))?;
     Ok(Some(bytes.into()))
 }

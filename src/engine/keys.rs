@@ -35,11 +35,15 @@ impl Keys {
 
     // A panic while the lock is held leaves a table that is whole: each change is one insertion.
     fn read(&self) -> RwLockReadGuard<'_, Table> {
-        self.table.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.table
+            .read()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Table> {
-        self.table.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.table
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     pub(super) fn put_key(&self, key: ApiKey) {

@@ -80,9 +80,9 @@ fn all<T: Stored>(store: &dyn Store, prefix: &[u8]) -> Result<Vec<T>, StartError
 
 /// The record of a key that a mark names.
 fn named<T: Stored>(store: &dyn Store, key: &[u8]) -> Result<T, StartError> {
-    let value = store.get(key)?.ok_or_else(|| {
-        StartError::Missing(format!("the {} {}", T::NOUN, key.escape_ascii()))
-    })?;
+    let value = store
+        .get(key)?
+        .ok_or_else(|| StartError::Missing(format!("the {} {}", T::NOUN, key.escape_ascii())))?;
     Ok(record::decode(&value)?)
 }
 

@@ -32,11 +32,13 @@ use watch::Watchers;
 
 pub use watch::WatchFrame;
 
-pub use handle::{DeskWatch, Done, Handle, NewKey, RequestKey, SessionWatch, Snapshot, Submissions};
+pub use handle::{
+    DeskWatch, Done, Handle, NewKey, RequestKey, SessionWatch, Snapshot, Submissions,
+};
 pub use load::StartError;
 
 use crate::content::Content;
-use crate::desk::{Answer, Command, Desk, Policy, QueueSettings, Refusal, Thread};
+use crate::desk::{Answer, Command, Desk, Origin, Policy, QueueSettings, Refusal, Thread};
 use crate::id::{KeyId, SessionId};
 use crate::outbound::message::Outbound;
 use crate::store::{CommitError, Store};
@@ -299,7 +301,11 @@ impl Runner {
     /// Streams that ended since the last round.
     fn forget_streams(&mut self, now: Timestamp, group: &mut Group<'_>) {
         let gone = {
-            let mut gone = self.shared.gone.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut gone = self
+                .shared
+                .gone
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *gone)
         };
         for (session, stream) in gone {
@@ -395,8 +401,7 @@ impl Runner {
             if let Some(known) = filed_before.first()
                 && let Some(case) = self.case(known.case, group)?
             {
-                let evidence = crate::mail::threading::Evidence::SameLetter;
-                letter.thread = Thread::Joins(Box::new(case), evidence);
+                letter.thread = Thread::Joins(Box::new(case), Origin::SameLetter);
             }
         }
         self.refresh_case(&mut command, group)?;
@@ -446,11 +451,7 @@ impl Runner {
 
     /// A letter brings the case that it joins as intake read it. It may have gone on since: what
     /// counts is the case as it is now.
-    fn refresh_case(
-        &self,
-        command: &mut Command,
-        group: &Group<'_>,
-    ) -> Result<(), EngineError> {
+    fn refresh_case(&self, command: &mut Command, group: &Group<'_>) -> Result<(), EngineError> {
         if let Command::Ingest(letter) = command
             && let Thread::Joins(case, _) = &mut letter.thread
             && let Some(current) = self.case(case.number, group)?
@@ -473,8 +474,14 @@ impl Runner {
             _ => return Err(Refusal::SessionClosed.into()),
         };
         // Events of the attachment itself are in the snapshot already.
-        let snapshot = Snapshot::of(&self.desk, session, &agent, self.settings.policy.log_entries, now)
-            .ok_or(Refusal::SessionClosed)?;
+        let snapshot = Snapshot::of(
+            &self.desk,
+            session,
+            &agent,
+            self.settings.policy.log_entries,
+            now,
+        )
+        .ok_or(Refusal::SessionClosed)?;
         group.add(effects).done(false);
         let frames = self.watchers.add_session(session, stream, agent);
         Ok(SessionWatch::new(
@@ -645,5 +652,10 @@ fn answer_after<T: Send + 'static>(
 /// One line per event in the log.
 fn log(event: &crate::desk::Event) {
     let agent = event.agent.as_ref().map(|(agent, _)| agent.as_str());
-    tracing::debug!(revision = event.revision, agent, fact = event.fact.name(), "event");
+    tracing::debug!(
+        revision = event.revision,
+        agent,
+        fact = event.fact.name(),
+        "event"
+    );
 }

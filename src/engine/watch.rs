@@ -36,7 +36,10 @@ impl Watcher {
     /// Whether the watcher is to be kept.
     fn tell(&self, event: &Arc<Event>) -> bool {
         if self.0.capacity() > 1 {
-            return self.0.try_send(WatchFrame::Event(Arc::clone(event))).is_ok();
+            return self
+                .0
+                .try_send(WatchFrame::Event(Arc::clone(event)))
+                .is_ok();
         }
         self.end(WatchFrame::Lagged);
         false

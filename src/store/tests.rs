@@ -1,0 +1,720 @@
+//! What a store in a folder promises, held against crashes, full disks and damaged files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::faulty::FaultyDisk;
+use super::local::{BODIES, INCOMING, INDEX, JOURNAL};
+use super::*;
+use crate::content::SpooledFile;
+
+/// A folder, the disk under it and the machine around it.
+struct World {
+    dir: TempDir,
+    disk: Arc<FaultyDisk>,
+    boot: u32,
+    floor: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            disk: Arc::default(),
+            boot: 1,
+            floor: 0,
+        }
+    }
+
+    fn try_open(&self) -> Result<(Local, Recovery), OpenError> {
+        let config = LocalConfig {
+            free_space_floor_bytes: self.floor,
+            segment_bytes: 64 << 10,
+            boot_id: Some(format!("boot {}", self.boot)),
+            ..LocalConfig::new(self.dir.path())
+        };
+        Local::open_on(Arc::clone(&self.disk) as Arc<_>, config)
+    }
+
+    fn open(&self) -> Local {
+        self.try_open().unwrap().0
+    }
+
+    /// Power goes and comes back.
+    fn cut(&mut self, survives: impl FnMut() -> bool) {
+        self.disk.cut(survives);
+        self.boot += 1;
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn segment(&self, number: u64) -> PathBuf {
+        segment::path(&self.path(JOURNAL), number)
+    }
+
+    fn spool(&self, name: &str, content: &[u8]) -> Content {
+        let path = self.path(INCOMING).join(name);
+        fs::write(&path, content).unwrap();
+        let head = Bytes::copy_from_slice(content);
+        Content::File(SpooledFile::new(path, content.len() as u64, head))
+    }
+}
+
+fn id(number: u8) -> BodyId {
+    BodyId::from_bytes([number; 16])
+}
+
+fn put(key: &str, value: &str) -> Batch {
+    let mut batch = Batch::default();
+    batch.put(key.as_bytes().to_vec(), value.as_bytes().to_vec());
+    batch
+}
+
+fn with_body(key: &str, number: u8, content: Content) -> Batch {
+    let mut batch = put(key, "value");
+    batch.body(id(number), content);
+    batch
+}
+
+fn bytes(len: usize, fill: u8) -> Bytes {
+    vec![fill; len].into()
+}
+
+fn value(store: &dyn Store, key: &str) -> Option<String> {
+    let value = store.get(key.as_bytes()).unwrap();
+    value.map(|value| String::from_utf8(value).unwrap())
+}
+
+fn flip(path: &Path, offset: usize) {
+    let mut content = fs::read(path).unwrap();
+    content[offset] ^= 1;
+    fs::write(path, content).unwrap();
+}
+
+fn contract(store: &dyn Store) {
+    let mut batch = put("a1", "one");
+    batch.put(b"a2".to_vec(), vec![b'x'; 5000]);
+    batch.put(b"a3".to_vec(), b"three".to_vec());
+    batch.put(b"b1".to_vec(), b"other".to_vec());
+    batch.put(b"a\xff".to_vec(), b"last".to_vec());
+    for (number, len) in [(1, 0), (2, 100), (3, 9000)] {
+        batch.body(id(number), Content::Memory(bytes(len, number)));
+    }
+    let mut second = put("a1", "uno");
+    second.delete(b"a3".to_vec());
+    store.commit(vec![batch, second]).unwrap();
+
+    assert_eq!(value(store, "a1").as_deref(), Some("uno"));
+    assert_eq!(value(store, "a2").map(|v| v.len()), Some(5000));
+    assert_eq!(value(store, "a3"), None);
+    let keys = |page: Vec<Pair>| -> Vec<Vec<u8>> { page.into_iter().map(|(k, _)| k).collect() };
+    let scan = |after: Option<&[u8]>, limit| keys(store.scan(b"a", after, limit).unwrap());
+    assert_eq!(scan(None, 9), [&b"a1"[..], b"a2", b"a\xff"]);
+    assert_eq!(scan(None, 1), [b"a1"]);
+    assert_eq!(scan(Some(b"a1"), 1), [b"a2"]);
+    assert_eq!(scan(Some(b"a\xff"), 1), Vec::<Vec<u8>>::new());
+    let back = |before: Option<&[u8]>, limit| keys(store.scan_back(b"a", before, limit).unwrap());
+    assert_eq!(back(None, 2), [&b"a\xff"[..], b"a2"]);
+    assert_eq!(back(Some(b"a2"), 9), [b"a1"]);
+    assert_eq!(back(Some(b"z"), 1), [b"a\xff"]);
+    assert_eq!(back(Some(b"a"), 1), Vec::<Vec<u8>>::new());
+    assert_eq!(keys(store.scan(b"", None, 9).unwrap()).len(), 4);
+
+    for (number, len) in [(1, 0), (2, 100), (3, 9000)] {
+        assert_eq!(store.body(id(number)).unwrap(), Some(bytes(len, number)));
+        let mut reader = store.body_reader(id(number)).unwrap().unwrap();
+        assert_eq!(reader.len(), len as u64);
+        let mut read = Vec::new();
+        reader.read_to_end(&mut read).unwrap();
+        assert_eq!(read, bytes(len, number));
+    }
+    assert!(store.body(id(9)).unwrap().is_none());
+}
+
+#[test]
+fn both_stores_keep_the_contract() {
+    contract(&Memory::default());
+    let world = World::new();
+    contract(&world.open());
+    assert!(world.open().health().takes_mail());
+}
+
+#[test]
+fn a_group_is_one_sync() {
+    let world = World::new();
+    let store = world.open();
+    let before = world.disk.syncs();
+    store.commit(vec![put("a", "1"), put("b", "2")]).unwrap();
+    assert_eq!(world.disk.syncs() - before, 1);
+}
+
+#[test]
+fn after_a_clean_close_nothing_is_replayed() {
+    let mut world = World::new();
+    let store = world.open();
+    store.commit(vec![put("a", "1")]).unwrap();
+    store.close().unwrap();
+    assert!(matches!(store.get(b"a"), Err(StoreError::Closed)));
+    assert!(matches!(
+        store.commit(vec![put("b", "2")]),
+        Err(CommitError::Unavailable(Unavailable::Dead(_)))
+    ));
+    drop(store);
+    world.boot += 1;
+    let (store, report) = world.try_open().unwrap();
+    let expected = Recovery {
+        clean: true,
+        ..Recovery::default()
+    };
+    assert_eq!(report, expected);
+    assert_eq!(value(&store, "a").as_deref(), Some("1"));
+}
+
+#[test]
+fn on_the_same_boot_the_replay_begins_at_the_checkpoint() {
+    let world = World::new();
+    let store = world.open();
+    store.commit(vec![put("a", "1"), put("b", "1")]).unwrap();
+    store.checkpoint().unwrap();
+    store.commit(vec![put("b", "2")]).unwrap();
+    drop(store);
+    let (store, report) = world.try_open().unwrap();
+    assert_eq!((report.replayed, report.rebuilt), (1, None));
+    assert_eq!(value(&store, "a").as_deref(), Some("1"));
+    assert_eq!(value(&store, "b").as_deref(), Some("2"));
+}
+
+#[test]
+fn on_another_boot_the_index_is_rebuilt_from_snapshot_and_journal() {
+    let mut world = World::new();
+    let store = world.open();
+    let kept = Content::Memory(bytes(3000, 1));
+    store
+        .commit(vec![with_body("a", 1, kept), put("gone", "x")])
+        .unwrap();
+    store.snapshot().unwrap();
+    let mut batch = put("b", "2");
+    batch.delete(b"gone".to_vec());
+    store.commit(vec![batch]).unwrap();
+    drop(store);
+    world.cut(|| true);
+    let (store, report) = world.try_open().unwrap();
+    assert_eq!(report.replayed, 1);
+    assert!(report.rebuilt.is_some());
+    assert_eq!(value(&store, "a").as_deref(), Some("value"));
+    assert_eq!(value(&store, "b").as_deref(), Some("2"));
+    assert_eq!(value(&store, "gone"), None);
+    assert_eq!(store.body(id(1)).unwrap(), Some(bytes(3000, 1)));
+}
+
+#[test]
+fn a_damaged_snapshot_is_not_believed() {
+    let mut world = World::new();
+    let store = world.open();
+    store.commit(vec![put("a", "1")]).unwrap();
+    store.snapshot().unwrap();
+    drop(store);
+    flip(&world.path("snapshot"), 60);
+    world.boot += 1;
+    let (store, report) = world.try_open().unwrap();
+    assert_eq!(report.replayed, 1);
+    assert_eq!(value(&store, "a").as_deref(), Some("1"));
+}
+
+#[test]
+fn garbage_in_the_index_is_replaced() {
+    let world = World::new();
+    let store = world.open();
+    store.commit(vec![put("a", "1")]).unwrap();
+    store.close().unwrap();
+    drop(store);
+    for name in file::names(&world.path(INDEX)).unwrap() {
+        let path = world.path(INDEX).join(name);
+        if path.is_file() {
+            fs::write(path, vec![0x5a; 9000]).unwrap();
+        }
+    }
+    let (store, report) = world.try_open().unwrap();
+    assert!(report.rebuilt.is_some(), "{report:?}");
+    assert_eq!(value(&store, "a").as_deref(), Some("1"));
+}
+
+#[test]
+fn a_missing_index_is_replaced() {
+    let world = World::new();
+    let store = world.open();
+    store.commit(vec![put("a", "1")]).unwrap();
+    store.close().unwrap();
+    drop(store);
+    fs::remove_dir_all(world.path(INDEX)).unwrap();
+    let (store, report) = world.try_open().unwrap();
+    assert!(report.rebuilt.is_some(), "{report:?}");
+    assert_eq!(value(&store, "a").as_deref(), Some("1"));
+}
+
+#[test]
+fn only_one_process_may_open_it() {
+    let world = World::new();
+    let store = world.open();
+    let error = world.try_open().unwrap_err();
+    assert!(matches!(error, OpenError::Locked(_)));
+    assert!(
+        error
+            .to_string()
+            .contains(&*world.dir.path().to_string_lossy())
+    );
+    drop(store);
+    world.open();
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let world = World::new();
+    world.open().close().unwrap();
+    flip(&world.segment(1), 10);
+    let error = world.try_open().unwrap_err();
+    assert!(matches!(error, OpenError::NewerSchema { .. }), "{error}");
+}
+
+#[test]
+fn a_torn_end_is_cut_and_overwritten() {
+    let world = World::new();
+    let store = world.open();
+    store.commit(vec![put("a", "1")]).unwrap();
+    store.commit(vec![put("b", "2"), put("c", "3")]).unwrap();
+    drop(store);
+    // The frames are 56 bytes each; of the last group, the first is torn and the second whole.
+    flip(&world.segment(1), 4096 + 56 + 40);
+    let (store, report) = world.try_open().unwrap();
+    assert!(report.torn_bytes > 56, "{report:?}");
+    store.commit(vec![put("d", "4")]).unwrap();
+    drop(store);
+    // The second frame stood where the next one would; it must not come to life.
+    let (_, report) = world.try_open().unwrap();
+    assert_eq!((report.torn_bytes, report.replayed), (0, 2));
+}
+
+#[test]
+fn damage_before_the_synced_position_is_refused_and_nothing_changed() {
+    for closed in [false, true] {
+        let mut world = World::new();
+        let store = world.open();
+        store.commit(vec![put("a", "1")]).unwrap();
+        store.commit(vec![put("b", "2")]).unwrap();
+        if closed {
+            store.checkpoint().unwrap();
+        }
+        drop(store);
+        // Without a checkpoint the last frame tells of the first; with one, it tells of both.
+        flip(
+            &world.segment(1),
+            if closed { 4096 + 56 + 40 } else { 4096 + 40 },
+        );
+        let before = fs::read(world.segment(1)).unwrap();
+        world.boot += 1;
+        let error = world.try_open().unwrap_err();
+        let offset = if closed { 4096 + 56 } else { 4096 };
+        let found = matches!(&error, OpenError::Damaged { offset: o, .. } if *o == offset);
+        assert!(found, "{error}");
+        assert_eq!(fs::read(world.segment(1)).unwrap(), before);
+    }
+}
+
+#[test]
+fn a_missing_segment_is_damage() {
+    let mut world = World::new();
+    let store = world.open();
+    for number in 0..5 {
+        let content = Content::Memory(bytes(40_000, number));
+        store.commit(vec![with_body("a", number, content)]).unwrap();
+    }
+    store.close().unwrap();
+    drop(store);
+    world.boot += 1;
+    fs::remove_file(world.segment(5)).unwrap();
+    assert!(matches!(world.try_open(), Err(OpenError::Damaged { .. })));
+    fs::remove_dir_all(world.path(JOURNAL)).unwrap();
+    assert!(matches!(world.try_open(), Err(OpenError::Damaged { .. })));
+}
+
+#[test]
+fn a_damaged_body_is_not_handed_out() {
+    let world = World::new();
+    let store = world.open();
+    let content = Content::Memory(bytes(5000, 1));
+    store.commit(vec![with_body("a", 1, content)]).unwrap();
+    flip(&world.segment(1), 4096 + 2000);
+    assert!(matches!(store.body(id(1)), Err(StoreError::Damaged(_))));
+}
+
+#[test]
+fn a_full_disk_refuses_and_resumes() {
+    let world = World::new();
+    let store = world.open();
+    let body = |number| Content::Memory(bytes(40_000, number));
+    store.commit(vec![with_body("a", 1, body(1))]).unwrap();
+    world.disk.set_free(Some(100));
+    for _ in 0..2 {
+        let error = store.commit(vec![with_body("b", 2, body(2))]).unwrap_err();
+        assert!(
+            matches!(error, CommitError::Unavailable(Unavailable::Disk(_))),
+            "{error}"
+        );
+        assert_eq!(value(&store, "b"), None);
+    }
+    world.disk.set_free(None);
+    store.commit(vec![with_body("c", 3, body(3))]).unwrap();
+    drop(store);
+    let store = world.open();
+    assert_eq!(store.body(id(1)).unwrap(), Some(bytes(40_000, 1)));
+    assert_eq!(value(&store, "b"), None);
+    assert_eq!(store.body(id(3)).unwrap(), Some(bytes(40_000, 3)));
+}
+
+#[test]
+fn a_failed_write_leaves_nothing_behind() {
+    let mut world = World::new();
+    let store = world.open();
+    store.commit(vec![put("a", "1")]).unwrap();
+    world.disk.fail_writes(1);
+    let error = store
+        .commit(vec![put("b", "2"), put("c", "3"), put("d", "4")])
+        .unwrap_err();
+    assert!(
+        matches!(error, CommitError::Unavailable(Unavailable::Disk(_))),
+        "{error}"
+    );
+    store.commit(vec![put("e", "5")]).unwrap();
+    drop(store);
+    world.boot += 1;
+    let (store, report) = world.try_open().unwrap();
+    assert_eq!(report.replayed, 2);
+    assert_eq!(value(&store, "b"), None);
+    assert_eq!(value(&store, "e").as_deref(), Some("5"));
+}
+
+#[test]
+fn a_failed_sync_is_the_end_until_a_restart() {
+    let world = World::new();
+    let store = world.open();
+    world.disk.fail_syncs(1);
+    let error = store.commit(vec![put("a", "1")]).unwrap_err();
+    assert!(matches!(error, CommitError::Unknown(_)), "{error}");
+    let syncs = world.disk.syncs();
+    let error = store.commit(vec![put("b", "2")]).unwrap_err();
+    assert!(
+        matches!(error, CommitError::Unavailable(Unavailable::Dead(_))),
+        "{error}"
+    );
+    assert_eq!(world.disk.syncs(), syncs);
+    assert!(store.health().dead.is_some());
+    drop(store);
+    let store = world.open();
+    store.commit(vec![put("b", "2")]).unwrap();
+}
+
+#[test]
+fn a_failed_cleaning_up_is_the_end_too() {
+    let world = World::new();
+    let store = world.open();
+    world.disk.fail_writes(2);
+    let error = store.commit(vec![put("a", "1")]).unwrap_err();
+    assert!(matches!(error, CommitError::Unknown(_)), "{error}");
+}
+
+#[test]
+fn below_the_floor_only_essential_batches_are_taken() {
+    let mut world = World::new();
+    world.floor = 1000;
+    let store = world.open();
+    world.disk.set_free(Some(999));
+    let error = store.commit(vec![put("a", "1")]).unwrap_err();
+    assert!(matches!(
+        error,
+        CommitError::Unavailable(Unavailable::BelowFloor { .. })
+    ));
+    assert!(store.health().below_floor && !store.health().takes_mail());
+    let mut batch = put("b", "2");
+    batch.set_essential();
+    store.commit(vec![batch]).unwrap();
+    world.disk.set_free(Some(1000));
+    store.commit(vec![put("c", "3")]).unwrap();
+}
+
+#[test]
+fn an_adopted_file_survives_and_orphans_do_not() {
+    let mut world = World::new();
+    let store = world.open();
+    let large = bytes(300_000, 7);
+    let content = world.spool("in 1", &large);
+    store.commit(vec![with_body("a", 1, content)]).unwrap();
+    world.disk.fail_syncs(1);
+    let refused = world.spool("in 2", &large);
+    assert!(store.commit(vec![with_body("b", 2, refused)]).is_err());
+    drop(store);
+    fs::write(world.path(INCOMING).join("half"), b"From").unwrap();
+    fs::write(world.path(BODIES).join(id(9).to_string()), b"x").unwrap();
+    fs::write(world.path(BODIES).join("stranger"), b"x").unwrap();
+    world.cut(|| false);
+    let (store, report) = world.try_open().unwrap();
+    assert_eq!(report.orphans, 3);
+    assert_eq!(store.body(id(1)).unwrap(), Some(large));
+    assert_eq!(
+        file::names(&world.path(INCOMING)).unwrap(),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        file::names(&world.path(BODIES)).unwrap(),
+        [id(1).to_string()]
+    );
+}
+
+#[test]
+fn a_refused_group_keeps_no_file() {
+    let world = World::new();
+    let store = world.open();
+    world.disk.fail_writes(1);
+    let content = world.spool("in", &[1; 300]);
+    assert!(store.commit(vec![with_body("a", 1, content)]).is_err());
+    assert!(file::names(&world.path(BODIES)).unwrap().is_empty());
+    assert!(file::names(&world.path(INCOMING)).unwrap().is_empty());
+}
+
+#[test]
+fn the_keeper_writes_checkpoints_and_snapshots() {
+    let world = World::new();
+    let config = LocalConfig {
+        segment_bytes: 64 << 10,
+        checkpoint_bytes: 100_000,
+        snapshot_bytes: 100_000,
+        free_space_floor_bytes: 0,
+        ..LocalConfig::new(world.dir.path())
+    };
+    let (store, _) = Local::open(config.clone()).unwrap();
+    for number in 0..20 {
+        let content = Content::Memory(bytes(20_000, number));
+        store.commit(vec![with_body("a", number, content)]).unwrap();
+    }
+    store.close().unwrap();
+    drop(store);
+    let (store, report) = Local::open(config).unwrap();
+    assert!(report.clean);
+    for number in 0..20 {
+        assert_eq!(store.body(id(number)).unwrap(), Some(bytes(20_000, number)));
+    }
+}
+
+/// What happens to a store in a story.
+#[derive(Debug, Clone)]
+enum Step {
+    /// Batches, each of so many pairs and a body of this many bytes.
+    Commit(Vec<(u8, usize)>),
+    /// The same, with the disk failing in some way.
+    Fail(Vec<(u8, usize)>, Fault),
+    Checkpoint,
+    Snapshot,
+    /// The process ends without a word; the machine goes on.
+    Kill,
+    /// The power goes; of what was not synced, this seed tells what is there.
+    Cut(u64),
+    Close,
+}
+
+#[derive(Debug, Clone)]
+enum Fault {
+    Write,
+    Sync,
+    Full,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let body = prop_oneof![
+        3 => 0..3000usize,
+        2 => Just(15_000),
+        1 => Just(300_000),
+    ];
+    let group = || prop::collection::vec((1..4u8, body.clone()), 1..4);
+    let fault = prop_oneof![Just(Fault::Write), Just(Fault::Sync), Just(Fault::Full)];
+    let step = prop_oneof![
+        8 => group().prop_map(Step::Commit),
+        2 => (group(), fault).prop_map(|(group, fault)| Step::Fail(group, fault)),
+        1 => Just(Step::Checkpoint),
+        1 => Just(Step::Snapshot),
+        1 => Just(Step::Kill),
+        3 => any::<u64>().prop_map(Step::Cut),
+        1 => Just(Step::Close),
+    ];
+    prop::collection::vec(step, 1..20)
+}
+
+/// What a batch of the story with this number must have left behind.
+fn expected(number: u32, pairs: u8, body: usize) -> (BTreeMap<Vec<u8>, Vec<u8>>, Bytes) {
+    let pairs = (0..pairs).map(|place| {
+        let key = format!("{number:06}/{place}").into_bytes();
+        (
+            key,
+            number.to_le_bytes().repeat(1 + usize::from(place) * 1500),
+        )
+    });
+    (pairs.collect(), bytes(body, number as u8))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fate {
+    Acknowledged,
+    Refused,
+    Unknown,
+}
+
+struct Story {
+    world: World,
+    store: Option<Local>,
+    /// All batches ever given, with what the store said.
+    batches: Vec<(u8, usize, Fate)>,
+}
+
+impl Story {
+    fn commit(&mut self, group: &[(u8, usize)]) -> Fate {
+        let first = self.batches.len() as u32;
+        let mut batches = Vec::new();
+        for (number, (pairs, len)) in (first..).zip(group) {
+            let (pairs, body) = expected(number, *pairs, *len);
+            let mut batch = Batch::default();
+            for (key, value) in pairs {
+                batch.put(key, value);
+            }
+            let content = if body.len() > crate::content::MEMORY_BYTES_MAX {
+                self.world.spool(&number.to_string(), &body)
+            } else {
+                Content::Memory(body)
+            };
+            let mut body_id = [0; 16];
+            body_id[..4].copy_from_slice(&number.to_be_bytes());
+            batch.put(b"latest".to_vec(), number.to_be_bytes().to_vec());
+            batch.body(BodyId::from_bytes(body_id), content);
+            batches.push(batch);
+        }
+        let fate = match self.store.as_ref().unwrap().commit(batches) {
+            Ok(()) => Fate::Acknowledged,
+            Err(CommitError::Unavailable(_)) => Fate::Refused,
+            Err(CommitError::Unknown(_)) => Fate::Unknown,
+        };
+        self.batches
+            .extend(group.iter().map(|(p, b)| (*p, *b, fate)));
+        fate
+    }
+
+    /// Every acknowledged batch is whole, every refused one absent, every other whole or absent;
+    /// and of those in doubt none is there without those before it.
+    fn check(&mut self) {
+        let store = self.store.as_ref().unwrap();
+        let mut latest = None;
+        let mut absent_before = false;
+        for (number, (pairs, body, fate)) in (0..).zip(&mut self.batches) {
+            let (pairs, body) = expected(number, *pairs, *body);
+            let prefix = format!("{number:06}/");
+            let found: BTreeMap<_, _> = store
+                .scan(prefix.as_bytes(), None, 99)
+                .unwrap()
+                .into_iter()
+                .collect();
+            let mut body_id = [0; 16];
+            body_id[..4].copy_from_slice(&number.to_be_bytes());
+            let found_body = store.body(BodyId::from_bytes(body_id)).unwrap();
+            let there = found == pairs && found_body.as_ref() == Some(&body);
+            let absent = found.is_empty() && found_body.is_none();
+            assert!(there || absent, "batch {number} is there in part");
+            match fate {
+                Fate::Acknowledged => assert!(there, "batch {number} is lost"),
+                Fate::Refused => assert!(absent, "batch {number} was refused"),
+                // What was found once after a restart is a promise to whoever read it.
+                Fate::Unknown => {
+                    assert!(absent || !absent_before, "batch {number} is out of order");
+                    absent_before |= absent;
+                    *fate = if there {
+                        Fate::Acknowledged
+                    } else {
+                        Fate::Refused
+                    };
+                }
+            }
+            if there {
+                latest = Some(number.to_be_bytes().to_vec());
+                absent_before = false;
+            }
+        }
+        assert_eq!(store.get(b"latest").unwrap(), latest);
+    }
+
+    fn reopen(&mut self) {
+        self.store = None;
+        let (store, _) = self.world.try_open().expect("opens without help");
+        self.store = Some(store);
+        self.check();
+    }
+
+    fn take(&mut self, step: &Step) {
+        let store = self.store.as_ref().unwrap();
+        match step {
+            Step::Commit(group) => {
+                assert_eq!(self.commit(group), Fate::Acknowledged);
+            }
+            Step::Fail(group, fault) => {
+                match fault {
+                    Fault::Write => self.world.disk.fail_writes(1),
+                    Fault::Sync => self.world.disk.fail_syncs(1),
+                    Fault::Full => self.world.disk.set_free(Some(0)),
+                }
+                let fate = self.commit(group);
+                self.world.disk.fail_writes(0);
+                self.world.disk.fail_syncs(0);
+                self.world.disk.set_free(None);
+                if fate == Fate::Unknown {
+                    self.reopen();
+                }
+            }
+            Step::Checkpoint => store.checkpoint().unwrap(),
+            Step::Snapshot => store.snapshot().unwrap(),
+            Step::Kill => self.reopen(),
+            Step::Cut(seed) => {
+                self.store = None;
+                let mut random = *seed;
+                self.world.cut(|| {
+                    random = random
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1);
+                    random >> 63 == 1
+                });
+                self.reopen();
+            }
+            Step::Close => {
+                store.close().unwrap();
+                self.world.boot += 1;
+                self.reopen();
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn what_was_acknowledged_is_there_whatever_happens(steps in steps()) {
+        let world = World::new();
+        let store = Some(world.open());
+        let mut story = Story { world, store, batches: Vec::new() };
+        for step in &steps {
+            story.take(step);
+        }
+        story.check();
+    }
+}
