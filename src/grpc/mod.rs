@@ -5,7 +5,11 @@
 //! generated from `proto/` stay in this module.
 
 /// The messages and services of `proto/`, generated.
-#[expect(unused_qualifications, reason = "generated")]
+#[expect(
+    unused_qualifications,
+    clippy::large_enum_variant,
+    reason = "generated; an event is made once a stream and moved on"
+)]
 pub mod pb {
     tonic::include_proto!("postroom.v1");
 
