@@ -197,9 +197,6 @@ impl<W: Wording> Feed<W> {
     pub(super) async fn follow(mut self, frames: &mut mpsc::Receiver<WatchFrame>) {
         let drain = self.shared.drain.clone();
         let (reason, action) = loop {
-            if !self.credential_is_good() {
-                break (ClosingReason::CredentialExpired, ReconnectAction::Stop);
-            }
             let told = tokio::select! {
                 biased;
                 () = self.out.closed() => return,
@@ -207,6 +204,7 @@ impl<W: Wording> Feed<W> {
                     break (ClosingReason::ServerDraining, ReconnectAction::Resume);
                 }
                 frame = frames.recv() => match frame {
+                    Some(WatchFrame::Event(_)) if !self.credential_is_good() => break EXPIRED,
                     Some(WatchFrame::Event(event)) => self.tell(&event).await,
                     Some(WatchFrame::Ended(cause)) => break convert::end_cause(cause),
                     Some(WatchFrame::Lagged) => {
@@ -216,6 +214,9 @@ impl<W: Wording> Feed<W> {
                     None => break (ClosingReason::ServerDraining, ReconnectAction::Resume),
                 },
                 () = tokio::time::sleep(HEARTBEAT) => {
+                    if !self.credential_is_good() {
+                        break EXPIRED;
+                    }
                     self.names.clear();
                     let heartbeat = StreamHeartbeat {
                         latest_sequence: convert::long(self.latest),
@@ -240,6 +241,9 @@ impl<W: Wording> Feed<W> {
         })
     }
 }
+
+const EXPIRED: (ClosingReason, ReconnectAction) =
+    (ClosingReason::CredentialExpired, ReconnectAction::Stop);
 
 fn spread() -> Duration {
     let mut bytes = [0; 2];
