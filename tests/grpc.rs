@@ -1,6 +1,8 @@
 //! The control plane through its own client: an agent's day over loopback, each refusal with its
 //! reason, the streams' beginnings and ends, and the promises of the descriptors.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers are part of the test")]
+
 mod grpc {
     pub(crate) mod gateway;
 

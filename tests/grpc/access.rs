@@ -4,6 +4,8 @@ use postroom::grpc::pb;
 use postroom::grpc::pb::agent_service_client::AgentServiceClient;
 use postroom::grpc::pb::credential_service_client::CredentialServiceClient;
 use postroom::grpc::pb::presence_service_client::PresenceServiceClient;
+use postroom::grpc::server::{self, Certificate};
+use tonic::transport::{ClientTlsConfig, Endpoint};
 use tonic::{Code, Request};
 
 use super::gateway::{Gateway, by, refused};
@@ -22,7 +24,14 @@ async fn credentials() {
     );
     let (key, name) = gateway.key(&[pb::Role::Observer], "").await;
     let token = gateway.sign_in("anna").await;
-    for bad in ["", "x", "prk_", "prs_", &key[..key.len() - 1], &token[..token.len() - 1]] {
+    for bad in [
+        "",
+        "x",
+        "prk_",
+        "prs_",
+        &key[..key.len() - 1],
+        &token[..token.len() - 1],
+    ] {
         refused(
             credentials.get_principal(by(bad, ask)).await,
             Code::Unauthenticated,
@@ -30,7 +39,9 @@ async fn credentials() {
         );
     }
     let mut basic = Request::new(ask);
-    basic.metadata_mut().insert("authorization", "Basic eDp5".parse().unwrap());
+    basic
+        .metadata_mut()
+        .insert("authorization", "Basic eDp5".parse().unwrap());
     refused(
         credentials.get_principal(basic).await,
         Code::Unauthenticated,
@@ -130,10 +141,19 @@ async fn roles() {
         .overview
         .unwrap();
     assert_eq!(overview.agents.len(), 2);
-    let support = overview.queues.iter().find(|queue| queue.queue == "queues/support").unwrap();
-    assert_eq!((support.staffed_agent_count, support.available_agent_count), (1, 0));
+    let support = overview
+        .queues
+        .iter()
+        .find(|queue| queue.queue == "queues/support")
+        .unwrap();
+    assert_eq!(
+        (support.staffed_agent_count, support.available_agent_count),
+        (1, 0)
+    );
     refused(
-        supervisor.watch_desk(by(&observer, pb::WatchDeskRequest {})).await,
+        supervisor
+            .watch_desk(by(&observer, pb::WatchDeskRequest {}))
+            .await,
         Code::PermissionDenied,
         "ROLE_REQUIRED",
     );
@@ -157,21 +177,35 @@ async fn supervisors_see_everybody() {
     let mut sessions =
         pb::session_service_client::SessionServiceClient::new(gateway.remote.clone());
     let open = pb::OpenSessionRequest::default();
-    let lead = sessions.open_session(by(&key, open)).await.unwrap().into_inner().session_token;
+    let lead = sessions
+        .open_session(by(&key, open))
+        .await
+        .unwrap()
+        .into_inner()
+        .session_token;
     let anna = gateway.sign_in("anna").await;
     let current = |name: &str| pb::GetSessionRequest {
         name: name.to_owned(),
     };
-    let own = sessions.get_session(by(&anna, current("sessions/current"))).await.unwrap();
+    let own = sessions
+        .get_session(by(&anna, current("sessions/current")))
+        .await
+        .unwrap();
     let session = own.into_inner().session.unwrap();
     assert_eq!(session.state(), pb::SessionState::Grace);
-    let seen = sessions.get_session(by(&lead, current(&session.name))).await.unwrap();
+    let seen = sessions
+        .get_session(by(&lead, current(&session.name)))
+        .await
+        .unwrap();
     assert_eq!(seen.into_inner().session.unwrap().agent, "agents/anna");
     let close = pb::CloseSessionRequest {
         name: session.name,
         request_id: String::new(),
     };
-    sessions.close_session(by(&lead, close.clone())).await.unwrap();
+    sessions
+        .close_session(by(&lead, close.clone()))
+        .await
+        .unwrap();
     refused(
         sessions.close_session(by(&lead, close)).await,
         Code::NotFound,
@@ -187,15 +221,63 @@ async fn health_and_reflection_ask_for_nothing_and_unknown_paths_are_refused() {
     let check = HealthCheckRequest {
         service: "postroom.v1.SessionService".to_owned(),
     };
-    let health = HealthClient::new(gateway.remote.clone()).check(check).await.unwrap();
+    let health = HealthClient::new(gateway.remote.clone())
+        .check(check)
+        .await
+        .unwrap();
     assert_eq!(health.into_inner().status, 1);
 
     let mut client = tonic::client::Grpc::new(gateway.local.clone());
     client.ready().await.unwrap();
     let path = http::uri::PathAndQuery::from_static("/postroom.v1.SessionService/Nothing");
-    let codec = tonic_prost::ProstCodec::<pb::GetSystemInfoRequest, pb::GetSystemInfoResponse>::default();
+    let codec =
+        tonic_prost::ProstCodec::<pb::GetSystemInfoRequest, pb::GetSystemInfoResponse>::default();
     let nothing = client
         .unary(Request::new(pb::GetSystemInfoRequest {}), path, codec)
         .await;
     assert_eq!(nothing.unwrap_err().code(), Code::Unimplemented);
+}
+
+#[tokio::test]
+async fn a_certificate_makes_it_tls() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = Certificate {
+        chain: made.cert.pem().into_bytes(),
+        key: made.signing_key.serialize_pem().into_bytes(),
+    };
+    let trusted = tonic::transport::Certificate::from_pem(made.cert.pem());
+    let gateway = Gateway::start_with(Some(certificate), |address| async move {
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(trusted)
+            .domain_name("localhost");
+        Endpoint::try_from(format!("https://{address}"))
+            .unwrap()
+            .tls_config(tls)
+            .unwrap()
+            .connect()
+            .await
+            .unwrap()
+    })
+    .await;
+    gateway.agent("anna", &["support"]).await;
+    assert!(gateway.sign_in("anna").await.starts_with("prs_"));
+}
+
+#[tokio::test]
+async fn the_control_socket_is_its_owners_and_is_not_taken_away() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let gateway = Gateway::start().await;
+    let mode = std::fs::metadata(&gateway.socket)
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let taken = server::bind_control_socket(&gateway.socket).unwrap_err();
+    assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+
+    // One that nobody answers on was left behind by a gateway that is gone.
+    let dir = tempfile::tempdir().unwrap();
+    let stale = dir.path().join("control.sock");
+    drop(tokio::net::UnixListener::bind(&stale).unwrap());
+    assert!(server::bind_control_socket(&stale).is_ok());
 }

@@ -18,7 +18,9 @@ fn ours(pool: &DescriptorPool) -> Vec<FileDescriptorProto> {
 }
 
 fn services(pool: &DescriptorPool) -> Vec<ServiceDescriptor> {
-    pool.services().filter(|found| found.package_name() == "postroom.v1").collect()
+    pool.services()
+        .filter(|found| found.package_name() == "postroom.v1")
+        .collect()
 }
 
 fn methods(pool: &DescriptorPool) -> Vec<MethodDescriptor> {
@@ -31,18 +33,27 @@ fn methods(pool: &DescriptorPool) -> Vec<MethodDescriptor> {
 fn elements(file: &FileDescriptorProto) -> Vec<(Vec<i32>, String)> {
     let mut found = Vec::new();
     let mut add = |path: &[usize], name: &str| {
-        let path = path.iter().map(|step| i32::try_from(*step).unwrap()).collect();
+        let path = path
+            .iter()
+            .map(|step| i32::try_from(*step).unwrap())
+            .collect();
         found.push((path, name.to_owned()));
     };
     for (at, message) in file.message_type.iter().enumerate() {
         add(&[4, at], message.name());
         for (field_at, field) in message.field.iter().enumerate() {
-            add(&[4, at, 2, field_at], &format!("{}.{}", message.name(), field.name()));
+            add(
+                &[4, at, 2, field_at],
+                &format!("{}.{}", message.name(), field.name()),
+            );
         }
         for (oneof_at, oneof) in message.oneof_decl.iter().enumerate() {
             // An optional field is a oneof of its own, made by the compiler.
             if !oneof.name().starts_with('_') {
-                add(&[4, at, 8, oneof_at], &format!("{}.{}", message.name(), oneof.name()));
+                add(
+                    &[4, at, 8, oneof_at],
+                    &format!("{}.{}", message.name(), oneof.name()),
+                );
             }
         }
     }
@@ -55,7 +66,10 @@ fn elements(file: &FileDescriptorProto) -> Vec<(Vec<i32>, String)> {
     for (at, service) in file.service.iter().enumerate() {
         add(&[6, at], service.name());
         for (method_at, method) in service.method.iter().enumerate() {
-            add(&[6, at, 2, method_at], &format!("{}.{}", service.name(), method.name()));
+            add(
+                &[6, at, 2, method_at],
+                &format!("{}.{}", service.name(), method.name()),
+            );
         }
     }
     found
@@ -82,7 +96,10 @@ fn every_element_has_a_comment() {
 #[test]
 fn names_follow_the_conventions() {
     let pool = pool();
-    for found in pool.all_enums().filter(|found| found.package_name() == "postroom.v1") {
+    for found in pool
+        .all_enums()
+        .filter(|found| found.package_name() == "postroom.v1")
+    {
         let mut prefix = String::new();
         for letter in found.name().chars() {
             if letter.is_ascii_uppercase() && !prefix.is_empty() {
@@ -93,14 +110,21 @@ fn names_follow_the_conventions() {
         let zero = found.get_value(0).unwrap();
         assert_eq!(zero.name(), format!("{prefix}_UNSPECIFIED"));
         for value in found.values() {
-            assert!(value.name().starts_with(&format!("{prefix}_")), "{}", value.name());
+            assert!(
+                value.name().starts_with(&format!("{prefix}_")),
+                "{}",
+                value.name()
+            );
         }
     }
     let kind = |field: &FieldDescriptor| match field.kind() {
         Kind::Message(message) => message.full_name().to_owned(),
         _ => String::new(),
     };
-    for message in pool.all_messages().filter(|found| found.package_name() == "postroom.v1") {
+    for message in pool
+        .all_messages()
+        .filter(|found| found.package_name() == "postroom.v1")
+    {
         for field in message.fields() {
             let name = field.name();
             let at = format!("{}.{name}", message.name());
@@ -112,10 +136,15 @@ fn names_follow_the_conventions() {
                         .any(|suffix| name.ends_with(suffix)),
                     "{at}"
                 ),
-                _ => assert!(!name.ends_with("_time") && !name.ends_with("_duration"), "{at}"),
+                _ => assert!(
+                    !name.ends_with("_time") && !name.ends_with("_duration"),
+                    "{at}"
+                ),
             }
             // Words that a client's language keeps for itself.
-            for keyword in ["from", "default", "class", "type", "import", "in", "is", "package"] {
+            for keyword in [
+                "from", "default", "class", "type", "import", "in", "is", "package",
+            ] {
                 assert_ne!(name, keyword, "{at}");
             }
         }
@@ -163,13 +192,25 @@ fn what_changes_something_can_be_repeated() {
 
 #[test]
 fn every_list_comes_in_pages() {
-    for method in methods(&pool()).iter().filter(|method| method.name().starts_with("List")) {
+    for method in methods(&pool())
+        .iter()
+        .filter(|method| method.name().starts_with("List"))
+    {
         let name = method.name();
         for field in ["page_size", "page_token"] {
-            assert!(method.input().get_field_by_name(field).is_some(), "{name}.{field}");
+            assert!(
+                method.input().get_field_by_name(field).is_some(),
+                "{name}.{field}"
+            );
         }
         let first = method.output().get_field(1).unwrap();
         assert!(first.is_list(), "{name}");
-        assert!(method.output().get_field_by_name("next_page_token").is_some(), "{name}");
+        assert!(
+            method
+                .output()
+                .get_field_by_name("next_page_token")
+                .is_some(),
+            "{name}"
+        );
     }
 }

@@ -14,7 +14,7 @@ use postroom::desk::{Correspondent, Ingest, QueueSettings, Target, Thread};
 use postroom::engine::{self, Engine, Handle};
 use postroom::grpc::pb;
 use postroom::grpc::pb::session_service_client::SessionServiceClient;
-use postroom::grpc::server::{self, Listeners};
+use postroom::grpc::server::{self, Certificate, Listeners};
 use postroom::mail::token::Keyring;
 use postroom::mail::trust::Trust;
 use postroom::outbound::reply::ReplySettings;
@@ -32,6 +32,8 @@ pub(crate) struct Gateway {
     pub(crate) handle: Handle,
     pub(crate) drain: CancellationToken,
     pub(crate) server: JoinHandle<()>,
+    /// Where the control socket is.
+    pub(crate) socket: PathBuf,
     /// Over the control socket: an administrator.
     pub(crate) local: Channel,
     /// Over TCP: nobody, without a credential.
@@ -44,6 +46,14 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// With the queues `support`, which has post-processing, and `sales`, which has none.
     pub(crate) async fn start() -> Self {
+        Self::start_with(None, remote).await
+    }
+
+    /// As [`Self::start`], with a certificate and a way to connect that trusts it.
+    pub(crate) async fn start_with<C: Future<Output = Channel>>(
+        certificate: Option<Certificate>,
+        connect: impl FnOnce(SocketAddr) -> C,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(Memory::new(dir.path().to_owned()));
         let mut settings = engine::Settings::new(queues());
@@ -56,7 +66,7 @@ impl Gateway {
         let address = listener.local_addr().unwrap();
         let socket = dir.path().join("control.sock");
         let listeners = Listeners {
-            tcp: Some((listener, None)),
+            tcp: Some((listener, certificate)),
             control: Some(server::bind_control_socket(&socket).unwrap()),
         };
         let keyring = Keyring::new(1, [(1, [7; 32])]).unwrap();
@@ -74,8 +84,9 @@ impl Gateway {
             handle,
             drain,
             server,
-            local: local(socket).await,
-            remote: remote(address).await,
+            local: local(socket.clone()).await,
+            socket,
+            remote: connect(address).await,
             letters: AtomicU64::new(0),
             _engine: engine,
             _dir: dir,
@@ -89,7 +100,10 @@ impl Gateway {
             .create_agent(pb::CreateAgentRequest {
                 agent_id: id.to_owned(),
                 agent: Some(pb::Agent {
-                    queues: queues.iter().map(|queue| format!("queues/{queue}")).collect(),
+                    queues: queues
+                        .iter()
+                        .map(|queue| format!("queues/{queue}"))
+                        .collect(),
                     ..pb::Agent::default()
                 }),
                 request_id: String::new(),

@@ -33,14 +33,25 @@ async fn pages_hold_everything_once() {
     }
     assert_eq!(
         seen,
-        ["agents/anna", "agents/bert", "agents/carl", "agents/dora", "agents/emil"]
+        [
+            "agents/anna",
+            "agents/bert",
+            "agents/carl",
+            "agents/dora",
+            "agents/emil"
+        ]
     );
 
     let first = pb::ListAgentsRequest {
         page_size: 2,
         page_token: String::new(),
     };
-    let token = agents.list_agents(first).await.unwrap().into_inner().next_page_token;
+    let token = agents
+        .list_agents(first)
+        .await
+        .unwrap()
+        .into_inner()
+        .next_page_token;
     let mut queues = QueueServiceClient::new(gateway.local.clone());
     let crossed = pb::ListQueuesRequest {
         page_size: 2,
@@ -70,12 +81,23 @@ async fn queues_members_and_addresses() {
     let anna = gateway.sign_in("anna").await;
     let mut queues = QueueServiceClient::new(gateway.remote.clone());
     let list = pb::ListQueuesRequest::default();
-    let listed = queues.list_queues(by(&anna, list)).await.unwrap().into_inner().queues;
+    let listed = queues
+        .list_queues(by(&anna, list))
+        .await
+        .unwrap()
+        .into_inner()
+        .queues;
     assert_eq!(listed.len(), 2);
     let get = pb::GetQueueRequest {
         name: "queues/support".to_owned(),
     };
-    let support = queues.get_queue(by(&anna, get)).await.unwrap().into_inner().queue.unwrap();
+    let support = queues
+        .get_queue(by(&anna, get))
+        .await
+        .unwrap()
+        .into_inner()
+        .queue
+        .unwrap();
     assert_eq!(support, listed[1]);
     assert!(support.post_processing_enabled);
     assert_eq!(support.default_from_address, "support@shop.example");
@@ -91,20 +113,35 @@ async fn queues_members_and_addresses() {
         parent: "queues/support".to_owned(),
         ..pb::ListMembershipsRequest::default()
     };
-    let members = queues.list_memberships(by(&anna, members)).await.unwrap().into_inner();
-    let members: Vec<String> = members.memberships.into_iter().map(|found| found.agent).collect();
+    let members = queues
+        .list_memberships(by(&anna, members))
+        .await
+        .unwrap()
+        .into_inner();
+    let members: Vec<String> = members
+        .memberships
+        .into_iter()
+        .map(|found| found.agent)
+        .collect();
     assert_eq!(members, ["agents/anna", "agents/bert"]);
 
     let mut addresses =
         pb::from_address_service_client::FromAddressServiceClient::new(gateway.remote.clone());
     let mut token = String::new();
-    for (address, default) in [("support@shop.example", true), ("support-eu@shop.example", false)] {
+    for (address, default) in [
+        ("support@shop.example", true),
+        ("support-eu@shop.example", false),
+    ] {
         let request = pb::ListFromAddressesRequest {
             queue: "queues/support".to_owned(),
             page_size: 1,
             page_token: token,
         };
-        let page = addresses.list_from_addresses(by(&anna, request)).await.unwrap().into_inner();
+        let page = addresses
+            .list_from_addresses(by(&anna, request))
+            .await
+            .unwrap()
+            .into_inner();
         assert_eq!(page.from_addresses.len(), 1);
         assert_eq!(page.from_addresses[0].address, address);
         assert_eq!(page.from_addresses[0].default_for_queue, default);
@@ -123,12 +160,20 @@ async fn agents_see_their_queues_and_supervisors_the_line() {
     }
     let mut interactions = InteractionServiceClient::new(gateway.remote.clone());
     let list = pb::ListInteractionsRequest::default();
-    let own = interactions.list_interactions(by(&anna, list.clone())).await.unwrap();
+    let own = interactions
+        .list_interactions(by(&anna, list.clone()))
+        .await
+        .unwrap();
     let own = own.into_inner().interactions;
     assert_eq!(own.len(), 3);
     assert!(own.iter().all(|found| found.queue == "queues/support"));
     let mut everything = InteractionServiceClient::new(gateway.local.clone());
-    let all = everything.list_interactions(list).await.unwrap().into_inner().interactions;
+    let all = everything
+        .list_interactions(list)
+        .await
+        .unwrap()
+        .into_inner()
+        .interactions;
     assert_eq!(all.len(), 4);
 
     let mut floor = SupervisorServiceClient::new(gateway.local.clone());
@@ -140,8 +185,16 @@ async fn agents_see_their_queues_and_supervisors_the_line() {
             page_size: 1,
             page_token: token,
         };
-        let page = floor.list_waiting_interactions(request).await.unwrap().into_inner();
-        line.extend(page.waiting_interactions.into_iter().map(|found| found.interaction));
+        let page = floor
+            .list_waiting_interactions(request)
+            .await
+            .unwrap()
+            .into_inner();
+        line.extend(
+            page.waiting_interactions
+                .into_iter()
+                .map(|found| found.interaction),
+        );
         token = page.next_page_token;
         if token.is_empty() {
             break;
@@ -154,9 +207,17 @@ async fn agents_see_their_queues_and_supervisors_the_line() {
         pb::credential_service_client::CredentialServiceClient::new(gateway.local.clone());
     gateway.key(&[pb::Role::Admin], "").await;
     let list = pb::ListApiKeysRequest::default();
-    let keys = credentials.list_api_keys(list).await.unwrap().into_inner().api_keys;
+    let keys = credentials
+        .list_api_keys(list)
+        .await
+        .unwrap()
+        .into_inner()
+        .api_keys;
     assert_eq!(keys.len(), 1);
     let mut system = pb::system_service_client::SystemServiceClient::new(gateway.remote.clone());
-    let info = system.get_system_info(by(&anna, pb::GetSystemInfoRequest {})).await.unwrap();
+    let info = system
+        .get_system_info(by(&anna, pb::GetSystemInfoRequest {}))
+        .await
+        .unwrap();
     assert_eq!(info.into_inner().api_version, "postroom.v1");
 }

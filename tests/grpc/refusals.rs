@@ -49,7 +49,11 @@ async fn offers_and_interactions_of_others() {
     let mut interactions = InteractionServiceClient::new(gateway.remote.clone());
 
     let list = pb::ListOffersRequest::default();
-    let listed = offers.list_offers(by(&anna, list)).await.unwrap().into_inner();
+    let listed = offers
+        .list_offers(by(&anna, list))
+        .await
+        .unwrap()
+        .into_inner();
     let offer = listed.offers[0].name.clone();
     let interaction = listed.offers[0].interaction.clone();
     let accept = |id: &str| pb::AcceptOfferRequest {
@@ -62,7 +66,9 @@ async fn offers_and_interactions_of_others() {
         "NOT_OFFER_TARGET",
     );
     assert_eq!(metadata, [("resource".to_owned(), offer.clone())]);
-    let get = pb::GetOfferRequest { name: offer.clone() };
+    let get = pb::GetOfferRequest {
+        name: offer.clone(),
+    };
     refused(
         offers.get_offer(by(&bert, get)).await,
         Code::PermissionDenied,
@@ -158,7 +164,11 @@ async fn a_rescinded_offer_says_so() {
     gateway.letter("support").await;
     let mut offers = OfferServiceClient::new(gateway.remote.clone());
     let list = pb::ListOffersRequest::default();
-    let listed = offers.list_offers(by(&anna, list)).await.unwrap().into_inner();
+    let listed = offers
+        .list_offers(by(&anna, list))
+        .await
+        .unwrap()
+        .into_inner();
     let offline = pb::SetPresenceRequest {
         name: "agents/anna/presence".to_owned(),
         state: pb::AgentState::WorkOffline.into(),
@@ -200,7 +210,13 @@ async fn every_violation_of_a_form_is_named() {
     fields.sort();
     assert_eq!(
         fields,
-        ["latest_seen_message", "name", "request_id", "subject", "text_body"]
+        [
+            "latest_seen_message",
+            "name",
+            "request_id",
+            "subject",
+            "text_body"
+        ]
     );
     refused(Err::<(), _>(status), Code::InvalidArgument, "FIELD_INVALID");
 
@@ -235,7 +251,9 @@ async fn sessions_and_their_ends() {
         );
     }
     refused(
-        sessions.open_session(pb::OpenSessionRequest::default()).await,
+        sessions
+            .open_session(pb::OpenSessionRequest::default())
+            .await,
         Code::Unauthenticated,
         "CREDENTIAL_MISSING",
     );
@@ -281,7 +299,11 @@ async fn guessing_passwords_is_slowed_down() {
         let status = sessions.open_session(wrong.clone()).await.unwrap_err();
         if status.code() == Code::ResourceExhausted {
             assert!(status.get_details_retry_info().is_some());
-            refused(Err::<(), _>(status), Code::ResourceExhausted, "RATE_LIMITED");
+            refused(
+                Err::<(), _>(status),
+                Code::ResourceExhausted,
+                "RATE_LIMITED",
+            );
             break;
         }
     }
@@ -301,11 +323,31 @@ async fn accounts_and_cases() {
         request_id: String::new(),
     };
     for (request, code, reason) in [
-        (create("anna", "queues/support"), Code::AlreadyExists, "RESOURCE_EXISTS"),
-        (create("bert", "queues/none"), Code::NotFound, "RESOURCE_NOT_FOUND"),
-        (create("Bert", "queues/support"), Code::InvalidArgument, "FIELD_INVALID"),
-        (create("me", "queues/support"), Code::InvalidArgument, "FIELD_INVALID"),
-        (create("bert", "support"), Code::InvalidArgument, "FIELD_INVALID"),
+        (
+            create("anna", "queues/support"),
+            Code::AlreadyExists,
+            "RESOURCE_EXISTS",
+        ),
+        (
+            create("bert", "queues/none"),
+            Code::NotFound,
+            "RESOURCE_NOT_FOUND",
+        ),
+        (
+            create("Bert", "queues/support"),
+            Code::InvalidArgument,
+            "FIELD_INVALID",
+        ),
+        (
+            create("me", "queues/support"),
+            Code::InvalidArgument,
+            "FIELD_INVALID",
+        ),
+        (
+            create("bert", "support"),
+            Code::InvalidArgument,
+            "FIELD_INVALID",
+        ),
     ] {
         refused(agents.create_agent(request).await, code, reason);
     }
@@ -317,7 +359,9 @@ async fn accounts_and_cases() {
     let anna = gateway.sign_in("anna").await;
     let mut agents = pb::agent_service_client::AgentServiceClient::new(gateway.remote.clone());
     refused(
-        agents.set_agent_password(by(&anna, password("wrong"))).await,
+        agents
+            .set_agent_password(by(&anna, password("wrong")))
+            .await,
         Code::Unauthenticated,
         "CREDENTIAL_INVALID",
     );
@@ -350,5 +394,9 @@ async fn accounts_and_cases() {
             .to_owned(),
         request_id: String::new(),
     };
-    refused(system.retry_delivery(retry).await, Code::NotFound, "RESOURCE_NOT_FOUND");
+    refused(
+        system.retry_delivery(retry).await,
+        Code::NotFound,
+        "RESOURCE_NOT_FOUND",
+    );
 }

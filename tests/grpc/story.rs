@@ -56,7 +56,10 @@ async fn an_agent_answers_a_letter() {
     let Some(Frame::Snapshot(snapshot)) = stream.message().await.unwrap().unwrap().frame else {
         panic!("then comes the snapshot");
     };
-    assert_eq!(snapshot.presence.unwrap().state(), pb::AgentState::WorkOffline);
+    assert_eq!(
+        snapshot.presence.unwrap().state(),
+        pb::AgentState::WorkOffline
+    );
     assert_eq!(snapshot.memberships.len(), 1);
     let mut last = snapshot.sequence;
 
@@ -65,7 +68,11 @@ async fn an_agent_answers_a_letter() {
         state: pb::AgentState::Available.into(),
         ..pb::SetPresenceRequest::default()
     };
-    let set = presences.set_presence(by(&token, ready)).await.unwrap().into_inner();
+    let set = presences
+        .set_presence(by(&token, ready))
+        .await
+        .unwrap()
+        .into_inner();
     assert!(!set.deferred);
     assert_eq!(set.presence.unwrap().state(), pb::AgentState::Available);
 
@@ -82,16 +89,28 @@ async fn an_agent_answers_a_letter() {
 
     let name = offer.name.clone();
     let shown = pb::AcknowledgeOfferRequest { name: name.clone() };
-    let shown = offers.acknowledge_offer(by(&token, shown)).await.unwrap().into_inner();
+    let shown = offers
+        .acknowledge_offer(by(&token, shown))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(shown.offer.unwrap().state(), pb::OfferState::Shown);
 
     let accept = pb::AcceptOfferRequest {
         name: name.clone(),
         request_id: "accept-1".to_owned(),
     };
-    let accepted = offers.accept_offer(by(&token, accept.clone())).await.unwrap();
+    let accepted = offers
+        .accept_offer(by(&token, accept.clone()))
+        .await
+        .unwrap();
     assert!(accepted.metadata().get("postroom-replayed").is_none());
-    assert!(accepted.metadata().get(postroom::grpc::CALL_HEADER).is_some());
+    assert!(
+        accepted
+            .metadata()
+            .get(postroom::grpc::CALL_HEADER)
+            .is_some()
+    );
     let accepted = accepted.into_inner();
     let again = offers.accept_offer(by(&token, accept)).await.unwrap();
     assert_eq!(again.metadata().get("postroom-replayed").unwrap(), "1");
@@ -108,7 +127,11 @@ async fn an_agent_answers_a_letter() {
         name: interaction.latest_message.clone(),
         view: pb::MessageView::Full.into(),
     };
-    let message = interactions.get_message(by(&token, read)).await.unwrap().into_inner();
+    let message = interactions
+        .get_message(by(&token, read))
+        .await
+        .unwrap()
+        .into_inner();
     let message = message.message.unwrap();
     assert_eq!(message.text_body, "My lamp is broken.");
     assert_eq!(message.to[0].address, "support@shop.example");
@@ -136,7 +159,11 @@ async fn an_agent_answers_a_letter() {
         request_id: "reply-1".to_owned(),
         ..pb::SendReplyRequest::default()
     };
-    let sent = interactions.send_reply(by(&token, reply.clone())).await.unwrap().into_inner();
+    let sent = interactions
+        .send_reply(by(&token, reply.clone()))
+        .await
+        .unwrap()
+        .into_inner();
     let again = interactions.send_reply(by(&token, reply)).await.unwrap();
     assert_eq!(again.metadata().get("postroom-replayed").unwrap(), "1");
     assert_eq!(
@@ -148,12 +175,19 @@ async fn an_agent_answers_a_letter() {
     assert_eq!(message.recipients, ["carla@customer.example"]);
     assert!(message.delivery.is_some());
     assert_eq!(sent.presence.unwrap().state(), pb::AgentState::WrapUp);
-    assert_eq!(sent.interaction.unwrap().state(), pb::InteractionState::WrappingUp);
+    assert_eq!(
+        sent.interaction.unwrap().state(),
+        pb::InteractionState::WrappingUp
+    );
     let list = pb::ListMessagesRequest {
         parent: interaction.name.clone(),
         ..pb::ListMessagesRequest::default()
     };
-    let listed = interactions.list_messages(by(&token, list)).await.unwrap().into_inner();
+    let listed = interactions
+        .list_messages(by(&token, list))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(listed.messages.len(), 2);
     assert_eq!(listed.messages[1].name, message.name);
 
@@ -162,45 +196,81 @@ async fn an_agent_answers_a_letter() {
         notes: Some("new lamp".to_owned()),
         disposition_code: None,
     };
-    let saved = interactions.save_wrap_up(by(&token, save)).await.unwrap().into_inner();
-    assert_eq!(saved.interaction.unwrap().wrap_up.unwrap().notes, "new lamp");
+    let saved = interactions
+        .save_wrap_up(by(&token, save))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        saved.interaction.unwrap().wrap_up.unwrap().notes,
+        "new lamp"
+    );
     let complete = pb::CompleteWrapUpRequest {
         name: interaction.name.clone(),
         disposition_code: Some("replaced".to_owned()),
         next_state: pb::AgentState::WorkOffline.into(),
         ..pb::CompleteWrapUpRequest::default()
     };
-    let done = interactions.complete_wrap_up(by(&token, complete)).await.unwrap().into_inner();
+    let done = interactions
+        .complete_wrap_up(by(&token, complete))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(done.presence.unwrap().state(), pb::AgentState::WorkOffline);
     let closed = done.interaction.unwrap();
     assert_eq!(closed.state(), pb::InteractionState::Closed);
     assert_eq!(closed.outcome(), pb::InteractionOutcome::Replied);
     let wrap_up = closed.wrap_up.unwrap();
-    assert_eq!((wrap_up.notes.as_str(), wrap_up.disposition_code.as_str()), ("new lamp", "replaced"));
-    until(&mut stream, &mut last, |payload| matches!(payload, Payload::WrapUpEnded(_))).await;
+    assert_eq!(
+        (wrap_up.notes.as_str(), wrap_up.disposition_code.as_str()),
+        ("new lamp", "replaced")
+    );
+    until(&mut stream, &mut last, |payload| {
+        matches!(payload, Payload::WrapUpEnded(_))
+    })
+    .await;
 
     let mut cases = pb::case_service_client::CaseServiceClient::new(gateway.remote.clone());
     let lookup = pb::LookupCaseRequest {
         main_number: closed.main_number,
     };
-    let found = cases.lookup_case(by(&token, lookup)).await.unwrap().into_inner();
+    let found = cases
+        .lookup_case(by(&token, lookup))
+        .await
+        .unwrap()
+        .into_inner();
     let case = found.case.unwrap();
     assert_eq!(case.name, closed.case);
     assert_eq!(case.state(), pb::CaseState::Closed);
-    assert_eq!((case.agent.as_str(), case.message_count), ("agents/anna", 2));
+    assert_eq!(
+        (case.agent.as_str(), case.message_count),
+        ("agents/anna", 2)
+    );
     let get = pb::GetCaseRequest { name: closed.case };
-    assert_eq!(cases.get_case(by(&token, get)).await.unwrap().into_inner().case, Some(case));
+    assert_eq!(
+        cases
+            .get_case(by(&token, get))
+            .await
+            .unwrap()
+            .into_inner()
+            .case,
+        Some(case)
+    );
 
     let close = pb::CloseSessionRequest {
         name: "sessions/current".to_owned(),
         ..pb::CloseSessionRequest::default()
     };
-    let left = sessions.close_session(by(&token, close)).await.unwrap().into_inner();
+    let left = sessions
+        .close_session(by(&token, close))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(left.presence.unwrap().state(), pb::AgentState::SignedOut);
     let end = loop {
-        match stream.message().await.unwrap().unwrap().frame.unwrap() {
-            Frame::Closing(closing) => break closing,
-            _ => {}
+        let frame = stream.message().await.unwrap().unwrap().frame;
+        if let Some(Frame::Closing(closing)) = frame {
+            break closing;
         }
     };
     assert_eq!(end.reason(), pb::ClosingReason::SignedOut);
@@ -220,8 +290,16 @@ async fn a_rejected_offer_goes_elsewhere_and_an_ended_one_without_wrap_up_closes
         request_id: "open-1".to_owned(),
         ..pb::OpenSessionRequest::default()
     };
-    let opened = sessions.open_session(by(&key, open.clone())).await.unwrap().into_inner();
-    let again = sessions.open_session(by(&key, open)).await.unwrap().into_inner();
+    let opened = sessions
+        .open_session(by(&key, open.clone()))
+        .await
+        .unwrap()
+        .into_inner();
+    let again = sessions
+        .open_session(by(&key, open))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(again.session_token, opened.session_token);
     let token = opened.session_token;
     let watch = pb::WatchSessionRequest {
@@ -233,7 +311,12 @@ async fn a_rejected_offer_goes_elsewhere_and_an_ended_one_without_wrap_up_closes
 
     let mut offers = OfferServiceClient::new(gateway.remote.clone());
     let list = pb::ListOffersRequest::default();
-    let listed = offers.list_offers(by(&token, list)).await.unwrap().into_inner().offers;
+    let listed = offers
+        .list_offers(by(&token, list))
+        .await
+        .unwrap()
+        .into_inner()
+        .offers;
     assert_eq!(listed.len(), 1);
     let reject = pb::RejectOfferRequest {
         name: listed[0].name.clone(),
@@ -241,12 +324,28 @@ async fn a_rejected_offer_goes_elsewhere_and_an_ended_one_without_wrap_up_closes
         next_state: pb::AgentState::WorkOffline.into(),
         ..pb::RejectOfferRequest::default()
     };
-    let rejected = offers.reject_offer(by(&token, reject)).await.unwrap().into_inner();
-    assert_eq!(rejected.presence.unwrap().state(), pb::AgentState::WorkOffline);
+    let rejected = offers
+        .reject_offer(by(&token, reject))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        rejected.presence.unwrap().state(),
+        pb::AgentState::WorkOffline
+    );
     let offer = rejected.offer.unwrap();
-    assert_eq!((offer.state(), offer.reason_code.as_str()), (pb::OfferState::Rejected, "lunch"));
+    assert_eq!(
+        (offer.state(), offer.reason_code.as_str()),
+        (pb::OfferState::Rejected, "lunch")
+    );
     let get = pb::GetOfferRequest { name: offer.name };
-    let seen = offers.get_offer(by(&token, get)).await.unwrap().into_inner().offer.unwrap();
+    let seen = offers
+        .get_offer(by(&token, get))
+        .await
+        .unwrap()
+        .into_inner()
+        .offer
+        .unwrap();
     assert_eq!(seen.state(), pb::OfferState::Rejected);
 
     gateway.agent("bert", &["sales"]).await;
@@ -267,24 +366,43 @@ async fn a_rejected_offer_goes_elsewhere_and_an_ended_one_without_wrap_up_closes
         agent: "agents/me".to_owned(),
         ..pb::ListOffersRequest::default()
     };
-    let listed = offers.list_offers(by(&token, list)).await.unwrap().into_inner().offers;
+    let listed = offers
+        .list_offers(by(&token, list))
+        .await
+        .unwrap()
+        .into_inner()
+        .offers;
     let accept = pb::AcceptOfferRequest {
         name: listed[0].name.clone(),
         request_id: String::new(),
     };
-    let taken = offers.accept_offer(by(&token, accept)).await.unwrap().into_inner();
+    let taken = offers
+        .accept_offer(by(&token, accept))
+        .await
+        .unwrap()
+        .into_inner();
     let mut interactions = InteractionServiceClient::new(gateway.remote.clone());
     let end = pb::EndInteractionRequest {
         name: taken.interaction.unwrap().name,
         note: "spam".to_owned(),
         ..pb::EndInteractionRequest::default()
     };
-    let ended = interactions.end_interaction(by(&token, end)).await.unwrap().into_inner();
+    let ended = interactions
+        .end_interaction(by(&token, end))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(ended.presence.unwrap().state(), pb::AgentState::Available);
     let ended = ended.interaction.unwrap();
     assert_eq!(ended.state(), pb::InteractionState::Closed);
     assert_eq!(ended.outcome(), pb::InteractionOutcome::Ended);
-    let get = pb::GetInteractionRequest { name: ended.name.clone() };
-    let read = interactions.get_interaction(by(&token, get)).await.unwrap().into_inner();
+    let get = pb::GetInteractionRequest {
+        name: ended.name.clone(),
+    };
+    let read = interactions
+        .get_interaction(by(&token, get))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(read.interaction, Some(ended));
 }

@@ -170,7 +170,11 @@ async fn a_caller_has_a_few_streams_at_a_time() {
     let mut desk = SupervisorServiceClient::new(gateway.remote.clone());
     let mut open = Vec::new();
     for _ in 0..3 {
-        open.push(desk.watch_desk(by(&key, pb::WatchDeskRequest {})).await.unwrap());
+        open.push(
+            desk.watch_desk(by(&key, pb::WatchDeskRequest {}))
+                .await
+                .unwrap(),
+        );
     }
     let metadata = refused(
         desk.watch_desk(by(&key, pb::WatchDeskRequest {})).await,
@@ -179,7 +183,10 @@ async fn a_caller_has_a_few_streams_at_a_time() {
     );
     assert_eq!(metadata, [("limit".to_owned(), "3".to_owned())]);
     let mut system = pb::system_service_client::SystemServiceClient::new(gateway.local.clone());
-    let status = system.get_system_status(pb::GetSystemStatusRequest {}).await.unwrap();
+    let status = system
+        .get_system_status(pb::GetSystemStatusRequest {})
+        .await
+        .unwrap();
     let status = status.into_inner();
     assert_eq!(status.stream_count, 3);
     assert!(status.taking_mail);
