@@ -100,7 +100,8 @@ impl Keeper {
     }
 }
 
-fn keep(store: &Inner, checkpoint_due: bool) {
+/// Does what is due.
+pub(super) fn keep(store: &Inner, checkpoint_due: bool) {
     let journal = store.config.dir.join(JOURNAL);
     let bytes = store.config.segment_bytes;
     if let Err(error) = prepare_spare(&*store.disk, &journal, bytes, &store.spare) {
@@ -143,6 +144,7 @@ pub(super) fn snapshot(store: &Inner, every_bytes: u64) -> Result<(), StoreError
     write_snapshot(store)
 }
 
+/// Writes a snapshot of what is in the index now.
 pub(super) fn write_snapshot(store: &Inner) -> Result<(), StoreError> {
     let position = store.end();
     let pairs = store.with_index(|index| Ok(index.raw()))?;

@@ -155,7 +155,12 @@ impl Local {
         ))
     }
 
-    /// What the keeper does from time to time.
+    /// What the keeper does when it is woken.
+    #[cfg(test)]
+    pub(super) fn keep(&self) {
+        super::keeper::keep(&self.inner, true);
+    }
+
     #[cfg(test)]
     pub(super) fn checkpoint(&self) -> Result<(), StoreError> {
         super::keeper::checkpoint(&self.inner)
@@ -279,7 +284,11 @@ impl Inner {
         let looked = writer
             .unlooked_bytes
             .is_some_and(|bytes| bytes < FREE_SPACE_STEP_BYTES);
-        if looked || group.iter().all(|batch| batch.essential) {
+        let takes_space = group
+            .iter()
+            .flat_map(|batch| &batch.bodies)
+            .any(|(_, content)| matches!(content, Content::File(_)));
+        if (looked && !takes_space) || group.iter().all(|batch| batch.essential) {
             return Ok(());
         }
         writer.unlooked_bytes = None;

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::faulty::FaultyDisk;
+use super::file::Disk as _;
 use super::local::{BODIES, INCOMING, INDEX, JOURNAL};
 use super::*;
 use crate::content::SpooledFile;
@@ -36,6 +37,7 @@ impl World {
         let config = LocalConfig {
             free_space_floor_bytes: self.floor,
             segment_bytes: 64 << 10,
+            snapshot_bytes: 100_000,
             boot_id: Some(format!("boot {}", self.boot)),
             ..LocalConfig::new(self.dir.path())
         };
@@ -62,7 +64,8 @@ impl World {
 
     fn spool(&self, name: &str, content: &[u8]) -> Content {
         let path = self.path(INCOMING).join(name);
-        fs::write(&path, content).unwrap();
+        let file = self.disk.create(&path, 0).unwrap();
+        file.write_at(content, 0).unwrap();
         let head = Bytes::copy_from_slice(content);
         Content::File(SpooledFile::new(path, content.len() as u64, head))
     }
@@ -481,22 +484,47 @@ fn an_adopted_file_survives_and_orphans_do_not() {
 fn a_refused_group_keeps_no_file() {
     let world = World::new();
     let store = world.open();
-    world.disk.fail_writes(1);
     let content = world.spool("in", &[1; 300]);
+    world.disk.fail_writes(1);
     assert!(store.commit(vec![with_body("a", 1, content)]).is_err());
     assert!(file::names(&world.path(BODIES)).unwrap().is_empty());
     assert!(file::names(&world.path(INCOMING)).unwrap().is_empty());
 }
 
 #[test]
-fn the_keeper_writes_checkpoints_and_snapshots() {
-    let world = World::new();
+fn the_keeper_prepares_a_segment_and_bounds_the_replay() {
+    let mut world = World::new();
+    let store = world.open();
+    for number in 0..5 {
+        let content = Content::Memory(bytes(20_000, number));
+        store.commit(vec![with_body("a", number, content)]).unwrap();
+    }
+    store.keep();
+    assert!(world.path(JOURNAL).join("next.tmp").exists());
+    // Too little was written since for another snapshot, and enough for another checkpoint.
+    store.commit(vec![put("b", "1")]).unwrap();
+    store.keep();
+    let full = Content::Memory(bytes(60_000, 7));
+    store.commit(vec![with_body("c", 7, full)]).unwrap();
+    assert!(!world.path(JOURNAL).join("next.tmp").exists());
+    drop(store);
+    let (store, report) = world.try_open().unwrap();
+    assert_eq!(report.replayed, 1);
+    drop(store);
+    world.cut(|| false);
+    let (store, report) = world.try_open().unwrap();
+    assert_eq!(report.replayed, 2);
+    assert_eq!(store.body(id(0)).unwrap(), Some(bytes(20_000, 0)));
+}
+
+#[test]
+fn a_real_store_with_its_keeper_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
     let config = LocalConfig {
         segment_bytes: 64 << 10,
-        checkpoint_bytes: 100_000,
-        snapshot_bytes: 100_000,
+        checkpoint_bytes: 50_000,
         free_space_floor_bytes: 0,
-        ..LocalConfig::new(world.dir.path())
+        ..LocalConfig::new(folder.path())
     };
     let (store, _) = Local::open(config.clone()).unwrap();
     for number in 0..20 {
@@ -506,7 +534,7 @@ fn the_keeper_writes_checkpoints_and_snapshots() {
     store.close().unwrap();
     drop(store);
     let (store, report) = Local::open(config).unwrap();
-    assert!(report.clean);
+    assert!(report.clean && report.rebuilt.is_none(), "{report:?}");
     for number in 0..20 {
         assert_eq!(store.body(id(number)).unwrap(), Some(bytes(20_000, number)));
     }
@@ -582,7 +610,7 @@ struct Story {
 }
 
 impl Story {
-    fn commit(&mut self, group: &[(u8, usize)]) -> Fate {
+    fn commit(&mut self, group: &[(u8, usize)], fault: Option<&Fault>) -> Fate {
         let first = self.batches.len() as u32;
         let mut batches = Vec::new();
         for (number, (pairs, len)) in (first..).zip(group) {
@@ -601,6 +629,12 @@ impl Story {
             batch.put(b"latest".to_vec(), number.to_be_bytes().to_vec());
             batch.body(BodyId::from_bytes(body_id), content);
             batches.push(batch);
+        }
+        match fault {
+            Some(Fault::Write) => self.world.disk.fail_writes(1),
+            Some(Fault::Sync) => self.world.disk.fail_syncs(1),
+            Some(Fault::Full) => self.world.disk.set_free(Some(0)),
+            None => {}
         }
         let fate = match self.store.as_ref().unwrap().commit(batches) {
             Ok(()) => Fate::Acknowledged,
@@ -665,18 +699,10 @@ impl Story {
         let store = self.store.as_ref().unwrap();
         match step {
             Step::Commit(group) => {
-                assert_eq!(self.commit(group), Fate::Acknowledged);
+                assert_eq!(self.commit(group, None), Fate::Acknowledged);
             }
             Step::Fail(group, fault) => {
-                match fault {
-                    Fault::Write => self.world.disk.fail_writes(1),
-                    Fault::Sync => self.world.disk.fail_syncs(1),
-                    Fault::Full => self.world.disk.set_free(Some(0)),
-                }
-                let fate = self.commit(group);
-                self.world.disk.fail_writes(0);
-                self.world.disk.fail_syncs(0);
-                self.world.disk.set_free(None);
+                let fate = self.commit(group, Some(fault));
                 if fate == Fate::Unknown {
                     self.reopen();
                 }
