@@ -123,7 +123,10 @@ pub(super) fn keep(store: &Inner, checkpoint_due: bool) {
 /// look at them, and that finds them in the kernel's memory.
 pub(super) fn checkpoint(store: &Inner) -> Result<(), StoreError> {
     let position = store.end();
-    store.with_index(|index| index.flush())?;
+    store.with_index(|index| {
+        index.mark_applied(store.store, position.sequence - 1)?;
+        index.flush()
+    })?;
     Ok(store.write_checkpoint(position, false)?)
 }
 

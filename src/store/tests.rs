@@ -641,6 +641,9 @@ impl Story {
             Err(CommitError::Unavailable(_)) => Fate::Refused,
             Err(CommitError::Unknown(_)) => Fate::Unknown,
         };
+        self.world.disk.fail_writes(0);
+        self.world.disk.fail_syncs(0);
+        self.world.disk.set_free(None);
         self.batches
             .extend(group.iter().map(|(p, b)| (*p, *b, fate)));
         fate
