@@ -21,8 +21,8 @@ use super::errors::{self, Failure};
 use super::pb::ErrorReason;
 use super::token;
 use crate::desk::{Refusal, Role};
-use crate::engine::keys::ApiKey;
 use crate::engine::Handle;
+use crate::engine::keys::ApiKey;
 use crate::id::{AgentId, KeyId, SessionId};
 
 /// Longest credential that is looked at, in bytes.
