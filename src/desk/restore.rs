@@ -142,6 +142,7 @@ impl Desk {
         let queue = (self.queues)
             .entry(interaction.queue.clone())
             .or_insert_with(|| Queue::new(QueueSettings::new(interaction.queue.clone())));
+        let rests = interaction.state == State::Queued && !interaction.declined.is_empty();
         match &mut interaction.state {
             State::Queued => {
                 let place = (Reverse(interaction.priority), interaction.arrived, id);
@@ -168,5 +169,8 @@ impl Desk {
             State::Offered { .. } | State::Closed { .. } => {}
         }
         self.interactions.insert(id, interaction);
+        if rests {
+            self.rest(now, id);
+        }
     }
 }
