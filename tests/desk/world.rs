@@ -1,6 +1,7 @@
 //! A desk with what was written of it, and the laws that hold between commands.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::time::Duration;
 
 use postroom::desk::{
@@ -355,7 +356,7 @@ impl World {
             let holds: BTreeMap<_, _> = (presence.interactions.iter())
                 .map(|id| (*id, self.desk.interactions()[id].clone()))
                 .collect();
-            assert_eq!(client.holds, holds, "{id} sees other work");
+            same(&client.holds, &holds);
             let offers: BTreeSet<_> = presence.pending_offer.into_iter().collect();
             assert_eq!(client.offers, offers, "{id} sees other offers");
             for offer in &offers {
@@ -411,15 +412,15 @@ impl World {
     fn check_kept(&self, now: Timestamp) {
         let (desk, kept) = (&self.desk, &self.kept);
         assert_eq!(kept.counters.unwrap_or_default(), desk.counters());
-        assert_eq!(&kept.agents, desk.agents());
-        assert_eq!(&kept.offers, desk.offers());
+        same(&kept.agents, desk.agents());
+        same(&kept.offers, desk.offers());
         let sessions: BTreeMap<_, _> = (desk.sessions())
             .map(|session| (session.id, session.clone()))
             .collect();
-        assert_eq!(kept.sessions, sessions);
+        same(&kept.sessions, &sessions);
         let restored = self.restored(now);
-        assert_eq!(restored.interactions(), desk.interactions());
-        assert_eq!(restored.cases(), desk.cases());
+        same(restored.interactions(), desk.interactions());
+        same(restored.cases(), desk.cases());
         for (id, queue) in desk.queues() {
             let again = restored
                 .queues()
@@ -445,6 +446,13 @@ impl World {
     pub(crate) fn session_or_none(&self, agent: &AgentId) -> SessionId {
         let none = SessionId::new(Timestamp::ZERO, 0);
         self.session(agent).unwrap_or(none)
+    }
+}
+
+/// That two tables are equal; if not, where they first differ.
+fn same<K: Ord + Debug, V: PartialEq + Debug>(left: &BTreeMap<K, V>, right: &BTreeMap<K, V>) {
+    for key in left.keys().chain(right.keys()) {
+        assert_eq!(left.get(key), right.get(key), "at {key:?}");
     }
 }
 
