@@ -249,7 +249,11 @@ mod tests {
         ] {
             assert!(text.parse::<InteractionId>().is_err(), "{text:?}");
         }
-        assert!("7zzzzzzzzzzzzzzzzzzzzzzzzz".parse::<InteractionId>().is_ok());
+        assert!(
+            "7zzzzzzzzzzzzzzzzzzzzzzzzz"
+                .parse::<InteractionId>()
+                .is_ok()
+        );
     }
 
     #[test]

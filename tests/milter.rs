@@ -11,8 +11,6 @@ mod house;
 #[path = "milter/script.rs"]
 mod script;
 
-#![expect(clippy::unwrap_used, reason = "a test's helpers are part of the test")]
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
