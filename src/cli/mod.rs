@@ -6,6 +6,7 @@ mod failure;
 mod inject;
 mod mta;
 mod page;
+mod serve;
 
 use std::future::Future;
 use std::io::{self, Write as _};
@@ -41,6 +42,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Serve),
     Check(check::Check),
     Inject(inject::Inject),
     Bench(bench::Bench),
@@ -63,6 +65,7 @@ pub(crate) fn main() -> ExitCode {
     };
     let page = Page::new();
     let ended = match arguments.command {
+        Command::Serve(serve) => return serve::run(&serve),
         Command::Check(check) => check::run(&check, page),
         Command::Inject(inject) => wait_for(inject::run(inject, page)),
         Command::Bench(bench) => wait_for(bench::run(bench, page)),
