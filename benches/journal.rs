@@ -3,6 +3,8 @@
 //!
 //! The figure to look at is a ratio within one run: `commit/1` over `raw`, in elements a second.
 
+#![expect(missing_docs, reason = "criterion's macro makes a public function")]
+
 use std::fs::OpenOptions;
 use std::hint::black_box;
 use std::os::unix::fs::FileExt as _;

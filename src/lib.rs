@@ -19,5 +19,6 @@ pub mod engine;
 pub mod intake;
 pub mod milter;
 
+pub mod gateway;
 pub mod grpc;
 pub mod telemetry;

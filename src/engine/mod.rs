@@ -171,13 +171,14 @@ impl Engine {
         for session in desk.sessions() {
             keys.put_session(session.id, session.agent.clone());
         }
+        let takes_mail = store.health().takes_mail();
         let shared = Arc::new(Shared {
             store,
             clock,
             keys,
             log_id: secrets.log_id,
             mail_secret: secrets.mail,
-            taking_mail: AtomicBool::new(true),
+            taking_mail: AtomicBool::new(takes_mail),
             gone: Mutex::default(),
         });
         let (calls, waiting) = sync_channel(CALLS_MAX);

@@ -1,2 +1,362 @@
-//! intake
+//! Intake: what happens between the end of a message and the answer to Postfix.
+//!
+//! Limits, then who sent it, then which case it continues, then the engine, which answers when
+//! the letter is on disk. Everything before that is bounded in time, so that a retry by the client
+//! finds nothing half done; from the hand-over to the engine on there is no way back.
+
 pub mod authenticate;
+pub mod fingerprint;
+pub mod routes;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use authenticate::{Authenticator, Route};
+use bytes::Bytes;
+use routes::Routes;
+use tokio::sync::Semaphore;
+
+use crate::content::Content;
+use crate::desk::{Correspondent, Filing, Ingest, Origin, Refusal, Target, Thread};
+use crate::engine::{EngineError, Handle};
+use crate::mail::address::Address;
+use crate::mail::letter::Letter;
+use crate::mail::threading::{self, CaseFacts, Decision};
+use crate::mail::token::Keyring;
+use crate::mail::trust::{self, Assessment};
+use crate::milter::{
+    Arrival, Envelope, FieldName, Receiver, Recipient, RecipientVerdict, SmtpReply, Tag, Verdict,
+    plan_tags,
+};
+
+/// The queues that a message was filed in.
+pub const QUEUE_FIELD: FieldName = FieldName::new("X-Postroom-Queue");
+/// The MainNumber of its case.
+pub const CASE_FIELD: FieldName = FieldName::new("X-Postroom-Case");
+/// The interactions that it belongs to, in the order of the queues.
+pub const INTERACTION_FIELD: FieldName = FieldName::new("X-Postroom-Interaction");
+
+/// Our header fields: copies of them in what comes from outside are forged.
+pub const OUR_FIELDS: [FieldName; 3] = [QUEUE_FIELD, CASE_FIELD, INTERACTION_FIELD];
+
+/// How long a message may take until it is handed to the engine. The client at the other end waits
+/// ten minutes by RFC 5321 (4.5.3.2.6), and much less in practice; a slow answer makes duplicates.
+pub const BUDGET: Duration = Duration::from_secs(60);
+
+/// More Received fields than this mean that a message goes in circles.
+const RECEIVED_MAX: usize = 50;
+
+/// How many letters are read at the same time: reading is work for a processor, and there is a
+/// bound to how many help.
+const READERS: usize = 4;
+
+/// Takes mail for the queues.
+#[derive(Debug)]
+pub struct Intake {
+    handle: Handle,
+    routes: Routes,
+    our_domains: Vec<String>,
+    keyring: Arc<Keyring>,
+    authenticator: Arc<Authenticator>,
+    readers: Arc<Semaphore>,
+}
+
+/// A letter, read and identified.
+struct Read {
+    letter: Letter,
+    fingerprint: [u8; 32],
+}
+
+impl Intake {
+    /// Puts the intake together.
+    #[must_use]
+    pub fn new(
+        handle: Handle,
+        routes: Routes,
+        keyring: Arc<Keyring>,
+        authenticator: Arc<Authenticator>,
+    ) -> Self {
+        Self {
+            our_domains: routes.domains(),
+            handle,
+            routes,
+            keyring,
+            authenticator,
+            readers: Arc::new(Semaphore::new(READERS)),
+        }
+    }
+
+    /// Everything up to the hand-over to the engine.
+    async fn prepare(&self, arrival: &mut Arrival) -> Result<(Ingest, [u8; 32]), SmtpReply> {
+        let received = (arrival.headers.iter())
+            .filter(|header| header.name.eq_ignore_ascii_case(b"Received"))
+            .count();
+        if received > RECEIVED_MAX {
+            return Err(SmtpReply::new(
+                554,
+                4,
+                6,
+                "too many hops, the message goes in circles",
+            ));
+        }
+        if arrival.headers.is_empty() && arrival.content.len() <= 2 {
+            // A before-queue proxy shows its filters nothing; an empty case would help nobody.
+            tracing::error!(
+                "a message came without a header and without a body: is the milter on a smtpd with smtpd_proxy_filter?"
+            );
+            return Err(SmtpReply::new(
+                451,
+                3,
+                5,
+                "the message came without content",
+            ));
+        }
+        let Read {
+            letter,
+            fingerprint,
+        } = self.read(arrival).await?;
+        let assessment = self.assess(arrival, &letter).await;
+        let thread = self.thread(&letter, &assessment).await?;
+        let targets = self.targets(&arrival.recipients);
+        let (customer, internet_message_id) = (author(&letter), &letter.internet_message_id);
+        let ingest = Ingest {
+            targets,
+            customer,
+            envelope_sender: String::from_utf8_lossy(&arrival.envelope.sender).into_owned(),
+            internet_message_id: (internet_message_id.as_ref())
+                .map_or_else(String::new, |id| id.as_str().to_owned()),
+            subject: letter.subject,
+            size: arrival.content.len(),
+            trust: assessment.trust,
+            trust_reason: assessment.reason.to_string(),
+            mta_queue_id: arrival.mta_queue_id.clone().unwrap_or_default(),
+            thread,
+        };
+        Ok((ingest, fingerprint))
+    }
+
+    /// Reads the letter where blocking is allowed.
+    async fn read(&self, arrival: &mut Arrival) -> Result<Read, SmtpReply> {
+        let busy = || SmtpReply::new(451, 3, 2, "busy, try again");
+        let permit = (Arc::clone(&self.readers).acquire_owned().await).map_err(|_| busy())?;
+        let head = arrival.content.head().clone();
+        let whole = matches!(arrival.content, Content::Memory(_));
+        let path = match &arrival.content {
+            Content::Memory(_) => None,
+            Content::File(file) => Some(file.path().to_owned()),
+        };
+        let sender = arrival.envelope.sender.clone();
+        let headers = arrival.headers.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let fingerprint = fingerprint::of(&sender, &headers, &head, path.as_deref());
+            let letter = Letter::read(&head, whole);
+            drop(permit);
+            fingerprint.map(|fingerprint| Read {
+                letter,
+                fingerprint,
+            })
+        });
+        match read.await {
+            Ok(Ok(read)) => Ok(read),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a large message could not be read back");
+                Err(SmtpReply::new(451, 3, 0, "temporary failure"))
+            }
+            Err(error) => {
+                tracing::error!(%error, "reading a letter failed, which is a bug");
+                Err(SmtpReply::new(451, 3, 0, "temporary failure"))
+            }
+        }
+    }
+
+    async fn assess(&self, arrival: &Arrival, letter: &Letter) -> Assessment {
+        let helo = arrival.peer.helo.as_deref().unwrap_or_default();
+        let helo = String::from_utf8_lossy(helo);
+        let mail_from = Address::parse_bytes(&arrival.envelope.sender).ok();
+        let route = Route {
+            client: arrival.peer.ip,
+            helo: &helo,
+            mail_from: mail_from.as_ref(),
+        };
+        let whole = matches!(arrival.content, Content::Memory(_));
+        let head = arrival.content.head();
+        let results = self
+            .authenticator
+            .authenticate(route, &letter.author, head, whole)
+            .await;
+        trust::assess(&letter.author, &results, &self.our_domains)
+    }
+
+    /// Finds the case that the letter continues.
+    async fn thread(&self, letter: &Letter, assessment: &Assessment) -> Result<Thread, SmtpReply> {
+        let mut known = BTreeMap::new();
+        for clue in threading::clues(letter) {
+            let number = clue.claim.case();
+            if known.len() < threading::CASES_MAX && !known.contains_key(&number) {
+                let case = self
+                    .handle
+                    .case(number)
+                    .await
+                    .map_err(|error| answer(&error))?;
+                known.insert(number, case);
+            }
+        }
+        let threading = threading::thread(
+            letter,
+            letter.author.identity(),
+            assessment.trust,
+            &self.keyring,
+            |number, _slot| {
+                let case = known.get(&number)?.as_ref()?;
+                let customer = Address::parse(&case.customer.address).ok()?;
+                Some(CaseFacts {
+                    generation: case.generation,
+                    audience: customer.clone(),
+                    customer,
+                })
+            },
+        );
+        let joins = match &threading.decision {
+            Decision::Join { evidence, .. } => Some(evidence.case),
+            Decision::NewLinked { .. } | Decision::New { .. } => None,
+        };
+        let linked = threading.decision.case();
+        let origin = Origin::Threaded(Box::new(threading));
+        let case = joins.and_then(|number| known.remove(&number).flatten());
+        Ok(match (case, linked) {
+            (Some(case), _) => Thread::Joins(Box::new(case), origin),
+            (None, Some(number)) => Thread::Linked(number, origin),
+            (None, None) => Thread::New(origin),
+        })
+    }
+
+    /// The queues that were written to, each once, in the order of the recipients.
+    fn targets(&self, recipients: &[Recipient]) -> Vec<Target> {
+        let mut targets: Vec<Target> = Vec::new();
+        for route in recipients
+            .iter()
+            .filter_map(|recipient| self.routes.find(&recipient.address))
+        {
+            if targets.iter().all(|target| target.queue != route.queue) {
+                targets.push(Target {
+                    queue: route.queue.clone(),
+                    mailbox: route.mailbox.clone(),
+                });
+            }
+        }
+        targets
+    }
+}
+
+impl Receiver for Intake {
+    fn sender(&self, _: &Envelope) -> Result<(), SmtpReply> {
+        if self.handle.takes_mail() {
+            Ok(())
+        } else {
+            Err(SmtpReply::new(452, 3, 1, "out of storage, try again later"))
+        }
+    }
+
+    fn recipient(&self, _: &Envelope, recipient: &Recipient) -> RecipientVerdict {
+        if self.routes.find(&recipient.address).is_some() {
+            RecipientVerdict::Ours
+        } else {
+            RecipientVerdict::Foreign
+        }
+    }
+
+    async fn message(&self, mut arrival: Arrival) -> Verdict {
+        let began = self.handle.now();
+        let prepared = tokio::time::timeout(BUDGET, self.prepare(&mut arrival)).await;
+        let (ingest, fingerprint) = match prepared {
+            Ok(Ok(prepared)) => prepared,
+            Ok(Err(reply)) => return refuse(&arrival, reply),
+            Err(_) => return refuse(&arrival, SmtpReply::new(451, 3, 0, "took too long")),
+        };
+        let handed = self.handle.now();
+        let trust = ingest.trust;
+        let content = std::mem::replace(&mut arrival.content, Content::Memory(Bytes::new()));
+        let size = content.len();
+        let filed = self.handle.ingest(ingest, content, fingerprint).await;
+        let (filings, again) = match filed {
+            Ok(filed) => filed,
+            Err(error) => return refuse(&arrival, answer(&error)),
+        };
+        let done = self.handle.now();
+        let names = |name: fn(&Filing) -> String| {
+            let names: Vec<String> = filings.iter().map(name).collect();
+            names.join(", ")
+        };
+        let case = (filings.first()).map_or_else(String::new, |filing| filing.case.to_string());
+        let queues = names(|filing| filing.queue.to_string());
+        let interactions = names(|filing| filing.interaction.to_string());
+        tracing::info!(
+            "{}: case={case} queue={queues} from=<{}> nrcpt={}/{} size={size} trust={trust:?} verdict=accept dup={} t={}ms(store {}ms)",
+            arrival.mta_queue_id.as_deref().unwrap_or("NOQUEUE"),
+            printable(&arrival.envelope.sender),
+            arrival.recipients.len(),
+            arrival.foreign_recipients,
+            u8::from(again),
+            done.since(began).as_millis(),
+            done.since(handed).as_millis(),
+        );
+        let fields = [
+            (QUEUE_FIELD, queues),
+            (CASE_FIELD, case),
+            (INTERACTION_FIELD, interactions),
+        ];
+        let tags: Vec<Tag> = fields
+            .into_iter()
+            .filter_map(|(name, value)| Tag::new(name, &value).ok())
+            .collect();
+        Verdict::Accept {
+            edits: plan_tags(&arrival.headers, &OUR_FIELDS, &tags),
+        }
+    }
+}
+
+/// Who wrote, as the letter says. Without a usable address nobody can be answered, and the desk
+/// shows what there is.
+fn author(letter: &Letter) -> Correspondent {
+    letter
+        .author
+        .mailbox
+        .as_ref()
+        .map_or_else(Correspondent::default, |mailbox| Correspondent {
+            address: mailbox.address.normalised(),
+            display_name: mailbox.name.clone(),
+        })
+}
+
+fn printable(bytes: &[u8]) -> impl std::fmt::Display + '_ {
+    bytes.escape_ascii()
+}
+
+fn refuse(arrival: &Arrival, reply: SmtpReply) -> Verdict {
+    tracing::info!(
+        "{}: from=<{}> verdict=refuse reply={:?}",
+        arrival.mta_queue_id.as_deref().unwrap_or("NOQUEUE"),
+        printable(&arrival.envelope.sender),
+        reply.lines().first(),
+    );
+    Verdict::Refuse(reply)
+}
+
+/// What the client is told when the engine did not take a letter. All of it passes: the letter
+/// waits at its sender.
+fn answer(error: &EngineError) -> SmtpReply {
+    match error {
+        EngineError::Refused(Refusal::QueueFull(_)) => {
+            SmtpReply::new(452, 3, 1, "too many messages wait here, try again later")
+        }
+        EngineError::Unavailable(_) => SmtpReply::new(452, 3, 1, "out of storage, try again later"),
+        EngineError::Overloaded | EngineError::Stopping => {
+            SmtpReply::new(451, 3, 2, "busy, try again")
+        }
+        EngineError::Refused(_) | EngineError::RequestIdReused | EngineError::Unknown(_) => {
+            tracing::error!(%error, "a letter was not taken");
+            SmtpReply::new(451, 3, 0, "temporary failure")
+        }
+    }
+}

@@ -109,7 +109,9 @@ mod tests {
             ("support@elsewhere.example", None),
             ("\"support\"@shop.example", Some("support")),
         ] {
-            let queue = routes.find(address.as_bytes()).map(|found| found.queue.as_str());
+            let queue = routes
+                .find(address.as_bytes())
+                .map(|found| found.queue.as_str());
             assert_eq!(queue, found, "{address}");
         }
         assert!(routes.find(b"\xff@shop.example").is_none());

@@ -17,6 +17,7 @@ use super::address::is_atext;
 use super::letter::TEXT_BYTES_MAX;
 use super::mailbox::{Mailbox, NAME_CHARS_MAX};
 use super::message_id::InternetMessageId;
+use super::subject::{has_number, reply_subject};
 use super::text::{LINE_CHARS_MAX, clean_line, prefix};
 use super::token::MainNumber;
 use crate::time::Timestamp;
@@ -258,46 +259,6 @@ impl Draft<'_> {
         }
         text
     }
-}
-
-/// The subject of a reply: `Re:` once, whatever stood there before and in whichever language.
-/// Marks of forwarding stay, because they say something.
-#[must_use]
-pub fn reply_subject(subject: &str) -> String {
-    let mut rest = subject.trim_start();
-    while let Some(after) = strip_reply_mark(rest) {
-        rest = after.trim_start();
-    }
-    clean_line(&format!("Re: {rest}"), LINE_CHARS_MAX)
-}
-
-/// Cuts one `Re:`, `AW:`, `SV:`, `Antw:` and the like, also counted as in `Re[2]:` or `Re^2:`.
-fn strip_reply_mark(subject: &str) -> Option<&str> {
-    // English, German, Scandinavian, Dutch, Polish, Portuguese, Turkish, Greek, Chinese. Not the
-    // Spanish `RV` or the Finnish `VS`, which may mark a forward.
-    const MARKS: [&str; 12] = [
-        "re", "aw", "sv", "antw", "antwort", "odp", "res", "ynt", "ref", "απ", "回复", "回覆",
-    ];
-    let colon = subject.find([':', '：'])?;
-    let (mark, rest) = subject.split_at(colon);
-    let mark = mark
-        .trim_end()
-        .trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '[' | ']' | '(' | ')' | '^'))
-        .to_lowercase();
-    let known = MARKS.contains(&mark.as_str());
-    let after = rest.strip_prefix([':', '：'])?;
-    known.then_some(after)
-}
-
-/// Whether the number already stands in brackets, alone or behind a word.
-fn has_number(subject: &str, number: &str) -> bool {
-    subject.split('[').skip(1).any(|piece| {
-        piece
-            .split(']')
-            .next()
-            .and_then(|inside| inside.split_whitespace().next_back())
-            == Some(number)
-    })
 }
 
 fn quoted(quote: &Quote<'_>) -> String {
@@ -545,26 +506,6 @@ mod tests {
             Letter::read(got.as_bytes(), true).body.fresh(),
             "Hello,\nall is well."
         );
-    }
-
-    #[test]
-    fn subjects_of_replies() {
-        for (subject, reply) in [
-            ("Order", "Re: Order"),
-            ("Re: Order", "Re: Order"),
-            ("RE:RE: re : Order", "Re: Order"),
-            ("AW: SV: Antw: Order", "Re: Order"),
-            ("Re[2]: Order", "Re: Order"),
-            ("Re^3: Order", "Re: Order"),
-            ("回复：Order", "Re: Order"),
-            ("Fwd: Order", "Re: Fwd: Order"),
-            ("RV: Order", "Re: RV: Order"),
-            ("Report: x", "Re: Report: x"),
-            ("", "Re:"),
-            ("Re:", "Re:"),
-        ] {
-            assert_eq!(reply_subject(subject), reply, "{subject:?}");
-        }
     }
 
     #[test]

@@ -5,9 +5,10 @@
 
 use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::charsets::map::charset_decoder;
+use serde::{Deserialize, Serialize};
 
 /// How a body is wrapped for transport (RFC 2045, section 6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransferEncoding {
     /// As it is: 7bit, 8bit, binary, and whatever else a program claims.
     Identity,

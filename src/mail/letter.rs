@@ -7,12 +7,12 @@
 use std::ops::Range;
 
 use mail_parser::DateTime;
-use mail_parser::decoders::html::html_to_text;
 use serde::{Deserialize, Serialize};
 
 use super::address::Address;
 use super::decode::{self, TransferEncoding};
 use super::header::Header;
+use super::html;
 use super::mailbox::{self, Mailbox};
 use super::message_id::{InternetMessageId, rightmost_ids};
 use super::mime::{self, Disposition, Part};
@@ -134,9 +134,8 @@ pub struct Attachment {
     pub inline: bool,
     /// Where the wrapped bytes are within the letter.
     pub range: Range<usize>,
-    /// Whether they are wrapped in base 64 (`Some(true)`), quoted-printable (`Some(false)`) or
-    /// not at all.
-    pub base64: Option<bool>,
+    /// How they are wrapped.
+    pub encoding: TransferEncoding,
 }
 
 /// What reading left out. The bytes still have it.
@@ -359,11 +358,7 @@ impl Reader<'_> {
             size: part.encoding.decoded_len(wrapped) as u64,
             inline: part.disposition == Disposition::Inline || related,
             range: part.body.clone(),
-            base64: match part.encoding {
-                TransferEncoding::Identity => None,
-                TransferEncoding::Base64 => Some(true),
-                TransferEncoding::QuotedPrintable => Some(false),
-            },
+            encoding: part.encoding,
         });
     }
 
@@ -406,10 +401,10 @@ fn body(shown: &[Shown]) -> Body {
         }
         let plain = match piece {
             Shown::Plain(plain) => clean_body(plain),
-            Shown::Html(html) => {
+            Shown::Html(source) => {
                 from_html = true;
-                truncated |= html.len() > TEXT_BYTES_MAX;
-                clean_body(&html_to_text(prefix(html, TEXT_BYTES_MAX)))
+                truncated |= source.len() > TEXT_BYTES_MAX;
+                clean_body(&html::to_text(prefix(source, TEXT_BYTES_MAX)))
             }
         };
         truncated |= plain.len() > room;

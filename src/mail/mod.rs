@@ -6,18 +6,21 @@
 //! any input, and every size is bounded at the place that reads it.
 
 pub mod address;
+pub mod mailbox;
 pub mod message_id;
 pub mod token;
 
-pub mod decode;
-pub mod header;
 pub mod letter;
-pub mod mailbox;
-pub mod mime;
-pub mod quotation;
-
-pub mod compose;
 pub mod threading;
 pub mod trust;
 
+pub mod compose;
+pub mod subject;
+
+pub mod header;
+pub mod html;
+pub mod mime;
+pub mod quotation;
+
+pub mod decode;
 pub mod text;

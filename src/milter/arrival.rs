@@ -24,7 +24,8 @@ pub trait Receiver: Send + Sync + 'static {
     /// After the end of a message with at least one recipient of ours. The MTA waits and is told
     /// every ten seconds that we are working, so the implementation must bound the time itself.
     ///
-    /// Once begun it runs to its end, even if the MTA has gone meanwhile.
+    /// Once begun it runs to its end even if the MTA has gone meanwhile; only a stop that has
+    /// waited long enough drops it.
     fn message(&self, arrival: Arrival) -> impl Future<Output = Verdict> + Send;
 }
 

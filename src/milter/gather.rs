@@ -151,8 +151,7 @@ impl Gather {
             return self.fail(too_big());
         }
         if let Err(error) = self.put(piece).await {
-            tracing::error!(folder = %self.spool.folder.display(), %error, "cannot write a large message to its file");
-            self.fail(no_room());
+            self.fail(no_room(&self.spool, &error));
         }
     }
 
@@ -166,8 +165,7 @@ impl Gather {
             None => Content::Memory(self.buffer.freeze()),
             Some(mut spill) => {
                 if let Err(error) = spill.write().await {
-                    tracing::error!(folder = %self.spool.folder.display(), %error, "cannot write a large message to its file");
-                    return Err(no_room());
+                    return Err(no_room(&self.spool, &error));
                 }
                 let path = spill.guard.path().to_owned();
                 spill.guard.adopt();
@@ -285,7 +283,11 @@ fn header_too_large() -> SmtpReply {
     SmtpReply::new(552, 3, 4, "Message header too large")
 }
 
-fn no_room() -> SmtpReply {
+/// The disk does not take the message: the operator learns why, the client only that it may try
+/// again.
+fn no_room(spool: &Spool, error: &io::Error) -> SmtpReply {
+    let folder = spool.folder.display();
+    tracing::error!(%folder, %error, "cannot write a large message to its file");
     SmtpReply::new(452, 3, 1, "Insufficient system storage")
 }
 

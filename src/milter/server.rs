@@ -174,7 +174,7 @@ async fn accept<R: Receiver>(
             Err(error) => {
                 shared
                     .noise
-                    .say(&format_args!("cannot accept a connection: {error}"));
+                    .say(&format_args!("no connection accepted: {error}"));
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
         }
@@ -221,16 +221,21 @@ async fn converse<R: Receiver>(
     let terms = Terms {
         message_bytes_max: shared.options.message_bytes_max,
     };
+    let remote = stream.to_string();
     let end = match stream {
         Stream::Unix(stream) => Conversation::new(stream, &shared, terms).run().await,
-        Stream::Tcp(stream) => Conversation::new(stream, &shared, terms).run().await,
+        Stream::Tcp(stream, _) => Conversation::new(stream, &shared, terms).run().await,
     };
     match &end {
         // Health checks connect and go, killed clients take their smtpd with them.
-        End::Closed(_) | End::Stopped | End::Eof { .. } => tracing::debug!(%end, "session over"),
-        End::Wire(_) | End::Silent | End::Refused(_) => shared.noise.say(&end),
-        End::Idle => tracing::info!(%end, "session over"),
-        End::Io(_) | End::Deaf => tracing::warn!(%end, "session over"),
+        End::Closed(_) | End::Stopped | End::Eof { .. } => {
+            tracing::debug!(remote, %end, "session over");
+        }
+        End::Wire(_) | End::Silent | End::Refused(_) | End::Io(_) => {
+            shared.noise.say(&format_args!("{remote}: {end}"));
+        }
+        End::Idle => tracing::info!(remote, %end, "session over"),
+        End::Deaf => tracing::warn!(remote, %end, "session over"),
     }
 }
 
@@ -254,7 +259,7 @@ impl Noise {
             *unsaid += 1;
             return;
         }
-        tracing::info!(similar_before = *unsaid, "session over: {what}");
+        tracing::info!(unsaid = *unsaid, "{what}");
         *last = (Some(now), 0);
     }
 }

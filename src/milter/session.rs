@@ -134,6 +134,9 @@ enum Phase {
 #[derive(Debug)]
 struct Transaction {
     envelope: Envelope,
+    /// Submitted with sendmail(1): nobody said HELO, and there is a queue file before the first
+    /// recipient. An SMTP client that does not greet has none yet at MAIL.
+    submitted_locally: bool,
     recipients: Vec<Recipient>,
     foreign_recipients: usize,
     /// A refusal that must wait for the end of the message.
@@ -350,6 +353,8 @@ impl Session {
 
     fn mail(&mut self, arguments: &Arguments, receiver: &impl Receiver) -> Reply {
         let envelope = Envelope::parse(arguments.iter());
+        let queue_id = self.macros.get_fresh(CommandCode::Mail, "i");
+        let submitted_locally = self.helo.is_none() && queue_id.is_some();
         let decision = match (&self.shut, envelope.size) {
             (Some(reply), _) => Err(reply.clone()),
             (None, Some(size)) if size > self.terms.message_bytes_max => Err(too_big()),
@@ -359,6 +364,7 @@ impl Session {
             Ok(()) => {
                 self.phase = Phase::Envelope(Box::new(Transaction {
                     envelope,
+                    submitted_locally,
                     recipients: Vec::new(),
                     foreign_recipients: 0,
                     refusal: None,
@@ -374,7 +380,6 @@ impl Session {
     }
 
     fn rcpt(&mut self, arguments: &Arguments, receiver: &impl Receiver) -> Reply {
-        let submitted_locally = self.is_submitted_locally();
         let transaction = match &mut self.phase {
             Phase::Envelope(transaction) => transaction,
             Phase::Refused(reply) => return refusal(reply),
@@ -402,19 +407,13 @@ impl Session {
             RecipientVerdict::Ours => SmtpReply::new(452, 5, 3, "Too many recipients"),
             RecipientVerdict::Refuse(reply) => reply,
         };
-        if submitted_locally {
+        if transaction.submitted_locally {
             // Postfix takes a refused recipient of sendmail(1) for a broken configuration and
             // tries again for ever; at the end of the message a refusal is a bounce.
             transaction.refusal.get_or_insert(reply);
             return Reply::Plain(Plain::Continue);
         }
         refusal(&reply)
-    }
-
-    /// Whether the message was submitted with sendmail(1): nobody said HELO, and the queue file
-    /// was there before the first recipient.
-    fn is_submitted_locally(&self) -> bool {
-        self.helo.is_none() && self.macros.get("i").is_some()
     }
 
     /// What to answer to a command about content, if an answer is due: to go on without us if no

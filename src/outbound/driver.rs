@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::id::MessageId;
 use crate::outbound::message::{Outbound, Outcome};
-use crate::outbound::submit::{Body, NotMarked, Settings, submit};
+use crate::outbound::settings::Settings;
+use crate::outbound::submit::{Body, NotMarked, submit};
 
 /// Most submissions at once, whatever is configured: each is a process of Postfix's, which has 100
 /// (`default_process_limit`) for everybody.

@@ -9,6 +9,7 @@ pub mod transparency;
 pub mod reply;
 
 pub mod driver;
+pub mod settings;
 pub mod submit;
 
 pub mod sink;
@@ -18,5 +19,6 @@ pub use message::{
     DeliveryState, Diagnostic, Envelope, Outbound, OutboundRecipient, Outcome, RecipientRefusal,
     RecipientState, TransitionError,
 };
+pub use settings::{Login, Security, Settings, Timeouts, Tls, TlsError};
 pub use spool::{Change, Spool, SpoolError};
-pub use submit::{Body, Login, NotMarked, Security, Settings, Timeouts, Tls, TlsError};
+pub use submit::{Body, NotMarked};

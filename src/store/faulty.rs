@@ -260,9 +260,6 @@ impl DiskFile for FaultyFile {
         let path = self.path(&state);
         if let Some(left) = state.failing_syncs.checked_sub(1) {
             state.failing_syncs = left;
-            let State {
-                sectors, dropped, ..
-            } = &mut *state;
             let sectors = std::mem::take(&mut state.sectors);
             let (failed, rest): (BTreeMap<_, _>, _) = sectors
                 .into_iter()

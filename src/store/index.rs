@@ -2,7 +2,7 @@
 //! are never trusted with anything that the journal does not have.
 //!
 //! One tree. A first byte keeps three kinds of keys apart: `b` bodies, `k` the keys of the store's
-//! users, `s` the sequence of the last frame applied. A value is marked by its first byte too: it
+//! users, `s` a sequence up to which frames were applied. A value is marked by its first byte too: it
 //! is in the index, or at a place in the journal, or in a file of its own.
 
 use std::fs;
@@ -187,7 +187,15 @@ impl Index {
         self.db.apply_batch(changes.0).map_err(failed)
     }
 
-    /// The sequence of the last frame applied, if this index belongs to that store.
+    /// Leaves word for a later start that everything up to this sequence has been applied. Not
+    /// done at each commit: it would be a fourth of the work.
+    pub(crate) fn mark_applied(&self, store: StoreId, sequence: u64) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        changes.set_applied(store, sequence);
+        self.apply(changes)
+    }
+
+    /// The sequence up to which everything is known to be applied, if this index belongs to that store.
     pub(crate) fn applied(&self, store: StoreId) -> Result<Option<u64>, StoreError> {
         let value = self.db.get(APPLIED).map_err(failed)?;
         Ok(value.and_then(|value| {

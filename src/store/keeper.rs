@@ -100,7 +100,8 @@ impl Keeper {
     }
 }
 
-fn keep(store: &Inner, checkpoint_due: bool) {
+/// Does what is due.
+pub(super) fn keep(store: &Inner, checkpoint_due: bool) {
     let journal = store.config.dir.join(JOURNAL);
     let bytes = store.config.segment_bytes;
     if let Err(error) = prepare_spare(&*store.disk, &journal, bytes, &store.spare) {
@@ -122,7 +123,10 @@ fn keep(store: &Inner, checkpoint_due: bool) {
 /// look at them, and that finds them in the kernel's memory.
 pub(super) fn checkpoint(store: &Inner) -> Result<(), StoreError> {
     let position = store.end();
-    store.with_index(|index| index.flush())?;
+    store.with_index(|index| {
+        index.mark_applied(store.store, position.sequence - 1)?;
+        index.flush()
+    })?;
     Ok(store.write_checkpoint(position, false)?)
 }
 
@@ -143,6 +147,7 @@ pub(super) fn snapshot(store: &Inner, every_bytes: u64) -> Result<(), StoreError
     write_snapshot(store)
 }
 
+/// Writes a snapshot of what is in the index now.
 pub(super) fn write_snapshot(store: &Inner) -> Result<(), StoreError> {
     let position = store.end();
     let pairs = store.with_index(|index| Ok(index.raw()))?;

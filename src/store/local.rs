@@ -155,7 +155,12 @@ impl Local {
         ))
     }
 
-    /// What the keeper does from time to time.
+    /// What the keeper does when it is woken.
+    #[cfg(test)]
+    pub(super) fn keep(&self) {
+        super::keeper::keep(&self.inner, true);
+    }
+
     #[cfg(test)]
     pub(super) fn checkpoint(&self) -> Result<(), StoreError> {
         super::keeper::checkpoint(&self.inner)
@@ -188,6 +193,7 @@ impl Local {
         let (Some(index), None) = (index, was_dead) else {
             return Ok(());
         };
+        index.mark_applied(self.inner.store, writer.journal.end().sequence - 1)?;
         index.flush()?;
         // Sled writes when it is dropped, too.
         drop(index);
@@ -279,7 +285,11 @@ impl Inner {
         let looked = writer
             .unlooked_bytes
             .is_some_and(|bytes| bytes < FREE_SPACE_STEP_BYTES);
-        if looked || group.iter().all(|batch| batch.essential) {
+        let takes_space = group
+            .iter()
+            .flat_map(|batch| &batch.bodies)
+            .any(|(_, content)| matches!(content, Content::File(_)));
+        if (looked && !takes_space) || group.iter().all(|batch| batch.essential) {
             return Ok(());
         }
         writer.unlooked_bytes = None;
@@ -433,7 +443,7 @@ impl Store for Local {
                 spooled.adopt();
             }
         }
-        let changes = changes(inner.store, begin, writer.journal.appended());
+        let changes = changes(begin, writer.journal.appended());
         // The batches are durable, but readers would not see them: only a restart mends that.
         inner
             .with_index(|index| index.apply(changes))
@@ -483,13 +493,12 @@ impl Store for Local {
 }
 
 /// What a group that was just written means for the index.
-fn changes(store: StoreId, begin: Position, frames: &[u8]) -> Changes {
+fn changes(begin: Position, frames: &[u8]) -> Changes {
     let mut changes = Changes::default();
     let mut at = begin;
     let mut rest = frames;
     while let Some(frame) = Frame::read(rest) {
         changes.add(at, &frame);
-        changes.set_applied(store, at.sequence);
         let bytes = frame.header.frame_bytes();
         at.offset += bytes as u64;
         at.sequence += 1;

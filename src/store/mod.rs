@@ -30,6 +30,8 @@ mod snapshot;
 #[cfg(test)]
 mod faulty;
 #[cfg(test)]
+mod story;
+#[cfg(test)]
 mod tests;
 
 pub use local::{Local, LocalConfig};

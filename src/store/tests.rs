@@ -1,29 +1,28 @@
 //! What a store in a folder promises, held against crashes, full disks and damaged files.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::faulty::FaultyDisk;
+use super::file::Disk as _;
 use super::local::{BODIES, INCOMING, INDEX, JOURNAL};
 use super::*;
 use crate::content::SpooledFile;
 
 /// A folder, the disk under it and the machine around it.
-struct World {
+pub(super) struct World {
     dir: TempDir,
-    disk: Arc<FaultyDisk>,
-    boot: u32,
+    pub(super) disk: Arc<FaultyDisk>,
+    pub(super) boot: u32,
     floor: u64,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
             disk: Arc::default(),
@@ -32,22 +31,23 @@ impl World {
         }
     }
 
-    fn try_open(&self) -> Result<(Local, Recovery), OpenError> {
+    pub(super) fn try_open(&self) -> Result<(Local, Recovery), OpenError> {
         let config = LocalConfig {
             free_space_floor_bytes: self.floor,
             segment_bytes: 64 << 10,
+            snapshot_bytes: 100_000,
             boot_id: Some(format!("boot {}", self.boot)),
             ..LocalConfig::new(self.dir.path())
         };
         Local::open_on(Arc::clone(&self.disk) as Arc<_>, config)
     }
 
-    fn open(&self) -> Local {
+    pub(super) fn open(&self) -> Local {
         self.try_open().unwrap().0
     }
 
     /// Power goes and comes back.
-    fn cut(&mut self, survives: impl FnMut() -> bool) {
+    pub(super) fn cut(&mut self, survives: impl FnMut() -> bool) {
         self.disk.cut(survives);
         self.boot += 1;
     }
@@ -60,9 +60,10 @@ impl World {
         segment::path(&self.path(JOURNAL), number)
     }
 
-    fn spool(&self, name: &str, content: &[u8]) -> Content {
+    pub(super) fn spool(&self, name: &str, content: &[u8]) -> Content {
         let path = self.path(INCOMING).join(name);
-        fs::write(&path, content).unwrap();
+        let file = self.disk.create(&path, 0).unwrap();
+        file.write_at(content, 0).unwrap();
         let head = Bytes::copy_from_slice(content);
         Content::File(SpooledFile::new(path, content.len() as u64, head))
     }
@@ -84,7 +85,7 @@ fn with_body(key: &str, number: u8, content: Content) -> Batch {
     batch
 }
 
-fn bytes(len: usize, fill: u8) -> Bytes {
+pub(super) fn bytes(len: usize, fill: u8) -> Bytes {
     vec![fill; len].into()
 }
 
@@ -481,22 +482,47 @@ fn an_adopted_file_survives_and_orphans_do_not() {
 fn a_refused_group_keeps_no_file() {
     let world = World::new();
     let store = world.open();
-    world.disk.fail_writes(1);
     let content = world.spool("in", &[1; 300]);
+    world.disk.fail_writes(1);
     assert!(store.commit(vec![with_body("a", 1, content)]).is_err());
     assert!(file::names(&world.path(BODIES)).unwrap().is_empty());
     assert!(file::names(&world.path(INCOMING)).unwrap().is_empty());
 }
 
 #[test]
-fn the_keeper_writes_checkpoints_and_snapshots() {
-    let world = World::new();
+fn the_keeper_prepares_a_segment_and_bounds_the_replay() {
+    let mut world = World::new();
+    let store = world.open();
+    for number in 0..5 {
+        let content = Content::Memory(bytes(20_000, number));
+        store.commit(vec![with_body("a", number, content)]).unwrap();
+    }
+    store.keep();
+    assert!(world.path(JOURNAL).join("next.tmp").exists());
+    // Too little was written since for another snapshot, and enough for another checkpoint.
+    store.commit(vec![put("b", "1")]).unwrap();
+    store.keep();
+    let full = Content::Memory(bytes(60_000, 7));
+    store.commit(vec![with_body("c", 7, full)]).unwrap();
+    assert!(!world.path(JOURNAL).join("next.tmp").exists());
+    drop(store);
+    let (store, report) = world.try_open().unwrap();
+    assert_eq!(report.replayed, 1);
+    drop(store);
+    world.cut(|| false);
+    let (store, report) = world.try_open().unwrap();
+    assert_eq!(report.replayed, 2);
+    assert_eq!(store.body(id(0)).unwrap(), Some(bytes(20_000, 0)));
+}
+
+#[test]
+fn a_real_store_with_its_keeper_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
     let config = LocalConfig {
         segment_bytes: 64 << 10,
-        checkpoint_bytes: 100_000,
-        snapshot_bytes: 100_000,
+        checkpoint_bytes: 50_000,
         free_space_floor_bytes: 0,
-        ..LocalConfig::new(world.dir.path())
+        ..LocalConfig::new(folder.path())
     };
     let (store, _) = Local::open(config.clone()).unwrap();
     for number in 0..20 {
@@ -506,215 +532,8 @@ fn the_keeper_writes_checkpoints_and_snapshots() {
     store.close().unwrap();
     drop(store);
     let (store, report) = Local::open(config).unwrap();
-    assert!(report.clean);
+    assert!(report.clean && report.rebuilt.is_none(), "{report:?}");
     for number in 0..20 {
         assert_eq!(store.body(id(number)).unwrap(), Some(bytes(20_000, number)));
-    }
-}
-
-/// What happens to a store in a story.
-#[derive(Debug, Clone)]
-enum Step {
-    /// Batches, each of so many pairs and a body of this many bytes.
-    Commit(Vec<(u8, usize)>),
-    /// The same, with the disk failing in some way.
-    Fail(Vec<(u8, usize)>, Fault),
-    Checkpoint,
-    Snapshot,
-    /// The process ends without a word; the machine goes on.
-    Kill,
-    /// The power goes; of what was not synced, this seed tells what is there.
-    Cut(u64),
-    Close,
-}
-
-#[derive(Debug, Clone)]
-enum Fault {
-    Write,
-    Sync,
-    Full,
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let body = prop_oneof![
-        3 => 0..3000usize,
-        2 => Just(15_000),
-        1 => Just(300_000),
-    ];
-    let group = || prop::collection::vec((1..4u8, body.clone()), 1..4);
-    let fault = prop_oneof![Just(Fault::Write), Just(Fault::Sync), Just(Fault::Full)];
-    let step = prop_oneof![
-        8 => group().prop_map(Step::Commit),
-        2 => (group(), fault).prop_map(|(group, fault)| Step::Fail(group, fault)),
-        1 => Just(Step::Checkpoint),
-        1 => Just(Step::Snapshot),
-        1 => Just(Step::Kill),
-        3 => any::<u64>().prop_map(Step::Cut),
-        1 => Just(Step::Close),
-    ];
-    prop::collection::vec(step, 1..20)
-}
-
-/// What a batch of the story with this number must have left behind.
-fn expected(number: u32, pairs: u8, body: usize) -> (BTreeMap<Vec<u8>, Vec<u8>>, Bytes) {
-    let pairs = (0..pairs).map(|place| {
-        let key = format!("{number:06}/{place}").into_bytes();
-        (
-            key,
-            number.to_le_bytes().repeat(1 + usize::from(place) * 1500),
-        )
-    });
-    (pairs.collect(), bytes(body, number as u8))
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Fate {
-    Acknowledged,
-    Refused,
-    Unknown,
-}
-
-struct Story {
-    world: World,
-    store: Option<Local>,
-    /// All batches ever given, with what the store said.
-    batches: Vec<(u8, usize, Fate)>,
-}
-
-impl Story {
-    fn commit(&mut self, group: &[(u8, usize)]) -> Fate {
-        let first = self.batches.len() as u32;
-        let mut batches = Vec::new();
-        for (number, (pairs, len)) in (first..).zip(group) {
-            let (pairs, body) = expected(number, *pairs, *len);
-            let mut batch = Batch::default();
-            for (key, value) in pairs {
-                batch.put(key, value);
-            }
-            let content = if body.len() > crate::content::MEMORY_BYTES_MAX {
-                self.world.spool(&number.to_string(), &body)
-            } else {
-                Content::Memory(body)
-            };
-            let mut body_id = [0; 16];
-            body_id[..4].copy_from_slice(&number.to_be_bytes());
-            batch.put(b"latest".to_vec(), number.to_be_bytes().to_vec());
-            batch.body(BodyId::from_bytes(body_id), content);
-            batches.push(batch);
-        }
-        let fate = match self.store.as_ref().unwrap().commit(batches) {
-            Ok(()) => Fate::Acknowledged,
-            Err(CommitError::Unavailable(_)) => Fate::Refused,
-            Err(CommitError::Unknown(_)) => Fate::Unknown,
-        };
-        self.batches
-            .extend(group.iter().map(|(p, b)| (*p, *b, fate)));
-        fate
-    }
-
-    /// Every acknowledged batch is whole, every refused one absent, every other whole or absent;
-    /// and of those in doubt none is there without those before it.
-    fn check(&mut self) {
-        let store = self.store.as_ref().unwrap();
-        let mut latest = None;
-        let mut absent_before = false;
-        for (number, (pairs, body, fate)) in (0..).zip(&mut self.batches) {
-            let (pairs, body) = expected(number, *pairs, *body);
-            let prefix = format!("{number:06}/");
-            let found: BTreeMap<_, _> = store
-                .scan(prefix.as_bytes(), None, 99)
-                .unwrap()
-                .into_iter()
-                .collect();
-            let mut body_id = [0; 16];
-            body_id[..4].copy_from_slice(&number.to_be_bytes());
-            let found_body = store.body(BodyId::from_bytes(body_id)).unwrap();
-            let there = found == pairs && found_body.as_ref() == Some(&body);
-            let absent = found.is_empty() && found_body.is_none();
-            assert!(there || absent, "batch {number} is there in part");
-            match fate {
-                Fate::Acknowledged => assert!(there, "batch {number} is lost"),
-                Fate::Refused => assert!(absent, "batch {number} was refused"),
-                // What was found once after a restart is a promise to whoever read it.
-                Fate::Unknown => {
-                    assert!(absent || !absent_before, "batch {number} is out of order");
-                    absent_before |= absent;
-                    *fate = if there {
-                        Fate::Acknowledged
-                    } else {
-                        Fate::Refused
-                    };
-                }
-            }
-            if there {
-                latest = Some(number.to_be_bytes().to_vec());
-                absent_before = false;
-            }
-        }
-        assert_eq!(store.get(b"latest").unwrap(), latest);
-    }
-
-    fn reopen(&mut self) {
-        self.store = None;
-        let (store, _) = self.world.try_open().expect("opens without help");
-        self.store = Some(store);
-        self.check();
-    }
-
-    fn take(&mut self, step: &Step) {
-        let store = self.store.as_ref().unwrap();
-        match step {
-            Step::Commit(group) => {
-                assert_eq!(self.commit(group), Fate::Acknowledged);
-            }
-            Step::Fail(group, fault) => {
-                match fault {
-                    Fault::Write => self.world.disk.fail_writes(1),
-                    Fault::Sync => self.world.disk.fail_syncs(1),
-                    Fault::Full => self.world.disk.set_free(Some(0)),
-                }
-                let fate = self.commit(group);
-                self.world.disk.fail_writes(0);
-                self.world.disk.fail_syncs(0);
-                self.world.disk.set_free(None);
-                if fate == Fate::Unknown {
-                    self.reopen();
-                }
-            }
-            Step::Checkpoint => store.checkpoint().unwrap(),
-            Step::Snapshot => store.snapshot().unwrap(),
-            Step::Kill => self.reopen(),
-            Step::Cut(seed) => {
-                self.store = None;
-                let mut random = *seed;
-                self.world.cut(|| {
-                    random = random
-                        .wrapping_mul(6_364_136_223_846_793_005)
-                        .wrapping_add(1);
-                    random >> 63 == 1
-                });
-                self.reopen();
-            }
-            Step::Close => {
-                store.close().unwrap();
-                self.world.boot += 1;
-                self.reopen();
-            }
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
-    #[test]
-    fn what_was_acknowledged_is_there_whatever_happens(steps in steps()) {
-        let world = World::new();
-        let store = Some(world.open());
-        let mut story = Story { world, store, batches: Vec::new() };
-        for step in &steps {
-            story.take(step);
-        }
-        story.check();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +16,9 @@ use crate::milter::address::Address;
 /// Who may connect to a UNIX socket unless something else is said: owner and group. The group is
 /// how Postfix is let in.
 pub const SOCKET_MODE: u32 = 0o660;
+
+/// How long a TCP connection is quiet before the system asks whether the peer is still there.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(300);
 
 /// A place where MTAs connect. A UNIX socket's file is removed when the listener goes.
 #[derive(Debug)]
@@ -34,7 +38,17 @@ enum Socket {
 /// A connection of either kind.
 pub(super) enum Stream {
     Unix(UnixStream),
-    Tcp(TcpStream),
+    Tcp(TcpStream, SocketAddr),
+}
+
+/// Who is at the other end, for the log.
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(_) => f.write_str("a local process"),
+            Self::Tcp(_, remote) => remote.fmt(f),
+        }
+    }
 }
 
 /// Why there is nothing to listen on. The operator's move.
@@ -121,13 +135,14 @@ impl Listener {
         match &self.socket {
             Socket::Unix(listener) => Ok(Stream::Unix(listener.accept().await?.0)),
             Socket::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
+                let (stream, remote) = listener.accept().await?;
+                // A peer that has gone already makes these fail, and the first read says so.
                 // Our answers are single writes that nothing follows: do not hold them back.
-                stream.set_nodelay(true)?;
+                let _ = stream.set_nodelay(true);
                 // An MTA whose machine vanished would hold its place until the idle timer.
-                sockopt::set_socket_keepalive(&stream, true)?;
-                sockopt::set_tcp_keepidle(&stream, Duration::from_secs(300))?;
-                Ok(Stream::Tcp(stream))
+                let _ = sockopt::set_socket_keepalive(&stream, true);
+                let _ = sockopt::set_tcp_keepidle(&stream, KEEPALIVE_IDLE);
+                Ok(Stream::Tcp(stream, remote))
             }
         }
     }

@@ -196,6 +196,9 @@ fn with_all_that_postfix_offers() {
 
         C:mx DM:i=A1 M:a@x R:support@x R:nobody@x L:From N E Q
         c c c 550 close
+
+        C:mx M:<a@x> R:<support@x> DR:i=A1 R:<nobody@x> T N E
+        c c 550 c begin eoh finish:1+0 d
         ",
     );
 }

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::outbound::message::TOGETHER_ATTEMPTS_MAX;
+use crate::outbound::settings::{Login, Timeouts, Tls};
 use crate::outbound::sink::{Act, Sink, Stage};
 use crate::outbound::spool::tests::message;
 
@@ -450,6 +452,106 @@ async fn an_ehlo_name_is_no_place_for_commands() {
     assert_eq!(sink.commands(), Vec::<String>::new());
 }
 
+/// A certificate for `mta.example` that signs itself, and the file that makes it trusted.
+fn certificate() -> (tokio_rustls::TlsAcceptor, tempfile::NamedTempFile) {
+    let names = vec!["mta.example".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), made.cert.pem()).unwrap();
+    (Arc::new(config).into(), file)
+}
+
+#[tokio::test]
+async fn tls_reaches_the_server_that_was_meant_and_no_other() {
+    let (acceptor, file) = certificate();
+    let (_, other_file) = certificate();
+    for (starttls, server_name, file, outcome) in [
+        (false, "mta.example", &file, "accepted"),
+        (true, "mta.example", &file, "accepted"),
+        (false, "other.example", &file, "temporary"),
+        (true, "other.example", &file, "temporary"),
+        (false, "mta.example", &other_file, "temporary"),
+        (true, "mta.example", &other_file, "temporary"),
+    ] {
+        let label = format!("STARTTLS {starttls}, {server_name}");
+        let sink = sink().await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tls = Tls::with_ca_file(server_name, file.path()).unwrap();
+        let settings = Settings {
+            port: listener.local_addr().unwrap().port(),
+            security: if starttls {
+                Security::StartTls(tls)
+            } else {
+                Security::Implicit(tls)
+            },
+            ..Settings::default()
+        };
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            if starttls {
+                let mut heard = [0; 16];
+                stream.write_all(b"220 mta.example\r\n").await.unwrap();
+                stream.read_exact(&mut heard).await.unwrap();
+                assert_eq!(&heard, b"EHLO localhost\r\n");
+                stream
+                    .write_all(b"250-mta.example\r\n250 STARTTLS\r\n")
+                    .await
+                    .unwrap();
+                stream.read_exact(&mut heard[..10]).await.unwrap();
+                assert_eq!(&heard[..10], b"STARTTLS\r\n");
+                stream.write_all(b"220 2.0.0 Ready\r\n").await.unwrap();
+                // There is no second greeting.
+                sink.script(Stage::Greeting, Act::Say(String::new()));
+            }
+            if let Ok(stream) = acceptor.accept(stream).await {
+                sink.serve(stream).await;
+            }
+        };
+        let outbound = message(1);
+        let submission = submit(&settings, &outbound, body(LETTER), || async { Ok(()) });
+        let (found, ()) = tokio::join!(submission, server);
+        assert_eq!(name(&found), outcome, "{label}: {found:?}");
+        let taken = usize::from(outcome == "accepted");
+        assert_eq!(sink.received().len(), taken, "{label}");
+    }
+}
+
+#[tokio::test]
+async fn without_starttls_nothing_is_sent_in_the_clear() {
+    let (_, file) = certificate();
+    let tls = Tls::with_ca_file("mta.example", file.path()).unwrap();
+    for reply in ["250 sink", "250-sink\r\n250 STARTTLS"] {
+        // The sink does not know STARTTLS, so offering it ends in a refusal.
+        let sink = sink().await;
+        sink.script(Stage::Ehlo, say(reply));
+        let settings = Settings {
+            security: Security::StartTls(tls.clone()),
+            ..settings(&sink)
+        };
+        let outcome = submit(&settings, &message(1), body(LETTER), || async { Ok(()) }).await;
+        assert_eq!(name(&outcome), "temporary", "{reply}");
+        let sent = sink.commands();
+        assert!(
+            !sent.iter().any(|line| line.starts_with("MAIL")),
+            "{sent:?}"
+        );
+    }
+}
+
+#[test]
+fn a_file_without_certificates_is_no_trust() {
+    let empty = tempfile::NamedTempFile::new().unwrap();
+    for path in [empty.path(), std::path::Path::new("/nonexistent/ca.pem")] {
+        let error = Tls::with_ca_file("mta.example", path).unwrap_err();
+        assert!(error.to_string().contains(&path.display().to_string()));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_stage_has_its_own_patience() {
     let timeouts = Timeouts::default();
@@ -475,7 +577,7 @@ async fn each_stage_has_its_own_patience() {
         let (found, marked) = send_in_memory(&sink, &large).await;
         assert_eq!(name(&found), outcome, "{stage:?}");
         assert_eq!(marked, outcome == "lost", "{stage:?}");
-        // The library adds a second timer of the same length, and timers tick in milliseconds.
+        // QUIT may be waited for as well; timers tick in milliseconds.
         let taken = begin.elapsed();
         let few = Duration::from_millis(20);
         assert!(

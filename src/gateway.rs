@@ -1,0 +1,274 @@
+//! The gateway: all rooms put together, started in order and stopped in order.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Security};
+use crate::engine::{self, Engine, Handle};
+use crate::intake::Intake;
+use crate::intake::authenticate::{Authenticator, Resolver, ResolverError};
+use crate::intake::routes::Routes;
+use crate::mail::token::{KEY_BYTES, Keyring};
+use crate::milter;
+use crate::outbound;
+use crate::outbound::reply::ReplySettings;
+use crate::store::{Local, LocalConfig, OpenError};
+
+/// The id of the key that signs case tokens.
+const MAIL_KEY_ID: u8 = 1;
+
+/// Why the gateway did not start. Nothing was left running.
+#[derive(Debug)]
+pub enum StartError {
+    /// The store could not be opened.
+    Store(OpenError),
+    /// The store's records could not be read.
+    Engine(engine::StartError),
+    /// A file named in the configuration could not be used.
+    File(PathBuf, io::Error),
+    /// The resolver could not be set up.
+    Resolver(ResolverError),
+    /// TLS towards the MTA could not be set up.
+    Tls(outbound::TlsError),
+    /// The milter's address could not be listened on.
+    Milter(milter::server::BindError),
+    /// The configuration was not checked.
+    Config(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Engine(error) => error.fmt(f),
+            Self::File(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Resolver(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
+            Self::Milter(error) => error.fmt(f),
+            Self::Config(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A running gateway. Dropping it without [`Running::stop`] is like a crash: nothing is lost, and
+/// the next start takes a little longer.
+#[derive(Debug)]
+pub struct Running {
+    /// Where Postfix finds us.
+    pub milter: milter::Address,
+    /// Where agents find us.
+    pub control: SocketAddr,
+    /// Where the administrator finds us.
+    pub socket: PathBuf,
+    /// The engine.
+    pub handle: Handle,
+    stop: CancellationToken,
+    intake: JoinHandle<milter::server::Drained>,
+    submitter: JoinHandle<()>,
+    engine: JoinHandle<Result<(), String>>,
+    store: Arc<Local>,
+}
+
+/// Starts the gateway. `resolver` answers in place of the configured one, if given.
+///
+/// # Errors
+///
+/// [`StartError`].
+pub async fn start(config: &Config, resolver: Option<Resolver>) -> Result<Running, StartError> {
+    let queues = config.queues();
+    let name = config.gateway.name.get_ref().clone();
+    let store = Arc::new(open(config).await?);
+    let settings = engine::Settings::new(queues.clone());
+    let (engine, handle, submissions) =
+        Engine::start(Arc::<Local>::clone(&store), settings).map_err(StartError::Engine)?;
+    let keyring = Arc::new(keyring(handle.mail_secret())?);
+
+    let resolver = resolver
+        .or_else(|| config.resolver())
+        .ok_or_else(|| StartError::Config("authentication.resolver makes no sense".to_owned()))?;
+    let deadline = Duration::from_secs(config.authentication.timeout_seconds);
+    let authenticator =
+        Authenticator::new(&resolver, &name, deadline).map_err(StartError::Resolver)?;
+    let intake = Intake::new(
+        handle.clone(),
+        Routes::new(&queues),
+        Arc::clone(&keyring),
+        Arc::new(authenticator),
+    );
+    let outbound = Arc::new(outbound_settings(config, &name)?);
+    let reply = ReplySettings {
+        message_id_domain: name,
+        keyring,
+    };
+
+    let address: milter::Address = (config.milter.listen.get_ref().parse())
+        .map_err(|_| StartError::Config("milter.listen makes no sense".to_owned()))?;
+    let listener = milter::Listener::bind(&address)
+        .await
+        .map_err(StartError::Milter)?;
+    let address = listener.address().clone();
+    let mut options = milter::Options::new(handle.incoming());
+    options.message_bytes_max = config.milter.message_bytes_max;
+    options.connections_max = config.milter.connections_max;
+
+    let stop = CancellationToken::new();
+    let intake = tokio::spawn(milter::serve(
+        vec![listener],
+        Arc::new(intake),
+        options,
+        stop.child_token(),
+    ));
+    let submitter = tokio::spawn(outbound::run(
+        Arc::new(submissions),
+        outbound,
+        stop.child_token(),
+    ));
+    let engine = tokio::task::spawn_blocking(move || engine.join().map(drop));
+    tracing::info!("listening for Postfix on {address}");
+    Ok(Running {
+        milter: address,
+        control: config.control.listen,
+        socket: config.control_socket(),
+        handle,
+        stop,
+        intake,
+        submitter,
+        engine,
+        store,
+    })
+}
+
+impl Running {
+    /// Waits until the gateway can no longer run: the store failed.
+    ///
+    /// # Errors
+    ///
+    /// Why.
+    pub async fn failed(&mut self) -> String {
+        match (&mut self.engine).await {
+            Ok(Ok(())) => "the engine stopped".to_owned(),
+            Ok(Err(why)) => why,
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Stops in order: no new mail and no new calls; messages under way get their verdict, calls
+    /// their answer; then the engine ends and the store is closed.
+    ///
+    /// # Errors
+    ///
+    /// What did not end in order. Nothing is lost by that.
+    pub async fn stop(self) -> Result<(), String> {
+        self.stop.cancel();
+        if let Ok(drained) = self.intake.await {
+            tracing::info!("{drained}");
+        }
+        let _ = self.submitter.await;
+        let handle = self.handle.clone();
+        let stopping = tokio::task::spawn_blocking(move || handle.stop());
+        let _ = stopping.await;
+        if !self.engine.is_finished() {
+            match self.engine.await {
+                Ok(ended) => ended?,
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        let store = self.store;
+        match tokio::task::spawn_blocking(move || store.close()).await {
+            Ok(closed) => closed.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+async fn open(config: &Config) -> Result<Local, StartError> {
+    let dir = config.gateway.data_dir.clone();
+    fs::create_dir_all(&dir).map_err(|error| StartError::File(dir.clone(), error))?;
+    let mut settings = LocalConfig::new(dir.join("store"));
+    settings.free_space_floor_bytes = config.store.free_space_floor_mib << 20;
+    settings.segment_bytes = config.store.segment_mib << 20;
+    let opened = tokio::task::spawn_blocking(move || Local::open(settings)).await;
+    let (store, recovery) = match opened {
+        Ok(opened) => opened?,
+        Err(error) => return Err(StartError::Config(error.to_string())),
+    };
+    if let Some(why) = &recovery.rebuilt {
+        tracing::warn!("the store's index was made afresh from the journal: {why}");
+    }
+    tracing::info!(
+        clean = recovery.clean,
+        replayed = recovery.replayed,
+        torn_bytes = recovery.torn_bytes,
+        orphans = recovery.orphans,
+        "the store is open"
+    );
+    Ok(store)
+}
+
+fn keyring(secret: &[u8]) -> Result<Keyring, StartError> {
+    let secret: [u8; KEY_BYTES] = (secret.try_into())
+        .map_err(|_| StartError::Config("the stored signing key is damaged".to_owned()))?;
+    Keyring::new(MAIL_KEY_ID, [(MAIL_KEY_ID, secret)])
+        .map_err(|error| StartError::Config(error.to_string()))
+}
+
+fn outbound_settings(config: &Config, name: &str) -> Result<outbound::Settings, StartError> {
+    let outbound = &config.outbound;
+    let unclear = || StartError::Config("outbound.server makes no sense".to_owned());
+    let (host, port) = (outbound.server.get_ref().rsplit_once(':')).ok_or_else(unclear)?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let tls = || {
+        let tls = match &outbound.ca_file {
+            Some(file) => outbound::Tls::with_ca_file(host, file),
+            None => outbound::Tls::with_system_roots(host),
+        };
+        tls.map_err(StartError::Tls)
+    };
+    Ok(outbound::Settings {
+        host: host.to_owned(),
+        port: port.parse().map_err(|_| unclear())?,
+        security: match outbound.security {
+            Security::Plain => outbound::Security::Plain,
+            Security::Starttls => outbound::Security::StartTls(tls()?),
+            Security::Tls => outbound::Security::Implicit(tls()?),
+        },
+        login: login(config)?,
+        ehlo_name: name.to_owned(),
+        timeouts: outbound::Timeouts::default(),
+        at_once: outbound.at_once,
+    })
+}
+
+fn login(config: &Config) -> Result<Option<outbound::Login>, StartError> {
+    let outbound = &config.outbound;
+    let Some((username, file)) = outbound
+        .username
+        .clone()
+        .zip(outbound.password_file.as_ref())
+    else {
+        return Ok(None);
+    };
+    let password = first_line(file).map_err(|error| StartError::File(file.clone(), error))?;
+    Ok(Some(outbound::Login { username, password }))
+}
+
+fn first_line(file: &Path) -> io::Result<String> {
+    let text = fs::read_to_string(file)?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}

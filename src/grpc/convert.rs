@@ -1,0 +1,664 @@
+//! Conversion: the desk's records as protobuf messages. Dull on purpose.
+
+use std::time::Duration;
+
+use super::pb;
+use crate::desk::{
+    self, Agent, AgentState, AssignCause, Case, Correspondent, Direction, Event, Fact, Interaction,
+    Message, Offer, OfferState, Outcome, Presence, PresenceCause, Queue, QueueSettings, Requested,
+    RescindCause, Role, SessionView, State, WrapUpOutcome,
+};
+use crate::engine::keys::ApiKey;
+use crate::engine::handle::{Overview, QueueStats};
+use crate::id::{AgentId, InteractionId, MessageId, QueueId};
+use crate::mail::letter::{Letter, Notice};
+use crate::mail::mailbox::Mailbox;
+use crate::outbound::message::{DeliveryState, Outbound};
+use crate::time::Timestamp;
+
+// Scalars. Numbers that do not fit stand at the end of their range: none of ours comes near it.
+
+pub(super) fn time(time: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(time.as_millis() % 1000).unwrap_or_default() * 1_000_000,
+    }
+}
+
+pub(super) fn duration(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),
+    }
+}
+
+pub(super) fn long(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(super) fn count(number: impl TryInto<i32>) -> i32 {
+    number.try_into().unwrap_or(i32::MAX)
+}
+
+// Names.
+
+pub(super) fn message_name(interaction: InteractionId, message: MessageId) -> String {
+    format!("interactions/{interaction}/messages/{message}")
+}
+
+fn agent_name(agent: &AgentId) -> String {
+    format!("agents/{agent}")
+}
+
+pub(super) fn queue_name(queue: &QueueId) -> String {
+    format!("queues/{queue}")
+}
+
+// Enums.
+
+fn requested(requested: &Requested) -> pb::AgentState {
+    match requested {
+        Requested::SignedOut => pb::AgentState::SignedOut,
+        Requested::WorkOffline(_) => pb::AgentState::WorkOffline,
+        Requested::Available => pb::AgentState::Available,
+    }
+}
+
+const fn agent_state(state: AgentState) -> pb::AgentState {
+    match state {
+        AgentState::SignedOut => pb::AgentState::SignedOut,
+        AgentState::WorkOffline => pb::AgentState::WorkOffline,
+        AgentState::Available => pb::AgentState::Available,
+        AgentState::Busy => pb::AgentState::Busy,
+        AgentState::WrapUp => pb::AgentState::WrapUp,
+    }
+}
+
+const fn presence_cause(cause: PresenceCause) -> pb::PresenceCause {
+    match cause {
+        PresenceCause::AgentRequest => pb::PresenceCause::AgentRequest,
+        PresenceCause::SupervisorRequest => pb::PresenceCause::SupervisorRequest,
+        PresenceCause::Accept => pb::PresenceCause::Accept,
+        PresenceCause::WrapUpStart => pb::PresenceCause::WrapUpStart,
+        PresenceCause::WrapUpComplete => pb::PresenceCause::WrapUpComplete,
+        PresenceCause::WrapUpTimeout => pb::PresenceCause::WrapUpTimeout,
+        PresenceCause::OfferRejected => pb::PresenceCause::OfferRejected,
+        PresenceCause::OfferMissed => pb::PresenceCause::OfferMissed,
+        PresenceCause::Disconnected => pb::PresenceCause::Disconnected,
+        PresenceCause::SignIn => pb::PresenceCause::SignIn,
+        PresenceCause::SignOut => pb::PresenceCause::SignOut,
+    }
+}
+
+const fn offer_state(state: &OfferState) -> pb::OfferState {
+    match state {
+        OfferState::Pending => pb::OfferState::Pending,
+        OfferState::Shown => pb::OfferState::Shown,
+        OfferState::Accepted => pb::OfferState::Accepted,
+        OfferState::Rejected(_) => pb::OfferState::Rejected,
+        OfferState::Missed => pb::OfferState::Missed,
+        OfferState::Undelivered => pb::OfferState::Undelivered,
+        OfferState::Rescinded(_) => pb::OfferState::Rescinded,
+    }
+}
+
+const fn rescind_cause(cause: RescindCause) -> pb::OfferRescindCause {
+    match cause {
+        RescindCause::StreamLost => pb::OfferRescindCause::StreamLost,
+        RescindCause::SessionLost => pb::OfferRescindCause::SessionLost,
+        RescindCause::StateChanged => pb::OfferRescindCause::StateChanged,
+        RescindCause::MembershipEnded => pb::OfferRescindCause::MembershipEnded,
+        RescindCause::Restart => pb::OfferRescindCause::Restart,
+    }
+}
+
+const fn outcome(outcome: Option<Outcome>) -> pb::InteractionOutcome {
+    match outcome {
+        None => pb::InteractionOutcome::Unspecified,
+        Some(Outcome::Replied) => pb::InteractionOutcome::Replied,
+        Some(Outcome::Ended) => pb::InteractionOutcome::Ended,
+    }
+}
+
+const fn delivery_state(state: DeliveryState) -> pb::DeliveryState {
+    match state {
+        DeliveryState::Ready => pb::DeliveryState::Ready,
+        DeliveryState::HandedOver => pb::DeliveryState::HandedOver,
+        DeliveryState::Confirmed => pb::DeliveryState::Confirmed,
+        DeliveryState::Deferred => pb::DeliveryState::Deferred,
+        DeliveryState::Unconfirmed => pb::DeliveryState::Unconfirmed,
+        DeliveryState::Refused => pb::DeliveryState::Refused,
+    }
+}
+
+const fn role(role: Role) -> pb::Role {
+    match role {
+        Role::Agent => pb::Role::Agent,
+        Role::Supervisor => pb::Role::Supervisor,
+        Role::Admin => pb::Role::Admin,
+        Role::Observer => pb::Role::Observer,
+    }
+}
+
+pub(super) fn roles(roles: &[Role]) -> Vec<i32> {
+    roles.iter().map(|found| role(*found).into()).collect()
+}
+
+// Records.
+
+fn address(correspondent: &Correspondent) -> pb::EmailAddress {
+    pb::EmailAddress {
+        address: correspondent.address.clone(),
+        display_name: correspondent.display_name.clone(),
+    }
+}
+
+pub(super) fn session(view: &SessionView) -> pb::Session {
+    let state = if view.in_grace {
+        pb::SessionState::Grace
+    } else {
+        pb::SessionState::Live
+    };
+    pb::Session {
+        name: format!("sessions/{}", view.session.id),
+        agent: agent_name(&view.session.agent),
+        state: state.into(),
+        create_time: Some(time(view.session.created)),
+        lease_expire_time: Some(time(view.lease_until)),
+        lease_duration: Some(duration(view.session.lease)),
+        client_info: view.session.client.clone(),
+        stream_attached: view.stream_attached,
+        acked_sequence: long(view.acked),
+    }
+}
+
+pub(super) fn presence(presence: &Presence) -> pb::Presence {
+    let reason_code = match &presence.requested {
+        Requested::WorkOffline(reason) => reason.clone(),
+        Requested::SignedOut | Requested::Available => String::new(),
+    };
+    let next = presence.next.as_ref();
+    pb::Presence {
+        name: format!("agents/{}/presence", presence.agent),
+        agent: agent_name(&presence.agent),
+        state: agent_state(presence.state).into(),
+        requested_state: requested(&presence.requested).into(),
+        next_state: next.map_or(pb::AgentState::Unspecified, requested).into(),
+        state_time: Some(time(presence.since)),
+        cause: presence_cause(presence.cause).into(),
+        reason_code,
+        pending_offer: (presence.pending_offer)
+            .map_or_else(String::new, |offer| format!("offers/{offer}")),
+        active_interactions: (presence.interactions.iter())
+            .map(|id| format!("interactions/{id}"))
+            .collect(),
+    }
+}
+
+/// An offer with what it is about. The queue's name for people is the caller's to find.
+pub(super) fn offer(
+    offer: &Offer,
+    interaction: &Interaction,
+    queue_display_name: String,
+    now: Timestamp,
+) -> pb::Offer {
+    let cause = match &offer.state {
+        OfferState::Rescinded(cause) => rescind_cause(*cause),
+        OfferState::Pending
+        | OfferState::Shown
+        | OfferState::Accepted
+        | OfferState::Rejected(_)
+        | OfferState::Missed
+        | OfferState::Undelivered => pb::OfferRescindCause::Unspecified,
+    };
+    let reason_code = match &offer.state {
+        OfferState::Rejected(reason) => reason.clone(),
+        OfferState::Pending
+        | OfferState::Shown
+        | OfferState::Accepted
+        | OfferState::Missed
+        | OfferState::Undelivered
+        | OfferState::Rescinded(_) => String::new(),
+    };
+    pb::Offer {
+        name: format!("offers/{}", offer.id),
+        interaction: format!("interactions/{}", offer.interaction),
+        queue: queue_name(&offer.queue),
+        queue_display_name,
+        agent: agent_name(&offer.agent),
+        state: offer_state(&offer.state).into(),
+        customer: Some(address(&interaction.customer)),
+        subject: interaction.subject.clone(),
+        enqueue_time: Some(time(interaction.arrived)),
+        waiting_duration: Some(duration(now.since(interaction.arrived))),
+        create_time: Some(time(offer.created)),
+        expire_time: Some(time(offer.deadline)),
+        rescind_cause: cause.into(),
+        reason_code,
+    }
+}
+
+/// What depends on the state of an interaction.
+#[derive(Default)]
+struct Stand {
+    state: pb::InteractionState,
+    agent: String,
+    accept_time: Option<prost_types::Timestamp>,
+    complete_time: Option<prost_types::Timestamp>,
+    wrap_up: Option<pb::WrapUp>,
+}
+
+impl Stand {
+    fn of(interaction: &Interaction) -> Self {
+        let wrap_up = |start, end| pb::WrapUp {
+            start_time: start,
+            expire_time: end,
+            notes: interaction.notes.clone(),
+            disposition_code: interaction.disposition.clone(),
+        };
+        match &interaction.state {
+            State::Queued => Self {
+                state: pb::InteractionState::Queued,
+                ..Self::default()
+            },
+            State::Offered { agent, .. } => Self {
+                state: pb::InteractionState::Offered,
+                agent: agent_name(agent),
+                ..Self::default()
+            },
+            State::Active { agent, since } => Self {
+                state: pb::InteractionState::Active,
+                agent: agent_name(agent),
+                accept_time: Some(time(*since)),
+                ..Self::default()
+            },
+            State::WrappingUp {
+                agent,
+                since,
+                deadline,
+            } => Self {
+                state: pb::InteractionState::WrappingUp,
+                agent: agent_name(agent),
+                wrap_up: Some(wrap_up(Some(time(*since)), deadline.map(time))),
+                ..Self::default()
+            },
+            State::Closed { agent, at } => Self {
+                state: pb::InteractionState::Closed,
+                agent: agent_name(agent),
+                complete_time: Some(time(*at)),
+                wrap_up: Some(wrap_up(None, None)),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+pub(super) fn interaction(interaction: &Interaction) -> pb::Interaction {
+    let stand = Stand::of(interaction);
+    pb::Interaction {
+        name: format!("interactions/{}", interaction.id),
+        state: stand.state.into(),
+        outcome: outcome(interaction.outcome).into(),
+        queue: queue_name(&interaction.queue),
+        agent: stand.agent,
+        case: format!("cases/{}", interaction.case),
+        main_number: interaction.case.to_string(),
+        subject: interaction.subject.clone(),
+        customer: Some(address(&interaction.customer)),
+        mailbox: interaction.mailbox.clone(),
+        enqueue_time: Some(time(interaction.arrived)),
+        accept_time: stand.accept_time,
+        complete_time: stand.complete_time,
+        priority: interaction.priority,
+        message_count: count(interaction.message_count),
+        latest_message: message_name(interaction.id, interaction.latest_inbound),
+        wrap_up: stand.wrap_up,
+        offer_count: count(interaction.offer_count),
+        etag: format!("\"{}\"", interaction.version),
+        update_time: Some(time(interaction.changed)),
+    }
+}
+
+/// A message in the basic view, as a part of this interaction.
+pub(super) fn message(
+    message: &Message,
+    interaction: InteractionId,
+    delivery: Option<pb::Delivery>,
+) -> pb::Message {
+    let direction = match message.direction {
+        Direction::Inbound => pb::MessageDirection::Inbound,
+        Direction::Outbound => pb::MessageDirection::Outbound,
+    };
+    pb::Message {
+        name: message_name(interaction, message.id),
+        interaction: format!("interactions/{interaction}"),
+        direction: direction.into(),
+        sender: Some(address(&message.sender)),
+        recipients: message.recipients.clone(),
+        subject: message.subject.clone(),
+        receive_time: Some(time(message.time)),
+        internet_message_id: message.internet_message_id.clone(),
+        size_bytes: long(message.size),
+        delivery,
+        ..pb::Message::default()
+    }
+}
+
+/// Adds what only the bytes of the message say.
+pub(super) fn read_into(message: &mut pb::Message, letter: &Letter) {
+    let addresses = |mailboxes: &[Mailbox]| {
+        (mailboxes.iter())
+            .map(|mailbox| pb::EmailAddress {
+                address: mailbox.address.to_string(),
+                display_name: mailbox.name.clone(),
+            })
+            .collect()
+    };
+    message.to = addresses(&letter.to);
+    message.cc = addresses(&letter.cc);
+    message.text_body = letter.body.fresh().to_owned();
+    message.trimmed_text = letter.body.quoted().to_owned();
+    message.body_truncated = letter.body.truncated;
+    message.attachments = (letter.attachments.iter())
+        .map(|attachment| pb::Attachment {
+            file_name: attachment.name.clone(),
+            content_type: attachment.media_type.clone(),
+            size_bytes: long(attachment.size),
+            inline: attachment.inline,
+        })
+        .collect();
+    message.attachments_truncated = letter.notices.iter().any(|notice| match notice {
+        Notice::HeadOnly | Notice::TooDeep | Notice::TooManyParts => true,
+        Notice::HeaderCut | Notice::TextCut => false,
+    });
+}
+
+pub(super) fn delivery(outbound: &Outbound) -> pb::Delivery {
+    let said = outbound.last_diagnostic.as_ref();
+    pb::Delivery {
+        state: delivery_state(outbound.state).into(),
+        attempt_count: count(outbound.attempts),
+        next_attempt_time: outbound.next_attempt.map(time),
+        remote_queue_id: outbound.remote_queue_id.clone().unwrap_or_default(),
+        enhanced_status_code: said.and_then(|said| said.enhanced).map_or_else(
+            String::new,
+            |[class, subject, detail]| format!("{class}.{subject}.{detail}"),
+        ),
+        diagnostic: said.map(ToString::to_string).unwrap_or_default(),
+    }
+}
+
+pub(super) fn case(case: &Case) -> pb::Case {
+    let state = if case.is_open() {
+        pb::CaseState::Open
+    } else {
+        pb::CaseState::Closed
+    };
+    pb::Case {
+        name: format!("cases/{}", case.number),
+        main_number: case.number.to_string(),
+        subject: case.subject.clone(),
+        state: state.into(),
+        customer: Some(address(&case.customer)),
+        queue: queue_name(&case.queue),
+        agent: case.last_agent.as_ref().map(agent_name).unwrap_or_default(),
+        follow_up_of: (case.follow_up_of)
+            .map_or_else(String::new, |number| format!("cases/{number}")),
+        message_count: count(case.message_count),
+        create_time: Some(time(case.created)),
+        update_time: Some(time(case.changed)),
+    }
+}
+
+pub(super) fn queue(queue: &Queue) -> pb::Queue {
+    let settings = &queue.settings;
+    pb::Queue {
+        name: queue_name(&settings.id),
+        display_name: settings.display_name.clone(),
+        offer_timeout: Some(duration(settings.offer_timeout)),
+        post_processing_enabled: settings.post_processing.is_some(),
+        post_processing_timeout: settings.post_processing.map(duration),
+        default_from_address: (settings.mailboxes.first())
+            .map_or_else(String::new, |mailbox| mailbox.address.clone()),
+        waiting_count: count(queue.waiting_count()),
+    }
+}
+
+pub(super) fn from_addresses(settings: &QueueSettings) -> Vec<pb::FromAddress> {
+    (settings.mailboxes.iter().enumerate())
+        .map(|(place, mailbox)| pb::FromAddress {
+            address: mailbox.address.clone(),
+            display_name: mailbox.display_name.clone(),
+            queue: queue_name(&settings.id),
+            default_for_queue: place == 0,
+        })
+        .collect()
+}
+
+pub(super) fn membership(queue: &QueueId, agent: &AgentId) -> pb::Membership {
+    pb::Membership {
+        name: format!("queues/{queue}/members/{agent}"),
+        queue: queue_name(queue),
+        agent: agent_name(agent),
+    }
+}
+
+pub(super) fn agent(agent: &Agent) -> pb::Agent {
+    pb::Agent {
+        name: agent_name(&agent.id),
+        display_name: agent.display_name.clone(),
+        supervisor: agent.supervisor,
+        queues: agent.queues.iter().map(queue_name).collect(),
+        capacity: count(agent.capacity),
+        password_set: agent.password.is_some(),
+        create_time: Some(time(agent.created)),
+    }
+}
+
+pub(super) fn api_key(key: &ApiKey) -> pb::ApiKey {
+    pb::ApiKey {
+        name: format!("apiKeys/{}", key.id),
+        display_name: key.display_name.clone(),
+        roles: roles(&key.roles),
+        agent: key.agent.as_ref().map(agent_name).unwrap_or_default(),
+        create_time: Some(time(key.created)),
+        expire_time: key.expires.map(time),
+        revoke_time: key.revoked.map(time),
+    }
+}
+
+fn queue_stats(stats: &QueueStats, overview: &Overview) -> pb::QueueStats {
+    let now = overview.time;
+    let members = |counts: &dyn Fn(&Presence) -> bool| {
+        (overview.agents.iter())
+            .filter(|(agent, shown)| agent.queues.contains(&stats.queue) && counts(shown))
+            .count()
+    };
+    pb::QueueStats {
+        queue: queue_name(&stats.queue),
+        display_name: stats.display_name.clone(),
+        waiting_count: count(stats.waiting),
+        offered_count: count(stats.offered),
+        active_count: count(stats.active),
+        wrapping_up_count: count(stats.wrapping_up),
+        oldest_wait_duration: stats.oldest.map(|oldest| duration(now.since(oldest))),
+        available_agent_count: count(members(&|shown| shown.state == AgentState::Available)),
+        staffed_agent_count: count(members(&|shown| shown.state != AgentState::SignedOut)),
+    }
+}
+
+pub(super) fn overview(overview: &Overview) -> pb::Overview {
+    pb::Overview {
+        queues: (overview.queues.iter())
+            .map(|stats| queue_stats(stats, overview))
+            .collect(),
+        agents: (overview.agents.iter())
+            .map(|(agent, shown)| pb::AgentActivity {
+                agent: agent_name(&agent.id),
+                display_name: agent.display_name.clone(),
+                presence: Some(presence(shown)),
+                queues: agent.queues.iter().map(queue_name).collect(),
+            })
+            .collect(),
+        revision: long(overview.revision),
+        sample_time: Some(time(overview.time)),
+    }
+}
+
+pub(super) fn waiting(found: &Interaction, now: Timestamp) -> pb::WaitingInteraction {
+    pb::WaitingInteraction {
+        interaction: format!("interactions/{}", found.id),
+        subject: found.subject.clone(),
+        customer: Some(address(&found.customer)),
+        enqueue_time: Some(time(found.arrived)),
+        waiting_duration: Some(duration(now.since(found.arrived))),
+        priority: found.priority,
+        offer_count: count(found.offer_count),
+    }
+}
+
+// Events.
+
+/// The queue whose name for people an event shows, if it shows one.
+pub(super) fn queue_shown(event: &Event) -> Option<&QueueId> {
+    match &event.fact {
+        Fact::OfferCreated { offer, .. } | Fact::OfferResolved { offer, .. } => Some(&offer.queue),
+        Fact::InteractionQueued(_)
+        | Fact::PresenceChanged { .. }
+        | Fact::InteractionAssigned { .. }
+        | Fact::InteractionUpdated(_)
+        | Fact::MessageReceived { .. }
+        | Fact::DeliveryUpdated(_)
+        | Fact::WrapUpStarted(_)
+        | Fact::WrapUpEnded { .. }
+        | Fact::InteractionClosed(_)
+        | Fact::MembershipChanged { .. } => None,
+    }
+}
+
+/// An event of the desk. Times of waiting are those of the event, so that a replay says what the
+/// first telling said.
+pub(super) fn desk_event(event: &Event, queue_display_name: String) -> pb::DeskEvent {
+    pb::DeskEvent {
+        revision: long(event.revision),
+        event_time: Some(time(event.time)),
+        agent: event.agent.as_ref().map(|(agent, _)| agent_name(agent)).unwrap_or_default(),
+        payload: payload(event, queue_display_name),
+    }
+}
+
+fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::Payload> {
+    use pb::desk_event::Payload as P;
+    let offered = |made: &Offer, found: &Interaction| {
+        Some(offer(made, found, queue_display_name.clone(), event.time))
+    };
+    let whole = |found: &Interaction| Some(interaction(found));
+    Some(match &event.fact {
+        Fact::InteractionQueued(found) => P::InteractionQueued(pb::InteractionQueued {
+            interaction: whole(found),
+        }),
+        Fact::PresenceChanged {
+            presence: shown,
+            previous,
+        } => P::PresenceChanged(pb::PresenceChanged {
+            presence: Some(presence(shown)),
+            previous_state: agent_state(*previous).into(),
+        }),
+        Fact::OfferCreated { offer, interaction } => P::OfferCreated(pb::OfferCreated {
+            offer: offered(offer, interaction),
+        }),
+        Fact::OfferResolved { offer, interaction } => P::OfferResolved(pb::OfferResolved {
+            offer: offered(offer, interaction),
+        }),
+        Fact::InteractionAssigned { interaction, cause } => {
+            let cause = match cause {
+                AssignCause::Accepted => pb::AssignCause::Accepted,
+            };
+            P::InteractionAssigned(pb::InteractionAssigned {
+                interaction: whole(interaction),
+                cause: cause.into(),
+            })
+        }
+        Fact::InteractionUpdated(found) => P::InteractionUpdated(pb::InteractionUpdated {
+            interaction: whole(found),
+        }),
+        Fact::MessageReceived {
+            interaction,
+            message: received,
+        } => P::MessageReceived(pb::MessageReceived {
+            interaction: whole(interaction),
+            message: Some(message(received, interaction.id, None)),
+        }),
+        Fact::DeliveryUpdated(outbound) => P::DeliveryUpdated(pb::DeliveryUpdated {
+            message: message_name(outbound.interaction, outbound.id),
+            delivery: Some(delivery(outbound)),
+        }),
+        Fact::WrapUpStarted(found) => P::WrapUpStarted(pb::WrapUpStarted {
+            interaction: whole(found),
+        }),
+        Fact::WrapUpEnded {
+            interaction,
+            outcome,
+        } => {
+            let outcome = match outcome {
+                WrapUpOutcome::Completed => pb::WrapUpOutcome::Completed,
+                WrapUpOutcome::TimedOut => pb::WrapUpOutcome::TimedOut,
+            };
+            P::WrapUpEnded(pb::WrapUpEnded {
+                interaction: whole(interaction),
+                outcome: outcome.into(),
+            })
+        }
+        Fact::InteractionClosed(found) => P::InteractionClosed(pb::InteractionClosed {
+            interaction: whole(found),
+        }),
+        Fact::MembershipChanged { queue, removed } => {
+            let (agent, _) = event.agent.as_ref()?;
+            P::MembershipChanged(pb::MembershipChanged {
+                membership: Some(membership(queue, agent)),
+                removed: *removed,
+            })
+        }
+    })
+}
+
+/// An entry of an agent's log.
+pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::SessionEvent {
+    use pb::desk_event::Payload as D;
+    use pb::session_event::Payload as S;
+    let payload = payload(event, queue_display_name).and_then(|payload| {
+        Some(match payload {
+            D::PresenceChanged(found) => S::PresenceChanged(found),
+            D::OfferCreated(found) => S::OfferCreated(found),
+            D::OfferResolved(found) => S::OfferResolved(found),
+            D::InteractionAssigned(found) => S::InteractionAssigned(found),
+            D::InteractionUpdated(found) => S::InteractionUpdated(found),
+            D::MessageReceived(found) => S::MessageReceived(found),
+            D::DeliveryUpdated(found) => S::DeliveryUpdated(found),
+            D::WrapUpStarted(found) => S::WrapUpStarted(found),
+            D::WrapUpEnded(found) => S::WrapUpEnded(found),
+            D::InteractionClosed(found) => S::InteractionClosed(found),
+            D::MembershipChanged(found) => S::MembershipChanged(found),
+            // Concerns no one agent, so it is in nobody's log.
+            D::InteractionQueued(_) => return None,
+        })
+    });
+    pb::SessionEvent {
+        sequence: event.agent.as_ref().map_or(0, |(_, sequence)| long(*sequence)),
+        event_time: Some(time(event.time)),
+        payload,
+    }
+}
+
+/// Why a stream ended, and what the client does next.
+pub(super) const fn end_cause(
+    cause: desk::EndCause,
+) -> (pb::ClosingReason, pb::ReconnectAction) {
+    use pb::{ClosingReason as C, ReconnectAction as A};
+    match cause {
+        desk::EndCause::Superseded => (C::Superseded, A::Stop),
+        desk::EndCause::TakenOver => (C::TakenOver, A::Stop),
+        desk::EndCause::SignedOut => (C::SignedOut, A::Stop),
+        desk::EndCause::LeaseExpired => (C::LeaseExpired, A::Reopen),
+    }
+}

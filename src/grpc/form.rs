@@ -1,0 +1,252 @@
+//! The form of a request: names, ids and bounds, checked before anything is looked up.
+//!
+//! A [`Form`] gathers every violation, so that a client author sees all of them at once.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use prost::Message;
+use ring::digest::{SHA256, digest};
+use tonic::Status;
+use tonic_types::FieldViolation;
+
+use super::access::Principal;
+use super::{errors, pb};
+use crate::desk::Requested;
+use crate::engine::RequestKey;
+use crate::id::{AgentId, InteractionId, MessageId};
+use crate::mail::token::MainNumber;
+use crate::time::Timestamp;
+
+/// Longest request id: a UUID as text.
+const REQUEST_ID_BYTES_MAX: usize = 36;
+
+/// What is wrong with a request so far.
+#[derive(Default)]
+pub(super) struct Form {
+    violations: Vec<FieldViolation>,
+}
+
+impl Form {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Notes a violation.
+    pub(super) fn wrong(&mut self, field: &str, description: impl Display) {
+        self.violations
+            .push(FieldViolation::new(field, description.to_string()));
+    }
+
+    /// Hands out what was read, if all of it is good.
+    pub(super) fn done<T: Whole>(self, read: T) -> Result<T::Parts, Status> {
+        match read.whole() {
+            Some(parts) if self.violations.is_empty() => Ok(parts),
+            _ => Err(errors::fields_invalid(self.violations)),
+        }
+    }
+
+    /// A resource name such as `offers/{id}`.
+    pub(super) fn name<T: FromStr>(&mut self, field: &str, text: &str, of: &str) -> Option<T> {
+        let id = text
+            .strip_prefix(of)
+            .and_then(|rest| rest.strip_prefix('/'))
+            .and_then(|id| id.parse().ok());
+        if id.is_none() {
+            self.wrong(field, format!("must be {of}/{{id}}"));
+        }
+        id
+    }
+
+    /// As [`Self::name`], where an empty text is no name.
+    pub(super) fn maybe_name<T: FromStr>(
+        &mut self,
+        field: &str,
+        text: &str,
+        of: &str,
+    ) -> Option<Option<T>> {
+        if text.is_empty() {
+            return Some(None);
+        }
+        self.name(field, text, of).map(Some)
+    }
+
+    /// An agent's name, where `agents/me` is the caller.
+    pub(super) fn agent(
+        &mut self,
+        field: &str,
+        text: &str,
+        caller: &Principal,
+    ) -> Option<AgentId> {
+        match (text, &caller.agent) {
+            ("agents/me", Some(agent)) => Some(agent.clone()),
+            _ => self.name(field, text, "agents"),
+        }
+    }
+
+    /// `interactions/{id}/messages/{id}`.
+    pub(super) fn message(
+        &mut self,
+        field: &str,
+        text: &str,
+    ) -> Option<(InteractionId, MessageId)> {
+        let ids = text
+            .strip_prefix("interactions/")
+            .and_then(|rest| rest.split_once("/messages/"))
+            .and_then(|(interaction, message)| {
+                Some((interaction.parse().ok()?, message.parse().ok()?))
+            });
+        if ids.is_none() {
+            self.wrong(field, "must be interactions/{id}/messages/{id}");
+        }
+        ids
+    }
+
+    /// A case's number as a person types it.
+    pub(super) fn main_number(&mut self, field: &str, text: &str) -> Option<MainNumber> {
+        let number = text.trim().parse().ok();
+        if number.is_none() {
+            self.wrong(field, "is no main number: a digit is wrong or missing");
+        }
+        number
+    }
+
+    /// A text of at most so many bytes.
+    pub(super) fn text(&mut self, field: &str, text: String, bytes_max: usize) -> Option<String> {
+        if text.len() > bytes_max {
+            self.wrong(field, format!("longer than {bytes_max} bytes"));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// As [`Self::text`], for a field that may not be given.
+    pub(super) fn maybe_text(
+        &mut self,
+        field: &str,
+        text: Option<String>,
+        bytes_max: usize,
+    ) -> Option<Option<String>> {
+        match text {
+            Some(text) => self.text(field, text, bytes_max).map(Some),
+            None => Some(None),
+        }
+    }
+
+    /// Number of an event.
+    pub(super) fn sequence(&mut self, field: &str, number: Option<i64>) -> Option<Option<u64>> {
+        match number.map(u64::try_from) {
+            Some(Err(_)) => {
+                self.wrong(field, "must not be negative");
+                None
+            }
+            Some(Ok(number)) => Some(Some(number)),
+            None => Some(None),
+        }
+    }
+
+    /// A state that may be asked for; none if it is not set.
+    pub(super) fn requested(
+        &mut self,
+        field: &str,
+        state: i32,
+        reason: String,
+    ) -> Option<Option<Requested>> {
+        match pb::AgentState::try_from(state) {
+            Ok(pb::AgentState::Unspecified) => Some(None),
+            Ok(pb::AgentState::Available) => Some(Some(Requested::Available)),
+            Ok(pb::AgentState::WorkOffline) => Some(Some(Requested::WorkOffline(reason))),
+            Ok(pb::AgentState::SignedOut | pb::AgentState::Busy | pb::AgentState::WrapUp)
+            | Err(_) => {
+                self.wrong(field, "must be AVAILABLE or WORK_OFFLINE");
+                None
+            }
+        }
+    }
+
+    /// A time in the future.
+    pub(super) fn future(
+        &mut self,
+        field: &str,
+        time: Option<prost_types::Timestamp>,
+        now: Timestamp,
+    ) -> Option<Option<Timestamp>> {
+        let Some(time) = time else {
+            return Some(None);
+        };
+        let millis = u64::try_from(time.seconds)
+            .ok()
+            .and_then(|seconds| seconds.checked_mul(1000))
+            .and_then(|millis| millis.checked_add(u64::try_from(time.nanos / 1_000_000).ok()?))
+            .map(Timestamp::from_millis)
+            .filter(|time| *time > now);
+        if millis.is_none() {
+            self.wrong(field, "must be in the future");
+        }
+        millis.map(Some)
+    }
+
+    /// The key under which the answer to this request is kept; none without a request id.
+    ///
+    /// `subject` is who asks, `without_id` the request without its `request_id`: a repeat must
+    /// equal it.
+    pub(super) fn request(
+        &mut self,
+        subject: &str,
+        rpc: &'static str,
+        id: String,
+        without_id: &impl Message,
+    ) -> Option<Option<RequestKey>> {
+        if id.is_empty() {
+            return Some(None);
+        }
+        if id.len() > REQUEST_ID_BYTES_MAX || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.wrong(
+                "request_id",
+                format!("must be at most {REQUEST_ID_BYTES_MAX} visible ASCII characters"),
+            );
+            return None;
+        }
+        let mut digest_bytes = [0; 32];
+        digest_bytes.copy_from_slice(digest(&SHA256, &without_id.encode_to_vec()).as_ref());
+        Some(Some(RequestKey {
+            principal: subject.to_owned(),
+            rpc,
+            id,
+            digest: digest_bytes,
+        }))
+    }
+}
+
+/// Fields that are whole only together.
+pub(super) trait Whole {
+    /// What they are when all are there.
+    type Parts;
+    /// All of them, or none.
+    fn whole(self) -> Option<Self::Parts>;
+}
+
+impl<A> Whole for Option<A> {
+    type Parts = A;
+    fn whole(self) -> Self {
+        self
+    }
+}
+
+macro_rules! whole {
+    ($($part:ident),+) => {
+        impl<$($part),+> Whole for ($(Option<$part>,)+) {
+            type Parts = ($($part,)+);
+            #[expect(non_snake_case, reason = "the type parameters name the values too")]
+            fn whole(self) -> Option<Self::Parts> {
+                let ($($part,)+) = self;
+                Some(($($part?,)+))
+            }
+        }
+    };
+}
+whole!(A, B);
+whole!(A, B, C);
+whole!(A, B, C, D);
+whole!(A, B, C, D, E);
+whole!(A, B, C, D, E, F);

@@ -1,0 +1,460 @@
+//! `InteractionService`: reading mail, answering it, and what comes after.
+
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::access::{Principal, caller};
+use super::form::Form;
+use super::page::{self, Page};
+use super::pb::interaction_service_server::InteractionService;
+use super::watch::Permit;
+use super::{CHUNK_BYTES, Shared, convert, errors, pb, respond};
+use crate::desk::{
+    Answer, CODE_BYTES_MAX, Command, Direction, Interaction, Message, NOTE_BYTES_MAX, Role, State,
+};
+use crate::engine::Done;
+use crate::engine::handle::HEAD_BYTES_MAX;
+use crate::id::{InteractionId, MessageId, QueueId};
+use crate::mail::letter::Letter;
+use crate::outbound::reply::{self, ReplyDraft};
+
+/// Longest text of a reply, in bytes.
+const TEXT_BYTES_MAX: usize = 1 << 20;
+
+/// Longest subject of a reply, in bytes: the longest line of RFC 5322, 2.1.1.
+const SUBJECT_BYTES_MAX: usize = 998;
+
+/// Longest address, in bytes: RFC 5321, 4.5.3.1.3.
+const ADDRESS_BYTES_MAX: usize = 254;
+
+/// Open interactions that are looked through for one page, so that a caller who may read few of
+/// many does not hold up the desk.
+const LOOKED_THROUGH_MAX: usize = 10_000;
+
+/// How long a chunk may wait for a client that does not read.
+const DOWNLOAD_PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) struct Interactions(pub(super) Arc<Shared>);
+
+impl Interactions {
+    /// The interaction, if the caller may read it.
+    async fn readable(
+        &self,
+        caller: &Principal,
+        id: InteractionId,
+    ) -> Result<Interaction, Status> {
+        let found = (self.0.handle.interaction(id).await)
+            .map_err(errors::engine)?
+            .ok_or_else(|| errors::not_found(format!("interactions/{id}")))?;
+        let held = match &found.state {
+            State::Active { agent, .. }
+            | State::WrappingUp { agent, .. }
+            | State::Closed { agent, .. }
+            | State::Offered { agent, .. } => Some(agent) == caller.agent.as_ref(),
+            State::Queued => false,
+        };
+        if !held {
+            let resource = format!("interactions/{id}");
+            self.0.may_read_queue(caller, &found.queue, resource).await?;
+        }
+        Ok(found)
+    }
+
+    /// A message of an interaction, if the caller may read that.
+    async fn readable_message(
+        &self,
+        caller: &Principal,
+        (interaction, id): (InteractionId, MessageId),
+    ) -> Result<Message, Status> {
+        self.readable(caller, interaction).await?;
+        (self.0.handle.message(id).await)
+            .map_err(errors::engine)?
+            .filter(|message| message.interactions.contains(&interaction))
+            .ok_or_else(|| errors::not_found(convert::message_name(interaction, id)))
+    }
+
+    async fn basic(
+        &self,
+        message: &Message,
+        interaction: InteractionId,
+    ) -> Result<pb::Message, Status> {
+        let outbound = match message.direction {
+            Direction::Inbound => None,
+            Direction::Outbound => {
+                (self.0.handle.outbound(message.id).await).map_err(errors::engine)?
+            }
+        };
+        let delivery = outbound.as_ref().map(convert::delivery);
+        Ok(convert::message(message, interaction, delivery))
+    }
+
+    /// What every verb on an interaction is answered by.
+    async fn verb(
+        &self,
+        command: Command,
+        key: Option<crate::engine::RequestKey>,
+    ) -> Result<Verb, Status> {
+        let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
+        Verb::of(done)
+    }
+}
+
+/// What a verb on an interaction is answered by.
+struct Verb {
+    id: InteractionId,
+    interaction: Option<pb::Interaction>,
+    presence: Option<pb::Presence>,
+    message: Option<MessageId>,
+    event_sequence: i64,
+    replayed: bool,
+}
+
+impl Verb {
+    fn of(done: Done) -> Result<Self, Status> {
+        let Answer::Interaction {
+            interaction,
+            presence,
+            message,
+            sequence,
+        } = done.answer
+        else {
+            return Err(errors::internal("a verb was not answered by an interaction"));
+        };
+        Ok(Self {
+            id: interaction.id,
+            interaction: Some(convert::interaction(&interaction)),
+            presence: Some(convert::presence(&presence)),
+            message,
+            event_sequence: convert::long(sequence),
+            replayed: done.replayed,
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl InteractionService for Interactions {
+    async fn get_interaction(
+        &self,
+        request: Request<pb::GetInteractionRequest>,
+    ) -> Result<Response<pb::GetInteractionResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut form = Form::new();
+        let id = form.name("name", &request.get_ref().name, "interactions");
+        let found = self.readable(&caller, form.done(id)?).await?;
+        Ok(Response::new(pb::GetInteractionResponse {
+            interaction: Some(convert::interaction(&found)),
+        }))
+    }
+
+    async fn list_interactions(
+        &self,
+        request: Request<pb::ListInteractionsRequest>,
+    ) -> Result<Response<pb::ListInteractionsResponse>, Status> {
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let mut form = Form::new();
+        let queue = form.maybe_name::<QueueId>("queue", &asked.queue, "queues");
+        let (size, token) = (asked.page_size, asked.page_token.as_str());
+        let page = Page::read(&mut form, &caller, "ListInteractions", &asked.queue, size, token)?;
+        let queue = form.done(queue)?;
+        let after = page.after(page::id_bytes)?.map(InteractionId::from_bytes);
+        let (size, all, agent) = (page.size, caller.is(Role::Supervisor), caller.agent.clone());
+        let (found, last) = (self.0.handle)
+            .look(move |desk, _| {
+                let agent = agent.as_ref().and_then(|agent| desk.agents().get(agent));
+                let readable = |found: &Interaction| {
+                    all || agent.is_some_and(|agent| {
+                        found.state.holder() == Some(&agent.id)
+                            || agent.queues.contains(&found.queue)
+                    })
+                };
+                let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+                let mut found = Vec::new();
+                for (looked, (id, interaction)) in
+                    desk.interactions().range((begin, Bound::Unbounded)).enumerate()
+                {
+                    let wanted = queue.as_ref().is_none_or(|queue| interaction.queue == *queue);
+                    if wanted && readable(interaction) {
+                        found.push(convert::interaction(interaction));
+                    }
+                    if found.len() >= size || looked >= LOOKED_THROUGH_MAX {
+                        return (found, Some(*id));
+                    }
+                }
+                (found, None)
+            })
+            .await
+            .map_err(errors::engine)?;
+        Ok(Response::new(pb::ListInteractionsResponse {
+            interactions: found,
+            next_page_token: last.map_or_else(String::new, |last| page.token(&last.to_bytes())),
+        }))
+    }
+
+    async fn list_messages(
+        &self,
+        request: Request<pb::ListMessagesRequest>,
+    ) -> Result<Response<pb::ListMessagesResponse>, Status> {
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let mut form = Form::new();
+        let id = form.name("parent", &asked.parent, "interactions");
+        let (size, token) = (asked.page_size, asked.page_token.as_str());
+        let page = Page::read(&mut form, &caller, "ListMessages", &asked.parent, size, token)?;
+        let id = form.done(id)?;
+        self.readable(&caller, id).await?;
+        let after = page.after(page::id_bytes)?.map(MessageId::from_bytes);
+        let mut messages = (self.0.handle.messages(id, after, page.size + 1).await)
+            .map_err(errors::engine)?;
+        let next_page_token = page.cut(&mut messages, |message| message.id.to_bytes().to_vec());
+        let mut basic = Vec::with_capacity(messages.len());
+        for message in &messages {
+            basic.push(self.basic(message, id).await?);
+        }
+        Ok(Response::new(pb::ListMessagesResponse {
+            messages: basic,
+            next_page_token,
+        }))
+    }
+
+    async fn get_message(
+        &self,
+        request: Request<pb::GetMessageRequest>,
+    ) -> Result<Response<pb::GetMessageResponse>, Status> {
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let mut form = Form::new();
+        let name = form.message("name", &asked.name);
+        let full = match pb::MessageView::try_from(asked.view) {
+            Ok(pb::MessageView::Unspecified | pb::MessageView::Basic) => Some(false),
+            Ok(pb::MessageView::Full) => Some(true),
+            Err(_) => {
+                form.wrong("view", "must be BASIC or FULL");
+                None
+            }
+        };
+        let ((interaction, id), full) = form.done((name, full))?;
+        let found = self.readable_message(&caller, (interaction, id)).await?;
+        let mut message = self.basic(&found, interaction).await?;
+        if full {
+            let head = (self.0.handle.body_head(id, HEAD_BYTES_MAX).await)
+                .map_err(errors::engine)?
+                .ok_or_else(|| errors::internal("a message has no bytes"))?;
+            let whole = head.len() as u64 >= found.size;
+            let letter = tokio::task::spawn_blocking(move || Letter::read(&head, whole))
+                .await
+                .map_err(|_| errors::internal("reading a letter panicked"))?;
+            convert::read_into(&mut message, &letter);
+        }
+        Ok(Response::new(pb::GetMessageResponse {
+            message: Some(message),
+        }))
+    }
+
+    type DownloadMessageStream = ReceiverStream<Result<pb::DownloadMessageResponse, Status>>;
+
+    async fn download_message(
+        &self,
+        request: Request<pb::DownloadMessageRequest>,
+    ) -> Result<Response<Self::DownloadMessageStream>, Status> {
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let mut form = Form::new();
+        let name = form.message("name", &asked.name);
+        let offset = form.sequence("offset_bytes", Some(asked.offset_bytes));
+        let (name, offset) = form.done((name, offset.flatten()))?;
+        let found = self.readable_message(&caller, name).await?;
+        if offset > found.size {
+            return Err(errors::field_invalid("offset_bytes", "is beyond the end"));
+        }
+        let permit = self.0.streams.admit(&caller)?;
+        let (out, chunks) = mpsc::channel(1);
+        tokio::spawn(download(Arc::clone(&self.0), found, offset, out, permit));
+        Ok(Response::new(ReceiverStream::new(chunks)))
+    }
+
+    async fn send_reply(
+        &self,
+        request: Request<pb::SendReplyRequest>,
+    ) -> Result<Response<pb::SendReplyResponse>, Status> {
+        let caller = caller(&request)?;
+        let session = caller.session("SendReply")?;
+        let mut asked = request.into_inner();
+        let id = std::mem::take(&mut asked.request_id);
+        let mut form = Form::new();
+        let interaction = form.name("name", &asked.name, "interactions");
+        let key = match form.request(&caller.subject, "SendReply", id, &asked) {
+            Some(None) => {
+                form.wrong("request_id", "is required: a reply must not be sent twice");
+                None
+            }
+            key => key,
+        };
+        let from = form.text("from_address", asked.from_address, ADDRESS_BYTES_MAX);
+        let text = form.text("text_body", asked.text_body, TEXT_BYTES_MAX);
+        if text.as_ref().is_some_and(|text| text.trim().is_empty()) {
+            form.wrong("text_body", "is empty");
+        }
+        let subject = form.text("subject", asked.subject, SUBJECT_BYTES_MAX);
+        if subject.as_ref().is_some_and(|subject| subject.contains(char::is_control)) {
+            form.wrong("subject", "must be one line without control characters");
+        }
+        let latest_seen = if asked.latest_seen_message.is_empty() {
+            Some(None)
+        } else {
+            form.message("latest_seen_message", &asked.latest_seen_message)
+                .map(|(_, message)| Some(message))
+        };
+        let (interaction, key, from, text, subject, latest_seen) =
+            form.done((interaction, key, from, text, subject, latest_seen))?;
+        let draft = ReplyDraft {
+            session,
+            interaction,
+            from,
+            subject: Some(subject).filter(|subject| !subject.is_empty()),
+            text,
+            include_original: asked.include_original,
+            latest_seen,
+        };
+        let done = reply::send(&self.0.handle, &self.0.reply, draft, key)
+            .await
+            .map_err(errors::reply)?;
+        let verb = Verb::of(done)?;
+        let sent = verb
+            .message
+            .ok_or_else(|| errors::internal("a reply made no message"))?;
+        let message = (self.0.handle.message(sent).await)
+            .map_err(errors::engine)?
+            .ok_or_else(|| errors::internal("a reply was not stored"))?;
+        let response = pb::SendReplyResponse {
+            message: Some(self.basic(&message, verb.id).await?),
+            interaction: verb.interaction,
+            presence: verb.presence,
+            event_sequence: verb.event_sequence,
+        };
+        Ok(respond(response, verb.replayed))
+    }
+
+    async fn end_interaction(
+        &self,
+        request: Request<pb::EndInteractionRequest>,
+    ) -> Result<Response<pb::EndInteractionResponse>, Status> {
+        let caller = caller(&request)?;
+        let session = caller.session("EndInteraction")?;
+        let mut asked = request.into_inner();
+        let id = std::mem::take(&mut asked.request_id);
+        let mut form = Form::new();
+        let interaction = form.name("name", &asked.name, "interactions");
+        let key = form.request(&caller.subject, "EndInteraction", id, &asked);
+        let note = form.text("note", asked.note, NOTE_BYTES_MAX);
+        let (interaction, key, note) = form.done((interaction, key, note))?;
+        let command = Command::EndInteraction {
+            session,
+            interaction,
+            note,
+        };
+        let verb = self.verb(command, key).await?;
+        let response = pb::EndInteractionResponse {
+            interaction: verb.interaction,
+            presence: verb.presence,
+            event_sequence: verb.event_sequence,
+        };
+        Ok(respond(response, verb.replayed))
+    }
+
+    async fn save_wrap_up(
+        &self,
+        request: Request<pb::SaveWrapUpRequest>,
+    ) -> Result<Response<pb::SaveWrapUpResponse>, Status> {
+        let session = caller(&request)?.session("SaveWrapUp")?;
+        let asked = request.into_inner();
+        let mut form = Form::new();
+        let interaction = form.name("name", &asked.name, "interactions");
+        let notes = form.maybe_text("notes", asked.notes, NOTE_BYTES_MAX);
+        let code = asked.disposition_code;
+        let disposition = form.maybe_text("disposition_code", code, CODE_BYTES_MAX);
+        let (interaction, notes, disposition) = form.done((interaction, notes, disposition))?;
+        let command = Command::SaveWrapUp {
+            session,
+            interaction,
+            notes,
+            disposition,
+        };
+        let verb = self.verb(command, None).await?;
+        Ok(Response::new(pb::SaveWrapUpResponse {
+            interaction: verb.interaction,
+        }))
+    }
+
+    async fn complete_wrap_up(
+        &self,
+        request: Request<pb::CompleteWrapUpRequest>,
+    ) -> Result<Response<pb::CompleteWrapUpResponse>, Status> {
+        let caller = caller(&request)?;
+        let session = caller.session("CompleteWrapUp")?;
+        let mut asked = request.into_inner();
+        let id = std::mem::take(&mut asked.request_id);
+        let mut form = Form::new();
+        let interaction = form.name("name", &asked.name, "interactions");
+        let key = form.request(&caller.subject, "CompleteWrapUp", id, &asked);
+        let next = form.requested("next_state", asked.next_state, String::new());
+        let notes = form.maybe_text("notes", asked.notes, NOTE_BYTES_MAX);
+        let code = asked.disposition_code;
+        let disposition = form.maybe_text("disposition_code", code, CODE_BYTES_MAX);
+        let (interaction, key, next, notes, disposition) =
+            form.done((interaction, key, next, notes, disposition))?;
+        let command = Command::CompleteWrapUp {
+            session,
+            interaction,
+            notes,
+            disposition,
+            next,
+        };
+        let verb = self.verb(command, key).await?;
+        let response = pb::CompleteWrapUpResponse {
+            interaction: verb.interaction,
+            presence: verb.presence,
+            event_sequence: verb.event_sequence,
+        };
+        Ok(respond(response, verb.replayed))
+    }
+}
+
+/// Sends a message in chunks, until its end or until nobody reads any more.
+async fn download(
+    shared: Arc<Shared>,
+    message: Message,
+    mut offset: u64,
+    out: mpsc::Sender<Result<pb::DownloadMessageResponse, Status>>,
+    permit: Permit,
+) {
+    loop {
+        let chunk = match shared.handle.body_chunk(message.id, offset, CHUNK_BYTES).await {
+            Ok(Some(chunk)) => Ok(chunk),
+            Ok(None) => Err(errors::internal("a message has no bytes")),
+            Err(error) => Err(errors::engine(error)),
+        };
+        let last = chunk.as_ref().map_or(true, |chunk| {
+            chunk.is_empty() || offset + chunk.len() as u64 >= message.size
+        });
+        let begin = offset;
+        let response = chunk.map(|data| {
+            offset += data.len() as u64;
+            pb::DownloadMessageResponse {
+                size_bytes: convert::long(message.size),
+                offset_bytes: convert::long(begin),
+                data,
+            }
+        });
+        let sent = tokio::time::timeout(DOWNLOAD_PATIENCE, out.send(response)).await;
+        if last || !matches!(sent, Ok(Ok(()))) {
+            break;
+        }
+    }
+    drop(permit);
+}

@@ -1,0 +1,162 @@
+//! `SupervisorService`: the live view of the floor.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::access::caller;
+use super::form::Form;
+use super::page::Page;
+use super::pb::supervisor_service_server::SupervisorService;
+use super::pb::watch_desk_response::Frame;
+use super::watch::{self, Feed, Wording};
+use super::{Shared, convert, errors, pb};
+use crate::desk::{Event, Interaction};
+use crate::engine::handle::Overview;
+use crate::id::{InteractionId, QueueId};
+use crate::time::Timestamp;
+
+pub(super) struct Supervision(pub(super) Arc<Shared>);
+
+/// A place in the line of a queue, as the desk orders it: higher priority, then who came first.
+type Place = (std::cmp::Reverse<i32>, Timestamp, InteractionId);
+
+fn place(found: &Interaction) -> Place {
+    (std::cmp::Reverse(found.priority), found.arrived, found.id)
+}
+
+/// A place in a page token: the next page goes on behind it even if whoever stood there has left.
+fn write_place((priority, arrived, id): Place) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(28);
+    bytes.extend(priority.0.to_be_bytes());
+    bytes.extend(arrived.as_millis().to_be_bytes());
+    bytes.extend(id.to_bytes());
+    bytes
+}
+
+fn read_place(bytes: &[u8]) -> Option<Place> {
+    let (priority, rest) = bytes.split_first_chunk::<4>()?;
+    let (arrived, id) = rest.split_first_chunk::<8>()?;
+    Some((
+        std::cmp::Reverse(i32::from_be_bytes(*priority)),
+        Timestamp::from_millis(u64::from_be_bytes(*arrived)),
+        InteractionId::from_bytes(id.try_into().ok()?),
+    ))
+}
+
+#[tonic::async_trait]
+impl SupervisorService for Supervision {
+    async fn get_overview(
+        &self,
+        _request: Request<pb::GetOverviewRequest>,
+    ) -> Result<Response<pb::GetOverviewResponse>, Status> {
+        let overview = (self.0.handle.look(Overview::of).await).map_err(errors::engine)?;
+        Ok(Response::new(pb::GetOverviewResponse {
+            overview: Some(convert::overview(&overview)),
+        }))
+    }
+
+    type WatchDeskStream = ReceiverStream<Result<pb::WatchDeskResponse, Status>>;
+
+    async fn watch_desk(
+        &self,
+        request: Request<pb::WatchDeskRequest>,
+    ) -> Result<Response<Self::WatchDeskStream>, Status> {
+        watch::unless_draining(&self.0)?;
+        let caller = caller(&request)?;
+        let permit = self.0.streams.admit(&caller)?;
+        let mut watched = (self.0.handle.watch_desk().await).map_err(errors::engine)?;
+        let (out, frames) = mpsc::channel(watch::FRAMES_AHEAD);
+        let shared = Arc::clone(&self.0);
+        let latest = watched.overview.revision;
+        let feed: Feed<Desk> = Feed::new(shared, caller, out, latest, permit);
+        tokio::spawn(async move {
+            let overview = frame(Frame::Overview(convert::overview(&watched.overview)));
+            if feed.send(overview).await.is_ok() {
+                feed.follow(&mut watched.frames).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(frames)))
+    }
+
+    async fn list_waiting_interactions(
+        &self,
+        request: Request<pb::ListWaitingInteractionsRequest>,
+    ) -> Result<Response<pb::ListWaitingInteractionsResponse>, Status> {
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let mut form = Form::new();
+        let queue = form.name::<QueueId>("queue", &asked.queue, "queues");
+        let (size, token) = (asked.page_size, asked.page_token.as_str());
+        let list = "ListWaitingInteractions";
+        let page = Page::read(&mut form, &caller, list, &asked.queue, size, token)?;
+        let queue = form.done(queue)?;
+        let after = page.after(read_place)?;
+        let (size, id) = (page.size, queue.clone());
+        let mut waiting = (self.0.handle)
+            .look(move |desk, now| {
+                let queue = desk.queues().get(&id)?;
+                let line = (queue.waiting())
+                    .filter_map(|id| desk.interactions().get(&id))
+                    .map(|found| (place(found), found))
+                    .skip_while(|(place, _)| after.is_some_and(|after| *place <= after))
+                    .map(|(place, found)| (place, convert::waiting(found, now)))
+                    .take(size + 1)
+                    .collect::<Vec<_>>();
+                Some(line)
+            })
+            .await
+            .map_err(errors::engine)?
+            .ok_or_else(|| errors::not_found(convert::queue_name(&queue)))?;
+        let next_page_token = page.cut(&mut waiting, |(place, _)| write_place(*place));
+        Ok(Response::new(pb::ListWaitingInteractionsResponse {
+            waiting_interactions: waiting.into_iter().map(|(_, found)| found).collect(),
+            next_page_token,
+        }))
+    }
+}
+
+struct Desk;
+
+impl Wording for Desk {
+    type Frame = pb::WatchDeskResponse;
+
+    fn number(event: &Event) -> u64 {
+        event.revision
+    }
+
+    fn event(event: &Event, queue_display_name: String) -> Self::Frame {
+        frame(Frame::Event(convert::desk_event(event, queue_display_name)))
+    }
+
+    fn heartbeat(heartbeat: pb::StreamHeartbeat) -> Self::Frame {
+        frame(Frame::Heartbeat(heartbeat))
+    }
+
+    fn closing(closing: pb::StreamClosing) -> Self::Frame {
+        frame(Frame::Closing(closing))
+    }
+}
+
+const fn frame(frame: Frame) -> pb::WatchDeskResponse {
+    pb::WatchDeskResponse { frame: Some(frame) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_comes_back_from_its_token() {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        for priority in [i32::MIN, -1, 0, 7] {
+            let place = (std::cmp::Reverse(priority), now, InteractionId::new(now, 9));
+            assert_eq!(read_place(&write_place(place)), Some(place));
+        }
+        assert_eq!(read_place(b""), None);
+        assert_eq!(read_place(&[0; 27]), None);
+        assert_eq!(read_place(&[0; 29]), None);
+    }
+}

@@ -1,0 +1,265 @@
+//! Intake, from the milter's socket to the store: what the MTA is told, and what becomes of the
+//! letter.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers are part of the test")]
+
+use bytes::Bytes;
+use postroom::config::Config;
+use postroom::desk::{Interaction, State};
+use postroom::gateway::{self, Running};
+use postroom::intake::authenticate::Resolver;
+use postroom::mail::trust::Trust;
+use postroom::milter::client::{Caller, Client, Letter, Mail, Outcome, Said};
+use postroom::milter::negotiation::Offer;
+
+/// A gateway in a scratch folder, and an MTA connected to it.
+struct House {
+    running: Running,
+    folder: tempfile::TempDir,
+    config: Config,
+}
+
+const QUEUES: &str = r#"
+[[queue]]
+id = "support"
+display_name = "Support"
+addresses = ["support@shop.example", "help@shop.example"]
+
+[[queue]]
+id = "sales"
+addresses = ["sales@shop.example"]
+"#;
+
+impl House {
+    async fn open(more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "[gateway]\ndata_dir = {:?}\nname = \"shop.example\"\n\
+             [control]\nlisten = \"127.0.0.1:0\"\n{more}\n{QUEUES}",
+            folder.path().join("data")
+        );
+        let text = if text.contains("[milter]") {
+            text.replace("[milter]", "[milter]\nlisten = \"inet:127.0.0.1:0\"")
+        } else {
+            format!("[milter]\nlisten = \"inet:127.0.0.1:0\"\n{text}")
+        };
+        let config = Config::parse(&text).unwrap();
+        let running = gateway::start(&config, Some(resolver())).await.unwrap();
+        Self {
+            running,
+            folder,
+            config,
+        }
+    }
+
+    async fn restart(self) -> Self {
+        self.running.stop().await.unwrap();
+        let running = gateway::start(&self.config, Some(resolver())).await;
+        Self {
+            running: running.unwrap(),
+            ..self
+        }
+    }
+
+    async fn send(&self, from: &str, to: &[&str], letter: &str) -> Outcome {
+        let mut mta = Client::connect(&self.running.milter, Offer::POSTFIX)
+            .await
+            .unwrap();
+        let caller = Caller {
+            ip: Some("192.0.2.1".parse().unwrap()),
+            ..Caller::default()
+        };
+        mta.open(caller).await.unwrap();
+        let bytes = Bytes::from(letter.replace('\n', "\r\n"));
+        let mail = Mail {
+            sender: Bytes::from(format!("<{from}>")),
+            parameters: Vec::new(),
+            recipients: to.iter().map(|to| Bytes::from(format!("<{to}>"))).collect(),
+            queue_id: "4ABC".to_owned(),
+            letter: Letter::parse(&bytes),
+        };
+        let outcome = mta.send(&mail).await.unwrap();
+        mta.quit().await.unwrap();
+        outcome
+    }
+
+    async fn open_interactions(&self) -> Vec<Interaction> {
+        let handle = self.running.handle.clone();
+        handle
+            .look(|desk, _| desk.interactions().values().cloned().collect())
+            .await
+            .unwrap()
+    }
+}
+
+/// `ada.example` sends from 192.0.2.1 and says so; nobody else says anything.
+fn resolver() -> Resolver {
+    Resolver::Fixed(vec![
+        ("ada.example".into(), "v=spf1 ip4:192.0.2.1 -all".into()),
+        ("_dmarc.ada.example".into(), "v=DMARC1; p=reject".into()),
+    ])
+}
+
+const LETTER: &str = "From: Ada <ada@ada.example>\nTo: support@shop.example\n\
+    Subject: My order\nMessage-ID: <1@ada.example>\n\nWhere is it?\n";
+
+/// The fields that the MTA is to insert, by name.
+fn tag(outcome: &Outcome, letter: &str, name: &str) -> Vec<String> {
+    let letter = Letter::parse(&Bytes::from(letter.replace('\n', "\r\n")));
+    let delivered = outcome.apply(&letter).to_bytes();
+    String::from_utf8_lossy(&delivered)
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .filter(|(field, _)| field.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.to_owned())
+        .collect()
+}
+
+fn text(said: &Said) -> String {
+    format!("{said:?}")
+}
+
+#[tokio::test]
+async fn a_letter_is_tagged_and_waits_in_its_queue() {
+    let house = House::open("").await;
+    let forged = LETTER.replace(
+        "Subject:",
+        "x-postroom-case: 99\nX-Postroom-CASE: 98\nSubject:",
+    );
+    let outcome = house
+        .send("ada@ada.example", &["Help+order@Shop.example"], &forged)
+        .await;
+    assert_eq!(outcome.verdict, Said::Accept);
+    let waiting = house.open_interactions().await;
+    let [interaction] = waiting.as_slice() else {
+        panic!("{waiting:?}");
+    };
+    assert_eq!(interaction.queue.as_str(), "support");
+    assert_eq!(interaction.mailbox, "help@shop.example");
+    assert_eq!(interaction.customer.display_name, "Ada");
+    assert_eq!(interaction.subject, "My order");
+    assert_eq!(interaction.trust, Trust::A);
+    assert_eq!(interaction.state, State::Queued);
+    assert_eq!(tag(&outcome, &forged, "X-Postroom-Queue"), ["support"]);
+    let case = interaction.case.to_string();
+    assert_eq!(tag(&outcome, &forged, "X-Postroom-Case"), [case]);
+    let id = interaction.id.to_string();
+    assert_eq!(tag(&outcome, &forged, "X-Postroom-Interaction"), [id]);
+    let stored = house
+        .running
+        .handle
+        .body_head(interaction.latest_inbound, 1 << 20)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(stored, forged.replace('\n', "\r\n").as_bytes());
+    house.running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn mail_for_nobody_is_released_unread() {
+    let house = House::open("").await;
+    let outcome = house
+        .send("ada@ada.example", &["joe@shop.example"], LETTER)
+        .await;
+    assert!(outcome.released_at_data);
+    assert!(outcome.edits.is_empty());
+    assert!(house.open_interactions().await.is_empty());
+}
+
+#[tokio::test]
+async fn two_queues_are_one_case() {
+    let house = House::open("").await;
+    let to = [
+        "support@shop.example",
+        "joe@x.example",
+        "sales@shop.example",
+    ];
+    let outcome = house.send("ada@ada.example", &to, LETTER).await;
+    assert_eq!(
+        tag(&outcome, LETTER, "X-Postroom-Queue"),
+        ["support, sales"]
+    );
+    let waiting = house.open_interactions().await;
+    assert_eq!(waiting.len(), 2);
+    assert_eq!(waiting[0].case, waiting[1].case);
+}
+
+#[tokio::test]
+async fn the_same_letter_again_is_the_same_work() {
+    let house = House::open("").await;
+    let queue = ["support@shop.example"];
+    let first = house.send("ada@ada.example", &queue, LETTER).await;
+    let house = house.restart().await;
+    let again = house.send("ada@ada.example", &queue, LETTER).await;
+    assert_eq!(first.edits, again.edits);
+    assert_eq!(house.open_interactions().await.len(), 1);
+
+    // The same letter to another queue is the same case; another letter is another.
+    let sales = ["sales@shop.example"];
+    house.send("ada@ada.example", &sales, LETTER).await;
+    let other = LETTER.replace("1@ada", "2@ada");
+    house.send("ada@ada.example", &queue, &other).await;
+    let cases: Vec<String> = (house.open_interactions().await.iter())
+        .map(|found| format!("{} {}", found.queue, found.case.serial()))
+        .collect();
+    assert_eq!(cases, ["support 1", "sales 1", "support 2"]);
+    drop(house.folder);
+}
+
+#[tokio::test]
+async fn refusals_keep_nothing() {
+    let circles = format!("{}{LETTER}", "Received: from a\n".repeat(51));
+    let large = format!("{LETTER}{}", "x".repeat(3000));
+    let rows = [
+        (
+            "[milter]\nmessage_bytes_max = 2000",
+            large.as_str(),
+            "552 5.3.4",
+        ),
+        ("", circles.as_str(), "554 5.4.6"),
+        ("", "", "451 4.3.5"),
+        (
+            "[store]\nfree_space_floor_mib = 99999999",
+            LETTER,
+            "452 4.3.1",
+        ),
+    ];
+    for (config, letter, reply) in rows {
+        let house = House::open(config).await;
+        let outcome = house
+            .send("ada@ada.example", &["support@shop.example"], letter)
+            .await;
+        assert!(
+            text(&outcome.verdict).contains(reply),
+            "{reply}: {outcome:?}"
+        );
+        assert!(house.open_interactions().await.is_empty(), "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_letter_comes_back_whole() {
+    let house = House::open("").await;
+    let letter = format!("{LETTER}{}", "0123456789abcdef\n".repeat(40_000));
+    let outcome = house
+        .send("ada@ada.example", &["support@shop.example"], &letter)
+        .await;
+    assert_eq!(outcome.verdict, Said::Accept);
+    let house = house.restart().await;
+    let interaction = house.open_interactions().await.remove(0);
+    let mut stored = Vec::new();
+    loop {
+        let offset = stored.len() as u64;
+        let piece = (house.running.handle)
+            .body_chunk(interaction.latest_inbound, offset, 100_000)
+            .await
+            .unwrap()
+            .unwrap();
+        if piece.is_empty() {
+            break;
+        }
+        stored.extend_from_slice(&piece);
+    }
+    assert!(stored == letter.replace('\n', "\r\n").as_bytes());
+}
