@@ -115,9 +115,9 @@ fn every_source_file_begins_with_a_sentence() {
                 _ => break,
             }
         }
-        let sentence = head.starts_with(|c: char| c.is_uppercase())
+        let sentence = head.starts_with(|c: char| c.is_uppercase() || c == '`')
             && (head.contains(". ") || head.contains(": "))
-            && head.split_whitespace().count() > 3;
+            && head.split_whitespace().count() > 2;
         if !sentence {
             let _ = writeln!(report, "src/{}: begins with {head:?}", path.display());
         }

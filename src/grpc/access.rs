@@ -22,8 +22,8 @@ use super::errors::{self, Failure};
 use super::pb::ErrorReason;
 use super::token;
 use crate::desk::Role;
-use crate::engine::{EngineError, Handle};
 use crate::engine::keys::ApiKey;
+use crate::engine::{EngineError, Handle};
 use crate::id::{AgentId, KeyId, SessionId};
 
 /// Longest credential that is looked at, in bytes.
@@ -160,9 +160,13 @@ impl Principal {
     pub(super) fn session(&self, rpc: &'static str) -> Result<SessionId, Status> {
         self.session.ok_or_else(|| {
             let message = "this call acts for an agent: open a session and send its token";
-            Failure::new(Code::PermissionDenied, ErrorReason::SessionRequired, message)
-                .with("rpc", rpc)
-                .into()
+            Failure::new(
+                Code::PermissionDenied,
+                ErrorReason::SessionRequired,
+                message,
+            )
+            .with("rpc", rpc)
+            .into()
         })
     }
 }
@@ -318,11 +322,7 @@ impl Gate {
     }
 
     /// The first way in that is there decides: a bad credential is never passed over.
-    async fn identify(
-        &self,
-        request: &Parts,
-        allowed: &[Allowed],
-    ) -> Result<Principal, Status> {
+    async fn identify(&self, request: &Parts, allowed: &[Allowed]) -> Result<Principal, Status> {
         if let Some(value) = request.headers.get(header::AUTHORIZATION) {
             let credential = value
                 .to_str()
@@ -374,8 +374,7 @@ impl Gate {
             )));
         };
         // The account is looked at only where it matters: a look waits for its turn at the desk.
-        let matters =
-            |entry: &Allowed| matches!(entry, Allowed::Any | Allowed::Supervisor);
+        let matters = |entry: &Allowed| matches!(entry, Allowed::Any | Allowed::Supervisor);
         let supervisor = if allowed.iter().any(matters) {
             let id = agent.clone();
             self.handle
@@ -407,7 +406,12 @@ mod tests {
             assert_eq!(rule(path), Some(*allowed), "{path}");
             assert!(!allowed.is_empty(), "{path}");
         }
-        for unknown in ["", "/", "/postroom.v1.SessionService/", "/postroom.v1.X/OpenSession"] {
+        for unknown in [
+            "",
+            "/",
+            "/postroom.v1.SessionService/",
+            "/postroom.v1.X/OpenSession",
+        ] {
             assert_eq!(rule(unknown), None, "{unknown}");
         }
     }

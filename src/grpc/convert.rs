@@ -8,8 +8,8 @@ use crate::desk::{
     Message, Offer, OfferState, Outcome, Presence, PresenceCause, Queue, QueueSettings, Requested,
     RescindCause, Role, SessionView, State, WrapUpOutcome,
 };
-use crate::engine::keys::ApiKey;
 use crate::engine::handle::{Overview, QueueStats};
+use crate::engine::keys::ApiKey;
 use crate::id::{AgentId, InteractionId, MessageId, QueueId};
 use crate::mail::letter::{Letter, Notice};
 use crate::mail::mailbox::Mailbox;
@@ -380,10 +380,11 @@ pub(super) fn delivery(outbound: &Outbound) -> pb::Delivery {
         attempt_count: count(outbound.attempts),
         next_attempt_time: outbound.next_attempt.map(time),
         remote_queue_id: outbound.remote_queue_id.clone().unwrap_or_default(),
-        enhanced_status_code: said.and_then(|said| said.enhanced).map_or_else(
-            String::new,
-            |[class, subject, detail]| format!("{class}.{subject}.{detail}"),
-        ),
+        enhanced_status_code: said
+            .and_then(|said| said.enhanced)
+            .map_or_else(String::new, |[class, subject, detail]| {
+                format!("{class}.{subject}.{detail}")
+            }),
         diagnostic: said.map(ToString::to_string).unwrap_or_default(),
     }
 }
@@ -542,7 +543,11 @@ pub(super) fn desk_event(event: &Event, queue_display_name: String) -> pb::DeskE
     pb::DeskEvent {
         revision: long(event.revision),
         event_time: Some(time(event.time)),
-        agent: event.agent.as_ref().map(|(agent, _)| agent_name(agent)).unwrap_or_default(),
+        agent: event
+            .agent
+            .as_ref()
+            .map(|(agent, _)| agent_name(agent))
+            .unwrap_or_default(),
         payload: payload(event, queue_display_name),
     }
 }
@@ -644,16 +649,17 @@ pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::Se
         })
     });
     pb::SessionEvent {
-        sequence: event.agent.as_ref().map_or(0, |(_, sequence)| long(*sequence)),
+        sequence: event
+            .agent
+            .as_ref()
+            .map_or(0, |(_, sequence)| long(*sequence)),
         event_time: Some(time(event.time)),
         payload,
     }
 }
 
 /// Why a stream ended, and what the client does next.
-pub(super) const fn end_cause(
-    cause: desk::EndCause,
-) -> (pb::ClosingReason, pb::ReconnectAction) {
+pub(super) const fn end_cause(cause: desk::EndCause) -> (pb::ClosingReason, pb::ReconnectAction) {
     use pb::{ClosingReason as C, ReconnectAction as A};
     match cause {
         desk::EndCause::Superseded => (C::Superseded, A::Stop),

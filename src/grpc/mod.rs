@@ -107,9 +107,10 @@ impl Shared {
     }
 
     fn name_of(desk: &Desk, id: &QueueId) -> String {
-        desk.queues()
-            .get(id)
-            .map_or_else(|| id.to_string(), |queue| queue.settings.display_name.clone())
+        desk.queues().get(id).map_or_else(
+            || id.to_string(),
+            |queue| queue.settings.display_name.clone(),
+        )
     }
 
     /// The stored hash of an agent's password; the outer `None` if there is no such agent.
@@ -136,7 +137,8 @@ impl Shared {
                 let queue = queue.clone();
                 (self.handle)
                     .look(move |desk, _| {
-                        (desk.agents().get(&agent)).is_some_and(|agent| agent.queues.contains(&queue))
+                        (desk.agents().get(&agent))
+                            .is_some_and(|agent| agent.queues.contains(&queue))
                     })
                     .await
                     .map_err(errors::engine)?

@@ -256,8 +256,14 @@ async fn routes(
     let mut routes = Routes::builder();
     routes
         .add_service(health_service)
-        .add_service(limited!(agent_service_server::AgentServiceServer, Agents(share())))
-        .add_service(limited!(case_service_server::CaseServiceServer, Cases(share())))
+        .add_service(limited!(
+            agent_service_server::AgentServiceServer,
+            Agents(share())
+        ))
+        .add_service(limited!(
+            case_service_server::CaseServiceServer,
+            Cases(share())
+        ))
         .add_service(limited!(
             credential_service_server::CredentialServiceServer,
             Credentials(share())
@@ -270,15 +276,30 @@ async fn routes(
             interaction_service_server::InteractionServiceServer,
             Interactions(share())
         ))
-        .add_service(limited!(offer_service_server::OfferServiceServer, Offers(share())))
-        .add_service(limited!(presence_service_server::PresenceServiceServer, Presences(share())))
-        .add_service(limited!(queue_service_server::QueueServiceServer, Queues(share())))
-        .add_service(limited!(session_service_server::SessionServiceServer, Sessions(share())))
+        .add_service(limited!(
+            offer_service_server::OfferServiceServer,
+            Offers(share())
+        ))
+        .add_service(limited!(
+            presence_service_server::PresenceServiceServer,
+            Presences(share())
+        ))
+        .add_service(limited!(
+            queue_service_server::QueueServiceServer,
+            Queues(share())
+        ))
+        .add_service(limited!(
+            session_service_server::SessionServiceServer,
+            Sessions(share())
+        ))
         .add_service(limited!(
             supervisor_service_server::SupervisorServiceServer,
             Supervision(share())
         ))
-        .add_service(limited!(system_service_server::SystemServiceServer, System(share())));
+        .add_service(limited!(
+            system_service_server::SystemServiceServer,
+            System(share())
+        ));
     if reflection {
         let descriptors = || {
             tonic_reflection::server::Builder::configure()
@@ -288,7 +309,11 @@ async fn routes(
         };
         routes
             .add_service(descriptors().build_v1().map_err(ServeError::Descriptors)?)
-            .add_service(descriptors().build_v1alpha().map_err(ServeError::Descriptors)?);
+            .add_service(
+                descriptors()
+                    .build_v1alpha()
+                    .map_err(ServeError::Descriptors)?,
+            );
     }
     Ok((health, routes.routes()))
 }

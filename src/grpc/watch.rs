@@ -82,7 +82,10 @@ impl Streams {
 
     /// How many there are.
     pub(super) fn open(&self) -> usize {
-        self.callers.lock().unwrap_or_else(PoisonError::into_inner).all
+        self.callers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .all
     }
 }
 

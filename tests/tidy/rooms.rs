@@ -73,8 +73,8 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ),
     (
         "crate::store",
-        &["store", "engine", "cli"],
-        "what a shell reads has to be what the engine has released; cli opens the folder and hands it on",
+        &["store", "engine", "gateway"],
+        "what a shell reads has to be what the engine has released; gateway opens the folder and hands it on",
     ),
     (
         "crate::grpc::pb",
@@ -98,8 +98,8 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ),
     (
         "mail_send",
-        &["outbound::submit"],
-        "one place knows how the crate must be held",
+        &["outbound::settings", "outbound::submit"],
+        "whoever hands mail over has to know how the crate must be held",
     ),
     (
         "std::time::Instant::now",
