@@ -99,6 +99,9 @@ pub struct Control {
     /// Allows passwords and mail in clear text on other than loopback addresses, for a network
     /// that is trusted or encrypted by other means. Default: `false`.
     pub allow_plaintext: bool,
+    /// Lets clients ask for the descriptors, so that tools such as grpcurl work without the proto
+    /// files. Default: `true`.
+    pub reflection: bool,
 }
 
 impl Default for Control {
@@ -109,6 +112,7 @@ impl Default for Control {
             tls_certificate: None,
             tls_key: None,
             allow_plaintext: false,
+            reflection: true,
         }
     }
 }

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Security};
 use crate::engine::{self, Engine, Handle};
+use crate::grpc::server;
 use crate::intake::Intake;
 use crate::intake::authenticate::{Authenticator, Resolver, ResolverError};
 use crate::intake::routes::Routes;
@@ -40,6 +42,8 @@ pub enum StartError {
     Tls(outbound::TlsError),
     /// The milter's address could not be listened on.
     Milter(milter::server::BindError),
+    /// The control plane's address could not be listened on.
+    Control(SocketAddr, io::Error),
     /// The configuration was not checked.
     Config(String),
 }
@@ -53,6 +57,9 @@ impl fmt::Display for StartError {
             Self::Resolver(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
             Self::Milter(error) => error.fmt(f),
+            Self::Control(address, error) => {
+                write!(f, "control.listen = {address} cannot be listened on: {error}")
+            }
             Self::Config(what) => f.write_str(what),
         }
     }
@@ -81,6 +88,7 @@ pub struct Running {
     stop: CancellationToken,
     intake: JoinHandle<milter::server::Drained>,
     submitter: JoinHandle<()>,
+    agents: JoinHandle<Result<(), server::ServeError>>,
     engine: JoinHandle<Result<(), String>>,
     store: Arc<Local>,
 }
@@ -112,10 +120,6 @@ pub async fn start(config: &Config, resolver: Option<Resolver>) -> Result<Runnin
         Arc::new(authenticator),
     );
     let outbound = Arc::new(outbound_settings(config, &name)?);
-    let reply = ReplySettings {
-        message_id_domain: name,
-        keyring,
-    };
 
     let address: milter::Address = (config.milter.listen.get_ref().parse())
         .map_err(|_| StartError::Config("milter.listen makes no sense".to_owned()))?;
@@ -126,6 +130,16 @@ pub async fn start(config: &Config, resolver: Option<Resolver>) -> Result<Runnin
     let mut options = milter::Options::new(handle.incoming());
     options.message_bytes_max = config.milter.message_bytes_max;
     options.connections_max = config.milter.connections_max;
+
+    let socket = config.control_socket();
+    let (listeners, control) = control_listeners(config, &socket).await?;
+    let settings = server::Settings {
+        reply: ReplySettings {
+            message_id_domain: name,
+            keyring,
+        },
+        reflection: config.control.reflection,
+    };
 
     let stop = CancellationToken::new();
     let intake = tokio::spawn(milter::serve(
@@ -139,19 +153,59 @@ pub async fn start(config: &Config, resolver: Option<Resolver>) -> Result<Runnin
         outbound,
         stop.child_token(),
     ));
+    let agents = tokio::spawn(server::serve(
+        handle.clone(),
+        settings,
+        listeners,
+        stop.child_token(),
+    ));
     let engine = tokio::task::spawn_blocking(move || engine.join().map(drop));
-    tracing::info!("listening for Postfix on {address}");
+    tracing::info!(
+        "listening for Postfix on {address}, for agents on {control}, for the administrator on {}",
+        socket.display()
+    );
     Ok(Running {
         milter: address,
-        control: config.control.listen,
-        socket: config.control_socket(),
+        control,
+        socket,
         handle,
         stop,
         intake,
         submitter,
+        agents,
         engine,
         store,
     })
+}
+
+/// Opens the doors of the control plane. The port may be 0: then the machine chooses one.
+async fn control_listeners(
+    config: &Config,
+    socket: &Path,
+) -> Result<(server::Listeners, SocketAddr), StartError> {
+    let refused = |error| StartError::Control(config.control.listen, error);
+    let tcp = TcpListener::bind(config.control.listen)
+        .await
+        .map_err(refused)?;
+    let address = tcp.local_addr().map_err(refused)?;
+    let file = |path: &PathBuf| {
+        fs::read(path).map_err(|error| StartError::File(path.clone(), error))
+    };
+    let files = (config.control.tls_certificate.as_ref()).zip(config.control.tls_key.as_ref());
+    let certificate = match files {
+        Some((chain, key)) => Some(server::Certificate {
+            chain: file(chain)?,
+            key: file(key)?,
+        }),
+        None => None,
+    };
+    let control = server::bind_control_socket(socket)
+        .map_err(|error| StartError::File(socket.to_owned(), error))?;
+    let listeners = server::Listeners {
+        tcp: Some((tcp, certificate)),
+        control: Some(control),
+    };
+    Ok((listeners, address))
 }
 
 impl Running {
@@ -161,10 +215,17 @@ impl Running {
     ///
     /// Why.
     pub async fn failed(&mut self) -> String {
-        match (&mut self.engine).await {
-            Ok(Ok(())) => "the engine stopped".to_owned(),
-            Ok(Err(why)) => why,
-            Err(error) => error.to_string(),
+        tokio::select! {
+            ended = &mut self.engine => match ended {
+                Ok(Ok(())) => "the engine stopped".to_owned(),
+                Ok(Err(why)) => why,
+                Err(error) => error.to_string(),
+            },
+            ended = &mut self.agents => match ended {
+                Ok(Ok(())) => "the control plane stopped".to_owned(),
+                Ok(Err(why)) => why.to_string(),
+                Err(error) => error.to_string(),
+            },
         }
     }
 
@@ -179,7 +240,10 @@ impl Running {
         if let Ok(drained) = self.intake.await {
             tracing::info!("{drained}");
         }
+        // A submitter or a control plane that ended badly has said so in the log.
         let _ = self.submitter.await;
+        let _ = self.agents.await;
+        server::remove_control_socket(&self.socket);
         let handle = self.handle.clone();
         let stopping = tokio::task::spawn_blocking(move || handle.stop());
         let _ = stopping.await;
