@@ -503,7 +503,12 @@ fn submission(message: MessageId, words: &[&str]) -> Result<Command, String> {
     let said = || Diagnostic::ours("said the MTA");
     let outcome = match words {
         ["handed", "over"] => return Ok(Command::HandOver { message }),
-        ["again"] => return Ok(Command::RetryDelivery { message }),
+        ["again"] => {
+            return Ok(Command::RetryDelivery {
+                message,
+                settled: None,
+            });
+        }
         ["accepted"] => Outcome::Accepted {
             reply: said(),
             queue_id: Some("4XYZ".into()),

@@ -259,7 +259,9 @@ impl Desk {
             Command::FinishSubmission { message, outcome } => {
                 self.finish_submission(now, message, outcome)
             }
-            Command::RetryDelivery { message } => self.retry_delivery(now, message),
+            Command::RetryDelivery { message, settled } => {
+                self.retry_delivery(now, message, settled)
+            }
         }?;
         Ok(self.conclude(now, Some(pending)))
     }

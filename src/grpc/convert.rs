@@ -13,6 +13,7 @@ use crate::engine::keys::ApiKey;
 use crate::id::{AgentId, InteractionId, MessageId, QueueId};
 use crate::mail::letter::{Letter, Notice};
 use crate::mail::mailbox::Mailbox;
+use crate::mail::trust::Trust;
 use crate::outbound::message::{DeliveryState, Outbound};
 use crate::time::Timestamp;
 
@@ -235,6 +236,7 @@ pub(super) fn offer(
         expire_time: Some(time(offer.deadline)),
         rescind_cause: cause.into(),
         reason_code,
+        sender_trust: sender_trust(interaction.trust).into(),
     }
 }
 
@@ -316,6 +318,16 @@ pub(super) fn interaction(interaction: &Interaction) -> pb::Interaction {
         offer_count: count(interaction.offer_count),
         etag: format!("\"{}\"", interaction.version),
         update_time: Some(time(interaction.changed)),
+        sender_trust: sender_trust(interaction.trust).into(),
+    }
+}
+
+const fn sender_trust(trust: Trust) -> pb::SenderTrust {
+    match trust {
+        Trust::A => pb::SenderTrust::Proven,
+        Trust::B => pb::SenderTrust::Likely,
+        Trust::C => pb::SenderTrust::Unproven,
+        Trust::D => pb::SenderTrust::Doubtful,
     }
 }
 
@@ -340,6 +352,8 @@ pub(super) fn message(
         internet_message_id: message.internet_message_id.clone(),
         size_bytes: long(message.size),
         delivery,
+        sender_trust: sender_trust(message.trust).into(),
+        sender_trust_reason: message.trust_reason.clone(),
         ..pb::Message::default()
     }
 }

@@ -251,7 +251,12 @@ impl Play {
         let message = *which.get(&known);
         let outcome = match report {
             Report::HandedOver => return self.give(Command::HandOver { message }),
-            Report::Again => return self.give(Command::RetryDelivery { message }),
+            Report::Again => {
+                return self.give(Command::RetryDelivery {
+                    message,
+                    settled: None,
+                });
+            }
             Report::Accepted => Outcome::Accepted {
                 reply: Diagnostic::ours("taken"),
                 queue_id: None,
