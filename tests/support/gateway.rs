@@ -180,7 +180,7 @@ impl Drop for Gateway {
 fn listen(stderr: ChildStderr, log: &Log, heard: &watch::Sender<Option<Address>>) {
     for line in BufReader::new(stderr).lines() {
         let Ok(line) = line else { return };
-        if let Some((_, address)) = line.split_once(READY) {
+        if let Some((_, address)) = line.split_once(READY) {let address=address.split(",").next().unwrap();
             heard.send_replace(address.trim().parse().ok());
         }
         log.push(line);
