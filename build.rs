@@ -37,7 +37,10 @@ fn proto_files(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
         let path = entry?.path();
         if path.is_dir() {
             found.extend(proto_files(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "proto") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "proto")
+        {
             found.push(path);
         }
     }
@@ -52,21 +55,28 @@ fn access_table(encoded: &[u8]) -> Result<String, Box<dyn Error>> {
         .get_extension_by_name(&format!("{PACKAGE}.access"))
         .ok_or("options.proto does not define the method option `access`")?;
     let mut rows = Vec::new();
-    for service in pool.services().filter(|found| found.package_name() == PACKAGE) {
+    for service in pool
+        .services()
+        .filter(|found| found.package_name() == PACKAGE)
+    {
         for method in service.methods() {
             let options = method.options();
             if !options.has_extension(&rule) {
                 return Err(format!("{} has no access rule", method.full_name()).into());
             }
-            let roles = roles(options.get_extension(&rule).as_message())
-                .ok_or_else(|| format!("the access rule of {} names no role", method.full_name()))?;
+            let roles = roles(options.get_extension(&rule).as_message()).ok_or_else(|| {
+                format!("the access rule of {} names no role", method.full_name())
+            })?;
             rows.push((format!("/{}/{}", service.full_name(), method.name()), roles));
         }
     }
     rows.sort();
     let mut table = String::from("&[\n");
     for (path, roles) in rows {
-        let roles: Vec<String> = roles.iter().map(|role| format!("Allowed::{role}")).collect();
+        let roles: Vec<String> = roles
+            .iter()
+            .map(|role| format!("Allowed::{role}"))
+            .collect();
         writeln!(table, "    ({path:?}, &[{}]),", roles.join(", "))?;
     }
     table.push_str("]\n");

@@ -12,7 +12,6 @@ use std::task::{Context, Poll};
 
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, header};
-use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::transport::server::UdsConnectInfo;
 use tonic::{Code, Status};
@@ -21,8 +20,8 @@ use tower::{Layer, Service};
 use super::errors::{self, Failure};
 use super::pb::ErrorReason;
 use super::token;
-use crate::desk::Role;
-use crate::engine::{EngineError, Handle};
+use crate::desk::{Refusal, Role};
+use crate::engine::Handle;
 use crate::engine::keys::ApiKey;
 use crate::id::{AgentId, KeyId, SessionId};
 
@@ -160,9 +159,13 @@ impl Principal {
     pub(super) fn session(&self, rpc: &'static str) -> Result<SessionId, Status> {
         self.session.ok_or_else(|| {
             let message = "this call acts for an agent: open a session and send its token";
-            Failure::new(Code::PermissionDenied, ErrorReason::SessionRequired, message)
-                .with("rpc", rpc)
-                .into()
+            Failure::new(
+                Code::PermissionDenied,
+                ErrorReason::SessionRequired,
+                message,
+            )
+            .with("rpc", rpc)
+            .into()
         })
     }
 }
@@ -202,17 +205,15 @@ struct Gate {
     /// The part of a call's name that differs from one start of the gateway to the next.
     start: u32,
     calls: AtomicU64,
-    drain: CancellationToken,
 }
 
 impl AccessLayer {
-    pub(super) fn new(handle: Handle, drain: CancellationToken) -> Self {
+    pub(super) fn new(handle: Handle) -> Self {
         let gate = Gate {
             own_uid: rustix::process::geteuid().as_raw(),
             start: u32::try_from(handle.now().as_secs() & u64::from(u32::MAX)).unwrap_or_default(),
             handle,
             calls: AtomicU64::new(0),
-            drain,
         };
         Self {
             gate: Arc::new(gate),
@@ -318,11 +319,7 @@ impl Gate {
     }
 
     /// The first way in that is there decides: a bad credential is never passed over.
-    async fn identify(
-        &self,
-        request: &Parts,
-        allowed: &[Allowed],
-    ) -> Result<Principal, Status> {
+    async fn identify(&self, request: &Parts, allowed: &[Allowed]) -> Result<Principal, Status> {
         if let Some(value) = request.headers.get(header::AUTHORIZATION) {
             let credential = value
                 .to_str()
@@ -366,16 +363,10 @@ impl Gate {
         let keys = self.handle.keys();
         let session = (keys.session_of_token(credential)).ok_or_else(credential_invalid)?;
         let Some(agent) = keys.agent_of_session(session) else {
-            if self.drain.is_cancelled() {
-                return Err(errors::draining());
-            }
-            return Err(errors::engine(EngineError::Refused(
-                crate::desk::Refusal::SessionClosed,
-            )));
+            return Err(errors::engine(Refusal::SessionClosed.into()));
         };
         // The account is looked at only where it matters: a look waits for its turn at the desk.
-        let matters =
-            |entry: &Allowed| matches!(entry, Allowed::Any | Allowed::Supervisor);
+        let matters = |entry: &Allowed| matches!(entry, Allowed::Any | Allowed::Supervisor);
         let supervisor = if allowed.iter().any(matters) {
             let id = agent.clone();
             self.handle
@@ -407,7 +398,12 @@ mod tests {
             assert_eq!(rule(path), Some(*allowed), "{path}");
             assert!(!allowed.is_empty(), "{path}");
         }
-        for unknown in ["", "/", "/postroom.v1.SessionService/", "/postroom.v1.X/OpenSession"] {
+        for unknown in [
+            "",
+            "/",
+            "/postroom.v1.SessionService/",
+            "/postroom.v1.X/OpenSession",
+        ] {
             assert_eq!(rule(unknown), None, "{unknown}");
         }
     }

@@ -44,7 +44,11 @@ impl AgentService for Agents {
         if agent.display_name.is_empty() {
             agent.display_name.clone_from(&asked.agent_id);
         }
-        let name = form.text("agent.display_name", agent.display_name, DISPLAY_NAME_BYTES_MAX);
+        let name = form.text(
+            "agent.display_name",
+            agent.display_name,
+            DISPLAY_NAME_BYTES_MAX,
+        );
         if agent.queues.len() > QUEUES_MAX {
             form.wrong("agent.queues", format!("more than {QUEUES_MAX}"));
         }

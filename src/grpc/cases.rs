@@ -60,9 +60,7 @@ impl CaseService for Cases {
         let found = self.readable(&caller, number).await?.ok_or_else(|| {
             let message = format!("no case has the number {number}");
             let unknown = pb::ErrorReason::MainNumberUnknown;
-            Status::from(
-                Failure::new(Code::NotFound, unknown, message).with("main_number", number),
-            )
+            Status::from(Failure::new(Code::NotFound, unknown, message).with("main_number", number))
         })?;
         Ok(Response::new(pb::LookupCaseResponse {
             case: Some(convert::case(&found)),

@@ -179,9 +179,7 @@ fn refused(refusal: Refusal) -> Status {
         Refusal::QueueUnknown(queue) => {
             fail(Code::NotFound, R::ResourceNotFound).with("resource", format!("queues/{queue}"))
         }
-        Refusal::QueueFull(_) => {
-            fail(Code::ResourceExhausted, R::RateLimited).retry(RETRY_SOON)
-        }
+        Refusal::QueueFull(_) => fail(Code::ResourceExhausted, R::RateLimited).retry(RETRY_SOON),
         Refusal::OfferUnknown(offer) => {
             fail(Code::NotFound, R::ResourceNotFound).with("resource", format!("offers/{offer}"))
         }
@@ -198,8 +196,9 @@ fn refused(refusal: Refusal) -> Status {
             };
             fail(Code::FailedPrecondition, reason).with("resource", format!("offers/{offer}"))
         }
-        Refusal::InteractionUnknown(id) => fail(Code::NotFound, R::ResourceNotFound)
-            .with("resource", format!("interactions/{id}")),
+        Refusal::InteractionUnknown(id) => {
+            fail(Code::NotFound, R::ResourceNotFound).with("resource", format!("interactions/{id}"))
+        }
         Refusal::NotOwner(id) => fail(Code::PermissionDenied, R::NotInteractionOwner)
             .with("resource", format!("interactions/{id}")),
         Refusal::InteractionState {
@@ -220,9 +219,7 @@ fn refused(refusal: Refusal) -> Status {
         Refusal::SequenceAhead { latest, .. } => {
             fail(Code::OutOfRange, R::SequenceAhead).with("latest_sequence", latest)
         }
-        Refusal::SpoolFull => {
-            fail(Code::Unavailable, R::SubmissionUnavailable).retry(RETRY_SOON)
-        }
+        Refusal::SpoolFull => fail(Code::Unavailable, R::SubmissionUnavailable).retry(RETRY_SOON),
         Refusal::OutboundUnknown(id) => {
             fail(Code::NotFound, R::ResourceNotFound).with("resource", format!("messages/{id}"))
         }

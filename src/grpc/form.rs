@@ -72,12 +72,7 @@ impl Form {
     }
 
     /// An agent's name, where `agents/me` is the caller.
-    pub(super) fn agent(
-        &mut self,
-        field: &str,
-        text: &str,
-        caller: &Principal,
-    ) -> Option<AgentId> {
+    pub(super) fn agent(&mut self, field: &str, text: &str, caller: &Principal) -> Option<AgentId> {
         match (text, &caller.agent) {
             ("agents/me", Some(agent)) => Some(agent.clone()),
             _ => self.name(field, text, "agents"),

@@ -24,21 +24,31 @@ impl FromAddressService for FromAddresses {
         let mut form = Form::new();
         let queue = form.name::<QueueId>("queue", &asked.queue, "queues");
         let (size, token) = (asked.page_size, asked.page_token.as_str());
-        let page = Page::read(&mut form, &caller, "ListFromAddresses", &asked.queue, size, token)?;
+        let page = Page::read(
+            &mut form,
+            &caller,
+            "ListFromAddresses",
+            &asked.queue,
+            size,
+            token,
+        )?;
         let queue = form.done(queue)?;
         // A queue's addresses keep the order of the configuration, so a page begins by number.
         let begin = page.after(page::text::<usize>)?.unwrap_or(0);
         let size = page.size;
         let mut addresses = (self.0)
             .queue(queue, move |queue| {
-                (convert::from_addresses(&queue.settings).into_iter().enumerate())
-                    .skip(begin)
-                    .take(size + 1)
-                    .collect::<Vec<_>>()
+                (convert::from_addresses(&queue.settings)
+                    .into_iter()
+                    .enumerate())
+                .skip(begin)
+                .take(size + 1)
+                .collect::<Vec<_>>()
             })
             .await?;
-        let next_page_token =
-            page.cut(&mut addresses, |(place, _)| (place + 1).to_string().into_bytes());
+        let next_page_token = page.cut(&mut addresses, |(place, _)| {
+            (place + 1).to_string().into_bytes()
+        });
         Ok(Response::new(pb::ListFromAddressesResponse {
             from_addresses: addresses.into_iter().map(|(_, address)| address).collect(),
             next_page_token,

@@ -43,11 +43,7 @@ pub(super) struct Interactions(pub(super) Arc<Shared>);
 
 impl Interactions {
     /// The interaction, if the caller may read it.
-    async fn readable(
-        &self,
-        caller: &Principal,
-        id: InteractionId,
-    ) -> Result<Interaction, Status> {
+    async fn readable(&self, caller: &Principal, id: InteractionId) -> Result<Interaction, Status> {
         let found = (self.0.handle.interaction(id).await)
             .map_err(errors::engine)?
             .ok_or_else(|| errors::not_found(format!("interactions/{id}")))?;
@@ -60,7 +56,9 @@ impl Interactions {
         };
         if !held {
             let resource = format!("interactions/{id}");
-            self.0.may_read_queue(caller, &found.queue, resource).await?;
+            self.0
+                .may_read_queue(caller, &found.queue, resource)
+                .await?;
         }
         Ok(found)
     }
@@ -123,7 +121,9 @@ impl Verb {
             sequence,
         } = done.answer
         else {
-            return Err(errors::internal("a verb was not answered by an interaction"));
+            return Err(errors::internal(
+                "a verb was not answered by an interaction",
+            ));
         };
         Ok(Self {
             id: interaction.id,
@@ -160,7 +160,14 @@ impl InteractionService for Interactions {
         let mut form = Form::new();
         let queue = form.maybe_name::<QueueId>("queue", &asked.queue, "queues");
         let (size, token) = (asked.page_size, asked.page_token.as_str());
-        let page = Page::read(&mut form, &caller, "ListInteractions", &asked.queue, size, token)?;
+        let page = Page::read(
+            &mut form,
+            &caller,
+            "ListInteractions",
+            &asked.queue,
+            size,
+            token,
+        )?;
         let queue = form.done(queue)?;
         let after = page.after(page::id_bytes)?.map(InteractionId::from_bytes);
         let (size, all, agent) = (page.size, caller.is(Role::Supervisor), caller.agent.clone());
@@ -175,10 +182,14 @@ impl InteractionService for Interactions {
                 };
                 let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
                 let mut found = Vec::new();
-                for (looked, (id, interaction)) in
-                    desk.interactions().range((begin, Bound::Unbounded)).enumerate()
+                for (looked, (id, interaction)) in desk
+                    .interactions()
+                    .range((begin, Bound::Unbounded))
+                    .enumerate()
                 {
-                    let wanted = queue.as_ref().is_none_or(|queue| interaction.queue == *queue);
+                    let wanted = queue
+                        .as_ref()
+                        .is_none_or(|queue| interaction.queue == *queue);
                     if wanted && readable(interaction) {
                         found.push(convert::interaction(interaction));
                     }
@@ -205,12 +216,19 @@ impl InteractionService for Interactions {
         let mut form = Form::new();
         let id = form.name("parent", &asked.parent, "interactions");
         let (size, token) = (asked.page_size, asked.page_token.as_str());
-        let page = Page::read(&mut form, &caller, "ListMessages", &asked.parent, size, token)?;
+        let page = Page::read(
+            &mut form,
+            &caller,
+            "ListMessages",
+            &asked.parent,
+            size,
+            token,
+        )?;
         let id = form.done(id)?;
         self.readable(&caller, id).await?;
         let after = page.after(page::id_bytes)?.map(MessageId::from_bytes);
-        let mut messages = (self.0.handle.messages(id, after, page.size + 1).await)
-            .map_err(errors::engine)?;
+        let mut messages =
+            (self.0.handle.messages(id, after, page.size + 1).await).map_err(errors::engine)?;
         let next_page_token = page.cut(&mut messages, |message| message.id.to_bytes().to_vec());
         let mut basic = Vec::with_capacity(messages.len());
         for message in &messages {
@@ -301,7 +319,10 @@ impl InteractionService for Interactions {
             form.wrong("text_body", "is empty");
         }
         let subject = form.text("subject", asked.subject, SUBJECT_BYTES_MAX);
-        if subject.as_ref().is_some_and(|subject| subject.contains(char::is_control)) {
+        if subject
+            .as_ref()
+            .is_some_and(|subject| subject.contains(char::is_control))
+        {
             form.wrong("subject", "must be one line without control characters");
         }
         let latest_seen = if asked.latest_seen_message.is_empty() {
@@ -434,7 +455,11 @@ async fn download(
     permit: Permit,
 ) {
     loop {
-        let chunk = match shared.handle.body_chunk(message.id, offset, CHUNK_BYTES).await {
+        let chunk = match shared
+            .handle
+            .body_chunk(message.id, offset, CHUNK_BYTES)
+            .await
+        {
             Ok(Some(chunk)) => Ok(chunk),
             Ok(None) => Err(errors::internal("a message has no bytes")),
             Err(error) => Err(errors::engine(error)),

@@ -27,6 +27,7 @@ mod password;
 mod token;
 
 mod convert;
+mod events;
 
 mod agents;
 mod cases;
@@ -107,9 +108,10 @@ impl Shared {
     }
 
     fn name_of(desk: &Desk, id: &QueueId) -> String {
-        desk.queues()
-            .get(id)
-            .map_or_else(|| id.to_string(), |queue| queue.settings.display_name.clone())
+        desk.queues().get(id).map_or_else(
+            || id.to_string(),
+            |queue| queue.settings.display_name.clone(),
+        )
     }
 
     /// The stored hash of an agent's password; the outer `None` if there is no such agent.
@@ -136,7 +138,8 @@ impl Shared {
                 let queue = queue.clone();
                 (self.handle)
                     .look(move |desk, _| {
-                        (desk.agents().get(&agent)).is_some_and(|agent| agent.queues.contains(&queue))
+                        (desk.agents().get(&agent))
+                            .is_some_and(|agent| agent.queues.contains(&queue))
                     })
                     .await
                     .map_err(errors::engine)?

@@ -116,7 +116,9 @@ impl OfferService for Offers {
             offer, interaction, ..
         } = done.answer
         else {
-            return Err(errors::internal("AcknowledgeOffer was not answered by an offer"));
+            return Err(errors::internal(
+                "AcknowledgeOffer was not answered by an offer",
+            ));
         };
         Ok(Response::new(pb::AcknowledgeOfferResponse {
             offer: Some(self.shown(&offer, &interaction).await?),
@@ -144,7 +146,9 @@ impl OfferService for Offers {
             ..
         } = done.answer
         else {
-            return Err(errors::internal("AcceptOffer was not answered by an interaction"));
+            return Err(errors::internal(
+                "AcceptOffer was not answered by an interaction",
+            ));
         };
         let response = pb::AcceptOfferResponse {
             interaction: Some(convert::interaction(&interaction)),

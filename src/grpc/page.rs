@@ -109,7 +109,12 @@ fn open(token: &str, seal: [u8; SEAL_BYTES]) -> Option<Vec<u8>> {
 
 fn token_invalid() -> Status {
     let message = "this page_token is of another list, caller or filter; begin without one";
-    Failure::new(Code::InvalidArgument, ErrorReason::PageTokenInvalid, message).into()
+    Failure::new(
+        Code::InvalidArgument,
+        ErrorReason::PageTokenInvalid,
+        message,
+    )
+    .into()
 }
 
 /// Sixteen bytes, for the ids that the gateway makes.
@@ -152,7 +157,11 @@ mod tests {
             ("ListAgents", "", "not base64!"),
         ] {
             let status = page(list, filter, 0, token).err().unwrap();
-            assert_eq!(status.code(), Code::InvalidArgument, "{list} {filter} {token}");
+            assert_eq!(
+                status.code(),
+                Code::InvalidArgument,
+                "{list} {filter} {token}"
+            );
         }
     }
 }

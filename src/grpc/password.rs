@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use argon2::Argon2;
+use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use ring::digest::{Context, SHA256};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::Semaphore;
@@ -122,7 +122,10 @@ impl Passwords {
         context.update(login.as_bytes());
         let place = (context.finish().as_ref().iter().take(4))
             .fold(0, |sum, byte| (sum << 8) | usize::from(*byte));
-        let mut places = self.places.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut places = self
+            .places
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         let Some(place) = places.get_mut(place % PLACES) else {
             return Ok(());
         };
@@ -151,7 +154,9 @@ fn hash_now(password: &str) -> Option<String> {
     let mut salt = [0; SALT_BYTES];
     SystemRandom::new().fill(&mut salt).ok()?;
     let salt = SaltString::encode_b64(&salt).ok()?;
-    let hash = Argon2::default().hash_password(password.as_bytes(), &salt).ok()?;
+    let hash = Argon2::default()
+        .hash_password(password.as_bytes(), &salt)
+        .ok()?;
     Some(hash.to_string())
 }
 

@@ -73,7 +73,9 @@ impl PresenceService for Presences {
             sequence,
         } = done.answer
         else {
-            return Err(errors::internal("SetPresence was not answered by a presence"));
+            return Err(errors::internal(
+                "SetPresence was not answered by a presence",
+            ));
         };
         let response = pb::SetPresenceResponse {
             presence: Some(convert::presence(&presence)),

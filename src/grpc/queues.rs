@@ -84,7 +84,14 @@ impl QueueService for Queues {
         let mut form = Form::new();
         let queue = form.name::<QueueId>("parent", &asked.parent, "queues");
         let (size, token) = (asked.page_size, asked.page_token.as_str());
-        let page = Page::read(&mut form, &caller, "ListMemberships", &asked.parent, size, token)?;
+        let page = Page::read(
+            &mut form,
+            &caller,
+            "ListMemberships",
+            &asked.parent,
+            size,
+            token,
+        )?;
         let queue = form.done(queue)?;
         self.0.queue(queue.clone(), |_| ()).await?;
         let after = page.after(page::text::<AgentId>)?;
@@ -119,7 +126,10 @@ impl QueueService for Queues {
             .strip_prefix("queues/")
             .and_then(|rest| rest.split_once("/members/"))
             .and_then(|(queue, agent)| {
-                Some((queue.parse::<QueueId>().ok()?, agent.parse::<AgentId>().ok()?))
+                Some((
+                    queue.parse::<QueueId>().ok()?,
+                    agent.parse::<AgentId>().ok()?,
+                ))
             });
         if parts.is_none() {
             form.wrong("name", "must be queues/{id}/members/{agent id}");

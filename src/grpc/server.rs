@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,8 +131,8 @@ pub fn bind_control_socket(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Removes the control socket's file at the end.
-pub fn remove_control_socket(path: &PathBuf) {
+/// Removes the control socket's file, once [`serve`] has ended.
+pub fn remove_control_socket(path: &Path) {
     if let Err(error) = std::fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
     {
@@ -160,7 +160,7 @@ pub async fn serve(
         drain: drain.clone(),
     });
     let (health, routes) = routes(&shared, settings.reflection).await?;
-    let access = AccessLayer::new(handle, drain.clone());
+    let access = AccessLayer::new(handle);
     let builder = || {
         Server::builder()
             .max_concurrent_streams(CALLS_PER_CONNECTION)
@@ -256,8 +256,14 @@ async fn routes(
     let mut routes = Routes::builder();
     routes
         .add_service(health_service)
-        .add_service(limited!(agent_service_server::AgentServiceServer, Agents(share())))
-        .add_service(limited!(case_service_server::CaseServiceServer, Cases(share())))
+        .add_service(limited!(
+            agent_service_server::AgentServiceServer,
+            Agents(share())
+        ))
+        .add_service(limited!(
+            case_service_server::CaseServiceServer,
+            Cases(share())
+        ))
         .add_service(limited!(
             credential_service_server::CredentialServiceServer,
             Credentials(share())
@@ -270,15 +276,30 @@ async fn routes(
             interaction_service_server::InteractionServiceServer,
             Interactions(share())
         ))
-        .add_service(limited!(offer_service_server::OfferServiceServer, Offers(share())))
-        .add_service(limited!(presence_service_server::PresenceServiceServer, Presences(share())))
-        .add_service(limited!(queue_service_server::QueueServiceServer, Queues(share())))
-        .add_service(limited!(session_service_server::SessionServiceServer, Sessions(share())))
+        .add_service(limited!(
+            offer_service_server::OfferServiceServer,
+            Offers(share())
+        ))
+        .add_service(limited!(
+            presence_service_server::PresenceServiceServer,
+            Presences(share())
+        ))
+        .add_service(limited!(
+            queue_service_server::QueueServiceServer,
+            Queues(share())
+        ))
+        .add_service(limited!(
+            session_service_server::SessionServiceServer,
+            Sessions(share())
+        ))
         .add_service(limited!(
             supervisor_service_server::SupervisorServiceServer,
             Supervision(share())
         ))
-        .add_service(limited!(system_service_server::SystemServiceServer, System(share())));
+        .add_service(limited!(
+            system_service_server::SystemServiceServer,
+            System(share())
+        ));
     if reflection {
         let descriptors = || {
             tonic_reflection::server::Builder::configure()
@@ -288,7 +309,11 @@ async fn routes(
         };
         routes
             .add_service(descriptors().build_v1().map_err(ServeError::Descriptors)?)
-            .add_service(descriptors().build_v1alpha().map_err(ServeError::Descriptors)?);
+            .add_service(
+                descriptors()
+                    .build_v1alpha()
+                    .map_err(ServeError::Descriptors)?,
+            );
     }
     Ok((health, routes.routes()))
 }

@@ -10,12 +10,12 @@ use tonic::{Code, Request, Response, Status};
 use super::access::{self, Principal, caller};
 use super::errors::{self, Failure};
 use super::form::Form;
+use super::password::PASSWORD_BYTES_MAX;
 use super::pb::session_service_server::SessionService;
 use super::pb::watch_session_response::Frame;
 use super::pb::{self, ErrorReason, OpenOutcome};
-use super::password::PASSWORD_BYTES_MAX;
 use super::watch::{self, Feed, Gone, HEARTBEAT, Wording};
-use super::{Shared, convert, respond};
+use super::{Shared, convert, events, respond};
 use crate::desk::{Answer, CODE_BYTES_MAX, Command, Event, Refusal, Role};
 use crate::engine::{EngineError, SessionWatch, Snapshot};
 use crate::id::{AgentId, SessionId};
@@ -32,11 +32,7 @@ const LOGIN_BYTES_MAX: usize = 128;
 pub(super) struct Sessions(pub(super) Arc<Shared>);
 
 /// Which session a request names: `sessions/current` is the one of the token.
-fn named(
-    form: &mut Form,
-    text: &str,
-    caller: &Principal,
-) -> Option<SessionId> {
+fn named(form: &mut Form, text: &str, caller: &Principal) -> Option<SessionId> {
     match (text, caller.session) {
         ("sessions/current", Some(session)) => Some(session),
         _ => form.name("name", text, "sessions"),
@@ -130,7 +126,9 @@ impl SessionService for Sessions {
         };
         let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
         let Answer::Session(view, latest) = done.answer else {
-            return Err(errors::internal("OpenSession was not answered by a session"));
+            return Err(errors::internal(
+                "OpenSession was not answered by a session",
+            ));
         };
         let response = pb::OpenSessionResponse {
             session: Some(convert::session(&view)),
@@ -155,7 +153,9 @@ impl SessionService for Sessions {
         let command = Command::RenewSession { session, acked };
         let done = (self.0.handle.command(command, None).await).map_err(errors::engine)?;
         let Answer::Session(view, latest) = done.answer else {
-            return Err(errors::internal("RenewSession was not answered by a session"));
+            return Err(errors::internal(
+                "RenewSession was not answered by a session",
+            ));
         };
         Ok(Response::new(pb::RenewSessionResponse {
             session: Some(convert::session(&view)),
@@ -203,7 +203,11 @@ impl SessionService for Sessions {
         let session = named(&mut form, &request.get_ref().name, &caller);
         let session = form.done(session)?;
         may_see(&caller, session, "GetSession")?;
-        let view = (self.0.handle.look(move |desk, now| desk.session(session, now)).await)
+        let view = (self
+            .0
+            .handle
+            .look(move |desk, now| desk.session(session, now))
+            .await)
             .map_err(errors::engine)?
             .ok_or_else(|| errors::not_found(format!("sessions/{session}")))?;
         Ok(Response::new(pb::GetSessionResponse {
@@ -223,17 +227,22 @@ impl SessionService for Sessions {
         let key = form.request(&caller.subject, "CloseSession", id, &asked);
         let (session, key) = form.done((session, key))?;
         may_see(&caller, session, "CloseSession")?;
-        let done = (self.0.handle.command(Command::CloseSession { session }, key).await).map_err(
-            |error| match error {
+        let done = (self
+            .0
+            .handle
+            .command(Command::CloseSession { session }, key)
+            .await)
+            .map_err(|error| match error {
                 // A supervisor's own credential is fine: it is the other's session that is gone.
                 EngineError::Refused(Refusal::SessionClosed) if caller.session != Some(session) => {
                     errors::not_found(format!("sessions/{session}"))
                 }
                 other => errors::engine(other),
-            },
-        )?;
+            })?;
         let Answer::Presence { presence, .. } = done.answer else {
-            return Err(errors::internal("CloseSession was not answered by a presence"));
+            return Err(errors::internal(
+                "CloseSession was not answered by a presence",
+            ));
         };
         let response = pb::CloseSessionResponse {
             presence: Some(convert::presence(&presence)),
@@ -280,7 +289,9 @@ impl Begin {
     fn decide(after: Option<u64>, same_log: bool, snapshot: &Snapshot) -> Self {
         match after {
             None => Self::Snapshot,
-            Some(after) if same_log && after + 1 >= snapshot.oldest && after <= snapshot.sequence => {
+            Some(after)
+                if same_log && after + 1 >= snapshot.oldest && after <= snapshot.sequence =>
+            {
                 Self::Replay { after }
             }
             Some(_) => Self::Resync,
@@ -306,7 +317,10 @@ impl Wording for Session {
     }
 
     fn event(event: &Event, queue_display_name: String) -> Self::Frame {
-        frame(Frame::Event(convert::session_event(event, queue_display_name)))
+        frame(Frame::Event(events::session_event(
+            event,
+            queue_display_name,
+        )))
     }
 
     fn heartbeat(heartbeat: pb::StreamHeartbeat) -> Self::Frame {
@@ -402,7 +416,11 @@ async fn snapshot_frame(shared: &Shared, snapshot: &Snapshot) -> pb::SessionSnap
         session: Some(convert::session(&snapshot.session)),
         presence: Some(convert::presence(&snapshot.presence)),
         offers,
-        interactions: snapshot.interactions.iter().map(convert::interaction).collect(),
+        interactions: snapshot
+            .interactions
+            .iter()
+            .map(convert::interaction)
+            .collect(),
         memberships: (snapshot.queues.iter())
             .map(|queue| convert::membership(queue, agent))
             .collect(),

@@ -69,12 +69,17 @@ impl SystemService for System {
         let ((interaction, message), key) = form.done((message, key))?;
         let outbound = (self.0.handle.outbound(message).await).map_err(errors::engine)?;
         if outbound.is_none_or(|outbound| outbound.interaction != interaction) {
-            return Err(errors::not_found(convert::message_name(interaction, message)));
+            return Err(errors::not_found(convert::message_name(
+                interaction,
+                message,
+            )));
         }
         let command = Command::RetryDelivery { message };
         let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
         let Answer::Outbound(outbound) = done.answer else {
-            return Err(errors::internal("RetryDelivery was not answered by a message"));
+            return Err(errors::internal(
+                "RetryDelivery was not answered by a message",
+            ));
         };
         let response = pb::RetryDeliveryResponse {
             delivery: Some(convert::delivery(&outbound)),

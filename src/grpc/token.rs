@@ -78,7 +78,10 @@ mod tests {
         for place in 0..key.len() {
             let mut typo = key.clone().into_bytes();
             typo[place] = if typo[place] == b'7' { b'5' } else { b'7' };
-            assert!(parse(&String::from_utf8(typo).unwrap()).is_none(), "{place}");
+            assert!(
+                parse(&String::from_utf8(typo).unwrap()).is_none(),
+                "{place}"
+            );
         }
         for broken in ["", "_", "prk_", "prk___", "prk_x_y_00000000"] {
             assert!(parse(broken).is_none(), "{broken}");
