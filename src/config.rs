@@ -588,7 +588,7 @@ addresses = ["Support@Shop.Example"]
     fn a_small_file_is_enough() {
         let config = Config::parse(SMALL).unwrap();
         let queues = config.queues();
-        assert_eq!(queues[0].mailboxes[0].address, "Support@shop.example");
+        assert_eq!(queues[0].mailboxes[0].address, "support@shop.example");
         assert_eq!(queues[0].post_processing, None);
         assert_eq!(config.resolver(), Some(Resolver::System));
         assert_eq!(config.control_socket(), Path::new("/tmp/x/control.sock"));

@@ -58,7 +58,10 @@ impl fmt::Display for StartError {
             Self::Tls(error) => error.fmt(f),
             Self::Milter(error) => error.fmt(f),
             Self::Control(address, error) => {
-                write!(f, "control.listen = {address} cannot be listened on: {error}")
+                write!(
+                    f,
+                    "control.listen = {address} cannot be listened on: {error}"
+                )
             }
             Self::Config(what) => f.write_str(what),
         }
@@ -188,9 +191,8 @@ async fn control_listeners(
         .await
         .map_err(refused)?;
     let address = tcp.local_addr().map_err(refused)?;
-    let file = |path: &PathBuf| {
-        fs::read(path).map_err(|error| StartError::File(path.clone(), error))
-    };
+    let file =
+        |path: &PathBuf| fs::read(path).map_err(|error| StartError::File(path.clone(), error));
     let files = (config.control.tls_certificate.as_ref()).zip(config.control.tls_key.as_ref());
     let certificate = match files {
         Some((chain, key)) => Some(server::Certificate {

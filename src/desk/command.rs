@@ -12,7 +12,7 @@ use super::queue::QueueSettings;
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::token::MainNumber;
 use crate::mail::trust::Trust;
-use crate::outbound::message::Outcome as SubmissionOutcome;
+use crate::outbound::message::{Outbound, Outcome as SubmissionOutcome};
 
 /// All that can be asked of the desk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,6 +167,8 @@ pub enum Command {
     RetryDelivery {
         /// Which.
         message: MessageId,
+        /// Its record, if it was refused for good and has left the spool. Filled in by the engine.
+        settled: Option<Box<Outbound>>,
     },
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Change, Desk, Fact, Pending, Refusal};
 use crate::id::MessageId;
-use crate::outbound::message::Outcome;
+use crate::outbound::message::{Outbound, Outcome};
 use crate::outbound::spool::{self, SpoolError};
 use crate::time::Timestamp;
 
@@ -26,8 +26,13 @@ impl Desk {
         &mut self,
         now: Timestamp,
         id: MessageId,
+        settled: Option<Box<Outbound>>,
     ) -> Result<Pending, Refusal> {
-        let change = (self.spool.resend(id, now)).map_err(|error| refusal(id, error))?;
+        let change = match settled {
+            Some(outbound) => self.spool.readmit(*outbound, now),
+            None => self.spool.resend(id, now),
+        };
+        let change = change.map_err(|error| refusal(id, error))?;
         Ok(self.delivery_changed(now, change))
     }
 

@@ -70,7 +70,8 @@ pub struct Policy {
     pub grace: Duration,
     /// How long a session may be missing before it is given up.
     pub sign_out: Duration,
-    /// How long an interaction rests that everybody declined.
+    /// How long an interaction that was declined stands in line before those who declined it may
+    /// be offered it again.
     pub declined_pause: Duration,
     /// How long an agent who went offline with an offer out is not offered anything.
     pub recall_pause: Duration,
@@ -131,8 +132,9 @@ pub struct Desk {
     idle: BTreeMap<QueueId, BTreeSet<(Timestamp, AgentId)>>,
     /// Under which time and for which queues an agent stands in `idle`.
     idle_entry: BTreeMap<AgentId, (Timestamp, Vec<QueueId>)>,
-    /// Interactions that everybody at hand has declined and whose pause is running.
-    resting: BTreeSet<InteractionId>,
+    /// Interactions that somebody declined, and until when they rest before it is held against
+    /// nobody any more.
+    resting: BTreeMap<InteractionId, Timestamp>,
 
     /// Outbound records between [`Desk::restore`] and [`Desk::start`].
     restored_spool: Vec<Outbound>,
@@ -193,7 +195,7 @@ impl Desk {
             shown: BTreeMap::new(),
             idle: BTreeMap::new(),
             idle_entry: BTreeMap::new(),
-            resting: BTreeSet::new(),
+            resting: BTreeMap::new(),
             restored_spool: Vec::new(),
             draft: Draft::default(),
         }
@@ -257,7 +259,9 @@ impl Desk {
             Command::FinishSubmission { message, outcome } => {
                 self.finish_submission(now, message, outcome)
             }
-            Command::RetryDelivery { message } => self.retry_delivery(now, message),
+            Command::RetryDelivery { message, settled } => {
+                self.retry_delivery(now, message, settled)
+            }
         }?;
         Ok(self.conclude(now, Some(pending)))
     }

@@ -181,6 +181,12 @@ impl Desk {
         if !offer.state.is_live() {
             return;
         }
+        if offer.state == OfferState::Pending {
+            // What was never on the screen is not held against anybody, however short the time
+            // to answer is.
+            self.receipt_due(now, id);
+            return;
+        }
         let agent = offer.agent.clone();
         let Some(queue) = self.queues.get(&offer.queue) else {
             return;
@@ -239,8 +245,12 @@ impl Desk {
             let place = (Reverse(found.priority), found.arrived, found.id);
             queue.waiting.insert(place);
         }
+        let declined = !found.declined.is_empty();
         let fact = Fact::InteractionQueued(Box::new(found.clone()));
         self.tell(now, None, fact);
+        if declined {
+            self.rest(now, interaction);
+        }
     }
 
     /// Moves an offer into a final state and answers what it was about. The caller moves the

@@ -1,5 +1,6 @@
 //! Presence at work: what agents ask to be, and what they come to be shown as.
 
+use super::signing::DISCONNECTED;
 use super::{
     AgentState, CODE_BYTES_MAX, Desk, Fact, Pending, PresenceCause, Refusal, Requested,
     RescindCause, State, Timer, bounded,
@@ -40,11 +41,7 @@ impl Desk {
                 agent.requested = state;
                 agent.next = None;
                 for interaction in wrapping {
-                    self.change(interaction, now, |found| {
-                        if let State::WrappingUp { deadline, .. } = &mut found.state {
-                            *deadline = None;
-                        }
-                    });
+                    self.set_wrap_up(now, interaction, None);
                 }
                 false
             }
@@ -52,9 +49,7 @@ impl Desk {
                 agent.requested = state;
                 agent.next = None;
                 agent.idle_since = now;
-                for interaction in wrapping {
-                    self.restart_wrap_up(now, interaction);
-                }
+                self.restart_wrap_ups(now, &id);
                 false
             }
             (_, _) => {
@@ -72,19 +67,35 @@ impl Desk {
         Ok(Pending::Presence(id, deferred))
     }
 
-    fn restart_wrap_up(&mut self, now: Timestamp, id: InteractionId) {
-        let time = (self.interactions.get(&id))
-            .and_then(|found| self.queues.get(&found.queue))
-            .and_then(|queue| queue.settings.post_processing);
-        let Some(time) = time else {
-            return;
-        };
-        self.timers.set(now + time, Timer::WrapUp(id));
+    /// The time for post-processing begins anew, for an agent who had asked for more of it.
+    pub(super) fn restart_wrap_ups(&mut self, now: Timestamp, agent: &AgentId) {
+        let wrapping = self.loads.get(agent).map(|load| load.wrapping.clone());
+        for id in wrapping.into_iter().flatten() {
+            let Some(found) = (self.interactions.get(&id))
+                .filter(|found| matches!(found.state, State::WrappingUp { deadline: None, .. }))
+            else {
+                continue;
+            };
+            let time = (self.queues.get(&found.queue))
+                .and_then(|queue| queue.settings.post_processing)
+                // Switched off in the meantime: what is left of it ends at once.
+                .unwrap_or_default();
+            self.timers.set(now + time, Timer::WrapUp(id));
+            self.set_wrap_up(now, id, Some(now + time));
+        }
+    }
+
+    fn set_wrap_up(&mut self, now: Timestamp, id: InteractionId, until: Option<Timestamp>) {
         self.change(id, now, |found| {
             if let State::WrappingUp { deadline, .. } = &mut found.state {
-                *deadline = Some(now + time);
+                *deadline = until;
             }
         });
+        if let Some(found) = self.interactions.get(&id) {
+            let holder = found.state.holder().cloned();
+            let fact = Fact::InteractionUpdated(Box::new(found.clone()));
+            self.tell(now, holder.as_ref(), fact);
+        }
     }
 
     /// Leaves the agent alone for a while.
@@ -99,6 +110,10 @@ impl Desk {
 
     /// Work in hand ended: if it was the last, the agent becomes what was asked for, or Available.
     pub(super) fn settle(&mut self, now: Timestamp, id: &AgentId, wish: Option<Requested>) {
+        // Nobody is made available who has not been there for the whole grace: its timer has come
+        // and gone.
+        let missing = (self.session_of.get(id))
+            .is_none_or(|session| self.missing_for(now, *session, self.policy.grace));
         let Some((agent, load)) = self.agents.get_mut(id).zip(self.loads.get(id)) else {
             return;
         };
@@ -111,6 +126,9 @@ impl Desk {
         }
         agent.idle_since = now;
         agent.requested = agent.next.take().unwrap_or(Requested::Available);
+        if missing && agent.requested == Requested::Available {
+            agent.requested = Requested::WorkOffline(DISCONNECTED.to_owned());
+        }
     }
 
     /// Compares what each touched agent is shown as with what they were shown as before, tells the

@@ -123,10 +123,8 @@ impl Desk {
             self.timers
                 .set(now + self.policy.offer_receipt, Timer::OfferReceipt(id));
             // A clock that was set back must not hold the offer for years.
-            let timeout = (self.queues.get(&offer.queue))
-                .map(|queue| queue.settings.offer_timeout)
-                .unwrap_or_default();
-            let deadline = offer.deadline.min(now + timeout) + self.policy.late_allowance;
+            let longest = offer.deadline.since(offer.created);
+            let deadline = offer.deadline.min(now + longest) + self.policy.late_allowance;
             self.timers.set(deadline, Timer::OfferExpiry(id));
         } else {
             let forgotten = offer.resolved.unwrap_or(now).min(now) + self.policy.offer_memory;
@@ -142,6 +140,7 @@ impl Desk {
         let queue = (self.queues)
             .entry(interaction.queue.clone())
             .or_insert_with(|| Queue::new(QueueSettings::new(interaction.queue.clone())));
+        let rests = interaction.state == State::Queued && !interaction.declined.is_empty();
         match &mut interaction.state {
             State::Queued => {
                 let place = (Reverse(interaction.priority), interaction.arrived, id);
@@ -153,14 +152,16 @@ impl Desk {
                 }
             }
             State::WrappingUp {
-                agent, deadline, ..
+                agent,
+                since,
+                deadline,
             } => {
                 if let Some(load) = self.loads.get_mut(agent) {
                     load.wrapping.insert(id);
                 }
                 if let Some(deadline) = deadline {
                     // A clock that was set back must not hold the agent for years.
-                    let longest = queue.settings.post_processing.unwrap_or_default();
+                    let longest = deadline.since(*since);
                     *deadline = (*deadline).min(now + longest);
                     self.timers.set(*deadline, Timer::WrapUp(id));
                 }
@@ -168,5 +169,8 @@ impl Desk {
             State::Offered { .. } | State::Closed { .. } => {}
         }
         self.interactions.insert(id, interaction);
+        if rests {
+            self.rest(now, id);
+        }
     }
 }

@@ -21,7 +21,6 @@ impl Desk {
         while let Some(pair) = self.next_pair() {
             self.make_offer(now, pair);
         }
-        self.rest_declined(now);
     }
 
     /// The pair that goes first: over all queues the interaction that stands first in line and has
@@ -102,22 +101,20 @@ impl Desk {
         self.tell(now, Some(&pair.agent), fact);
     }
 
-    /// Sets a pause for each interaction in the line of a queue with idle agents: since routing
-    /// left it waiting, all of them have declined it.
-    fn rest_declined(&mut self, now: Timestamp) {
+    /// An interaction that somebody declined came back into the line. Whoever has not declined it
+    /// may have it at once; the others when it has stood there for a while.
+    pub(super) fn rest(&mut self, now: Timestamp, id: InteractionId) {
         let until = now + self.policy.declined_pause;
-        let idle = self.idle.iter().filter(|(_, agents)| !agents.is_empty());
-        for queue in idle.filter_map(|(queue, _)| self.queues.get(queue)) {
-            for id in queue.waiting() {
-                if self.resting.insert(id) {
-                    self.timers.set(until, Timer::Declined(id));
-                }
-            }
-        }
+        self.resting.insert(id, until);
+        self.timers.set(until, Timer::Declined(id));
     }
 
-    /// The pause of an interaction that everybody declined is over: it goes round again.
+    /// The pause of a declined interaction is over, unless it came back again meanwhile: it goes
+    /// round again.
     pub(super) fn declined_due(&mut self, now: Timestamp, id: InteractionId) {
+        if self.resting.get(&id).is_none_or(|until| *until > now) {
+            return;
+        }
         self.resting.remove(&id);
         let waits = (self.interactions.get(&id))
             .is_some_and(|found| found.state == State::Queued && !found.declined.is_empty());

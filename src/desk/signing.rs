@@ -91,6 +91,9 @@ impl Desk {
                 agent.next = None;
                 agent.idle_since = now;
                 self.draft.agents.insert(id.clone());
+                if agent.requested == Requested::Available {
+                    self.restart_wrap_ups(now, id);
+                }
             }
         }
         self.touch(id, PresenceCause::SignIn);
@@ -260,7 +263,7 @@ impl Desk {
         }
     }
 
-    fn missing_for(&self, now: Timestamp, id: SessionId, wait: Duration) -> bool {
+    pub(super) fn missing_for(&self, now: Timestamp, id: SessionId, wait: Duration) -> bool {
         self.sessions
             .get(&id)
             .and_then(|(_, link)| link.grace_since)

@@ -29,7 +29,7 @@ pub(super) enum Timer {
     WrapUp(InteractionId),
     /// The agent may be offered work again after a rejected or missed offer.
     Cooldown(AgentId),
-    /// Everyone had declined; the interaction may go round again.
+    /// The interaction has rested since it was declined; it may go round again.
     Declined(InteractionId),
 }
 

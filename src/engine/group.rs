@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::desk::{Answer, Case, Change, Effects, Event, Filing, State};
+use crate::id::MessageId;
 use crate::mail::token::MainNumber;
 use crate::outbound::message::Outbound;
 use crate::store::record::{self, Answered, ApiKey, Delivery, Stored};
@@ -73,6 +74,11 @@ impl<'a> Group<'a> {
     /// A case that the desk does not hold.
     pub(super) fn case(&self, number: MainNumber) -> Result<Option<Case>, EngineError> {
         self.look_up(&keys::case(number))
+    }
+
+    /// An outbound message that has left the spool.
+    pub(super) fn outbound(&self, id: MessageId) -> Result<Option<Outbound>, EngineError> {
+        self.look_up(&keys::outbound(id))
     }
 
     /// Takes over what follows from a command.

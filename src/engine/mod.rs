@@ -406,6 +406,11 @@ impl Runner {
             }
         }
         self.refresh_case(&mut command, group)?;
+        if let Command::RetryDelivery { message, settled } = &mut command
+            && self.desk.spool().get(*message).is_none()
+        {
+            *settled = group.outbound(*message)?.map(Box::new);
+        }
         if let Some(until) = self.store_rests_until
             && !matches!(command, Command::RenewSession { .. })
         {

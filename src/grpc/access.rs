@@ -12,7 +12,6 @@ use std::task::{Context, Poll};
 
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, header};
-use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::transport::server::UdsConnectInfo;
 use tonic::{Code, Status};
@@ -21,9 +20,9 @@ use tower::{Layer, Service};
 use super::errors::{self, Failure};
 use super::pb::ErrorReason;
 use super::token;
-use crate::desk::Role;
+use crate::desk::{Refusal, Role};
+use crate::engine::Handle;
 use crate::engine::keys::ApiKey;
-use crate::engine::{EngineError, Handle};
 use crate::id::{AgentId, KeyId, SessionId};
 
 /// Longest credential that is looked at, in bytes.
@@ -206,17 +205,15 @@ struct Gate {
     /// The part of a call's name that differs from one start of the gateway to the next.
     start: u32,
     calls: AtomicU64,
-    drain: CancellationToken,
 }
 
 impl AccessLayer {
-    pub(super) fn new(handle: Handle, drain: CancellationToken) -> Self {
+    pub(super) fn new(handle: Handle) -> Self {
         let gate = Gate {
             own_uid: rustix::process::geteuid().as_raw(),
             start: u32::try_from(handle.now().as_secs() & u64::from(u32::MAX)).unwrap_or_default(),
             handle,
             calls: AtomicU64::new(0),
-            drain,
         };
         Self {
             gate: Arc::new(gate),
@@ -366,12 +363,7 @@ impl Gate {
         let keys = self.handle.keys();
         let session = (keys.session_of_token(credential)).ok_or_else(credential_invalid)?;
         let Some(agent) = keys.agent_of_session(session) else {
-            if self.drain.is_cancelled() {
-                return Err(errors::draining());
-            }
-            return Err(errors::engine(EngineError::Refused(
-                crate::desk::Refusal::SessionClosed,
-            )));
+            return Err(errors::engine(Refusal::SessionClosed.into()));
         };
         // The account is looked at only where it matters: a look waits for its turn at the desk.
         let matters = |entry: &Allowed| matches!(entry, Allowed::Any | Allowed::Supervisor);

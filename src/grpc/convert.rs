@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use super::pb;
 use crate::desk::{
-    self, Agent, AgentState, AssignCause, Case, Correspondent, Direction, Event, Fact, Interaction,
-    Message, Offer, OfferState, Outcome, Presence, PresenceCause, Queue, QueueSettings, Requested,
-    RescindCause, Role, SessionView, State, WrapUpOutcome,
+    Agent, AgentState, Case, Correspondent, Direction, Interaction, Message, Offer, OfferState,
+    Outcome, Presence, PresenceCause, Queue, QueueSettings, Requested, RescindCause, Role,
+    SessionView, State,
 };
 use crate::engine::handle::{Overview, QueueStats};
 use crate::engine::keys::ApiKey;
 use crate::id::{AgentId, InteractionId, MessageId, QueueId};
 use crate::mail::letter::{Letter, Notice};
 use crate::mail::mailbox::Mailbox;
+use crate::mail::trust::Trust;
 use crate::outbound::message::{DeliveryState, Outbound};
 use crate::time::Timestamp;
 
@@ -46,7 +47,7 @@ pub(super) fn message_name(interaction: InteractionId, message: MessageId) -> St
     format!("interactions/{interaction}/messages/{message}")
 }
 
-fn agent_name(agent: &AgentId) -> String {
+pub(super) fn agent_name(agent: &AgentId) -> String {
     format!("agents/{agent}")
 }
 
@@ -64,7 +65,7 @@ fn requested(requested: &Requested) -> pb::AgentState {
     }
 }
 
-const fn agent_state(state: AgentState) -> pb::AgentState {
+pub(super) const fn agent_state(state: AgentState) -> pb::AgentState {
     match state {
         AgentState::SignedOut => pb::AgentState::SignedOut,
         AgentState::WorkOffline => pb::AgentState::WorkOffline,
@@ -235,6 +236,7 @@ pub(super) fn offer(
         expire_time: Some(time(offer.deadline)),
         rescind_cause: cause.into(),
         reason_code,
+        sender_trust: sender_trust(interaction.trust).into(),
     }
 }
 
@@ -316,6 +318,16 @@ pub(super) fn interaction(interaction: &Interaction) -> pb::Interaction {
         offer_count: count(interaction.offer_count),
         etag: format!("\"{}\"", interaction.version),
         update_time: Some(time(interaction.changed)),
+        sender_trust: sender_trust(interaction.trust).into(),
+    }
+}
+
+const fn sender_trust(trust: Trust) -> pb::SenderTrust {
+    match trust {
+        Trust::A => pb::SenderTrust::Proven,
+        Trust::B => pb::SenderTrust::Likely,
+        Trust::C => pb::SenderTrust::Unproven,
+        Trust::D => pb::SenderTrust::Doubtful,
     }
 }
 
@@ -340,6 +352,8 @@ pub(super) fn message(
         internet_message_id: message.internet_message_id.clone(),
         size_bytes: long(message.size),
         delivery,
+        sender_trust: sender_trust(message.trust).into(),
+        sender_trust_reason: message.trust_reason.clone(),
         ..pb::Message::default()
     }
 }
@@ -515,156 +529,5 @@ pub(super) fn waiting(found: &Interaction, now: Timestamp) -> pb::WaitingInterac
         waiting_duration: Some(duration(now.since(found.arrived))),
         priority: found.priority,
         offer_count: count(found.offer_count),
-    }
-}
-
-// Events.
-
-/// The queue whose name for people an event shows, if it shows one.
-pub(super) fn queue_shown(event: &Event) -> Option<&QueueId> {
-    match &event.fact {
-        Fact::OfferCreated { offer, .. } | Fact::OfferResolved { offer, .. } => Some(&offer.queue),
-        Fact::InteractionQueued(_)
-        | Fact::PresenceChanged { .. }
-        | Fact::InteractionAssigned { .. }
-        | Fact::InteractionUpdated(_)
-        | Fact::MessageReceived { .. }
-        | Fact::DeliveryUpdated(_)
-        | Fact::WrapUpStarted(_)
-        | Fact::WrapUpEnded { .. }
-        | Fact::InteractionClosed(_)
-        | Fact::MembershipChanged { .. } => None,
-    }
-}
-
-/// An event of the desk. Times of waiting are those of the event, so that a replay says what the
-/// first telling said.
-pub(super) fn desk_event(event: &Event, queue_display_name: String) -> pb::DeskEvent {
-    pb::DeskEvent {
-        revision: long(event.revision),
-        event_time: Some(time(event.time)),
-        agent: event
-            .agent
-            .as_ref()
-            .map(|(agent, _)| agent_name(agent))
-            .unwrap_or_default(),
-        payload: payload(event, queue_display_name),
-    }
-}
-
-fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::Payload> {
-    use pb::desk_event::Payload as P;
-    let offered = |made: &Offer, found: &Interaction| {
-        Some(offer(made, found, queue_display_name.clone(), event.time))
-    };
-    let whole = |found: &Interaction| Some(interaction(found));
-    Some(match &event.fact {
-        Fact::InteractionQueued(found) => P::InteractionQueued(pb::InteractionQueued {
-            interaction: whole(found),
-        }),
-        Fact::PresenceChanged {
-            presence: shown,
-            previous,
-        } => P::PresenceChanged(pb::PresenceChanged {
-            presence: Some(presence(shown)),
-            previous_state: agent_state(*previous).into(),
-        }),
-        Fact::OfferCreated { offer, interaction } => P::OfferCreated(pb::OfferCreated {
-            offer: offered(offer, interaction),
-        }),
-        Fact::OfferResolved { offer, interaction } => P::OfferResolved(pb::OfferResolved {
-            offer: offered(offer, interaction),
-        }),
-        Fact::InteractionAssigned { interaction, cause } => {
-            let cause = match cause {
-                AssignCause::Accepted => pb::AssignCause::Accepted,
-            };
-            P::InteractionAssigned(pb::InteractionAssigned {
-                interaction: whole(interaction),
-                cause: cause.into(),
-            })
-        }
-        Fact::InteractionUpdated(found) => P::InteractionUpdated(pb::InteractionUpdated {
-            interaction: whole(found),
-        }),
-        Fact::MessageReceived {
-            interaction,
-            message: received,
-        } => P::MessageReceived(pb::MessageReceived {
-            interaction: whole(interaction),
-            message: Some(message(received, interaction.id, None)),
-        }),
-        Fact::DeliveryUpdated(outbound) => P::DeliveryUpdated(pb::DeliveryUpdated {
-            message: message_name(outbound.interaction, outbound.id),
-            delivery: Some(delivery(outbound)),
-        }),
-        Fact::WrapUpStarted(found) => P::WrapUpStarted(pb::WrapUpStarted {
-            interaction: whole(found),
-        }),
-        Fact::WrapUpEnded {
-            interaction,
-            outcome,
-        } => {
-            let outcome = match outcome {
-                WrapUpOutcome::Completed => pb::WrapUpOutcome::Completed,
-                WrapUpOutcome::TimedOut => pb::WrapUpOutcome::TimedOut,
-            };
-            P::WrapUpEnded(pb::WrapUpEnded {
-                interaction: whole(interaction),
-                outcome: outcome.into(),
-            })
-        }
-        Fact::InteractionClosed(found) => P::InteractionClosed(pb::InteractionClosed {
-            interaction: whole(found),
-        }),
-        Fact::MembershipChanged { queue, removed } => {
-            let (agent, _) = event.agent.as_ref()?;
-            P::MembershipChanged(pb::MembershipChanged {
-                membership: Some(membership(queue, agent)),
-                removed: *removed,
-            })
-        }
-    })
-}
-
-/// An entry of an agent's log.
-pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::SessionEvent {
-    use pb::desk_event::Payload as D;
-    use pb::session_event::Payload as S;
-    let payload = payload(event, queue_display_name).and_then(|payload| {
-        Some(match payload {
-            D::PresenceChanged(found) => S::PresenceChanged(found),
-            D::OfferCreated(found) => S::OfferCreated(found),
-            D::OfferResolved(found) => S::OfferResolved(found),
-            D::InteractionAssigned(found) => S::InteractionAssigned(found),
-            D::InteractionUpdated(found) => S::InteractionUpdated(found),
-            D::MessageReceived(found) => S::MessageReceived(found),
-            D::DeliveryUpdated(found) => S::DeliveryUpdated(found),
-            D::WrapUpStarted(found) => S::WrapUpStarted(found),
-            D::WrapUpEnded(found) => S::WrapUpEnded(found),
-            D::InteractionClosed(found) => S::InteractionClosed(found),
-            D::MembershipChanged(found) => S::MembershipChanged(found),
-            // Concerns no one agent, so it is in nobody's log.
-            D::InteractionQueued(_) => return None,
-        })
-    });
-    pb::SessionEvent {
-        sequence: event
-            .agent
-            .as_ref()
-            .map_or(0, |(_, sequence)| long(*sequence)),
-        event_time: Some(time(event.time)),
-        payload,
-    }
-}
-
-/// Why a stream ended, and what the client does next.
-pub(super) const fn end_cause(cause: desk::EndCause) -> (pb::ClosingReason, pb::ReconnectAction) {
-    use pb::{ClosingReason as C, ReconnectAction as A};
-    match cause {
-        desk::EndCause::Superseded => (C::Superseded, A::Stop),
-        desk::EndCause::TakenOver => (C::TakenOver, A::Stop),
-        desk::EndCause::SignedOut => (C::SignedOut, A::Stop),
-        desk::EndCause::LeaseExpired => (C::LeaseExpired, A::Reopen),
     }
 }

@@ -27,6 +27,7 @@ mod password;
 mod token;
 
 mod convert;
+mod events;
 
 mod agents;
 mod cases;

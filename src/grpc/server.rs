@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,8 +131,8 @@ pub fn bind_control_socket(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Removes the control socket's file at the end.
-pub fn remove_control_socket(path: &PathBuf) {
+/// Removes the control socket's file, once [`serve`] has ended.
+pub fn remove_control_socket(path: &Path) {
     if let Err(error) = std::fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
     {
@@ -160,7 +160,7 @@ pub async fn serve(
         drain: drain.clone(),
     });
     let (health, routes) = routes(&shared, settings.reflection).await?;
-    let access = AccessLayer::new(handle, drain.clone());
+    let access = AccessLayer::new(handle);
     let builder = || {
         Server::builder()
             .max_concurrent_streams(CALLS_PER_CONNECTION)

@@ -15,7 +15,7 @@ use super::pb::session_service_server::SessionService;
 use super::pb::watch_session_response::Frame;
 use super::pb::{self, ErrorReason, OpenOutcome};
 use super::watch::{self, Feed, Gone, HEARTBEAT, Wording};
-use super::{Shared, convert, respond};
+use super::{Shared, convert, events, respond};
 use crate::desk::{Answer, CODE_BYTES_MAX, Command, Event, Refusal, Role};
 use crate::engine::{EngineError, SessionWatch, Snapshot};
 use crate::id::{AgentId, SessionId};
@@ -317,7 +317,7 @@ impl Wording for Session {
     }
 
     fn event(event: &Event, queue_display_name: String) -> Self::Frame {
-        frame(Frame::Event(convert::session_event(
+        frame(Frame::Event(events::session_event(
             event,
             queue_display_name,
         )))

@@ -12,7 +12,7 @@ use super::page::Page;
 use super::pb::supervisor_service_server::SupervisorService;
 use super::pb::watch_desk_response::Frame;
 use super::watch::{self, Feed, Wording};
-use super::{Shared, convert, errors, pb};
+use super::{Shared, convert, errors, events, pb};
 use crate::desk::{Event, Interaction};
 use crate::engine::handle::Overview;
 use crate::id::{InteractionId, QueueId};
@@ -128,7 +128,7 @@ impl Wording for Desk {
     }
 
     fn event(event: &Event, queue_display_name: String) -> Self::Frame {
-        frame(Frame::Event(convert::desk_event(event, queue_display_name)))
+        frame(Frame::Event(events::desk_event(event, queue_display_name)))
     }
 
     fn heartbeat(heartbeat: pb::StreamHeartbeat) -> Self::Frame {

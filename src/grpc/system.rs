@@ -74,7 +74,10 @@ impl SystemService for System {
                 message,
             )));
         }
-        let command = Command::RetryDelivery { message };
+        let command = Command::RetryDelivery {
+            message,
+            settled: None,
+        };
         let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
         let Answer::Outbound(outbound) = done.answer else {
             return Err(errors::internal(

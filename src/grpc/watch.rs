@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use super::access::{self, Principal};
 use super::errors::Failure;
 use super::pb::{ClosingReason, ErrorReason, ReconnectAction, StreamClosing, StreamHeartbeat};
-use super::{Shared, convert, errors};
+use super::{Shared, convert, errors, events};
 use crate::desk::Event;
 use crate::engine::WatchFrame;
 use crate::id::QueueId;
@@ -159,7 +159,7 @@ impl<W: Wording> Feed<W> {
 
     /// Sends an event.
     pub(super) async fn tell(&mut self, event: &Event) -> Result<(), Gone> {
-        let name = match convert::queue_shown(event) {
+        let name = match events::queue_shown(event) {
             Some(queue) => self.queue_display_name(queue).await,
             None => String::new(),
         };
@@ -200,9 +200,6 @@ impl<W: Wording> Feed<W> {
     pub(super) async fn follow(mut self, frames: &mut mpsc::Receiver<WatchFrame>) {
         let drain = self.shared.drain.clone();
         let (reason, action) = loop {
-            if !self.credential_is_good() {
-                break (ClosingReason::CredentialExpired, ReconnectAction::Stop);
-            }
             let told = tokio::select! {
                 biased;
                 () = self.out.closed() => return,
@@ -210,8 +207,9 @@ impl<W: Wording> Feed<W> {
                     break (ClosingReason::ServerDraining, ReconnectAction::Resume);
                 }
                 frame = frames.recv() => match frame {
+                    Some(WatchFrame::Event(_)) if !self.credential_is_good() => break EXPIRED,
                     Some(WatchFrame::Event(event)) => self.tell(&event).await,
-                    Some(WatchFrame::Ended(cause)) => break convert::end_cause(cause),
+                    Some(WatchFrame::Ended(cause)) => break events::end_cause(cause),
                     Some(WatchFrame::Lagged) => {
                         break (ClosingReason::SlowConsumer, ReconnectAction::Resume);
                     }
@@ -219,6 +217,9 @@ impl<W: Wording> Feed<W> {
                     None => break (ClosingReason::ServerDraining, ReconnectAction::Resume),
                 },
                 () = tokio::time::sleep(HEARTBEAT) => {
+                    if !self.credential_is_good() {
+                        break EXPIRED;
+                    }
                     self.names.clear();
                     let heartbeat = StreamHeartbeat {
                         latest_sequence: convert::long(self.latest),
@@ -243,6 +244,9 @@ impl<W: Wording> Feed<W> {
         })
     }
 }
+
+const EXPIRED: (ClosingReason, ReconnectAction) =
+    (ClosingReason::CredentialExpired, ReconnectAction::Stop);
 
 fn spread() -> Duration {
     let mut bytes = [0; 2];

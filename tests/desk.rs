@@ -1,0 +1,526 @@
+//! Stories of the desk, as transcripts, and the laws that hold in all of them.
+//!
+//! A file of `tests/desk` tells one story. Its first lines say why it is told; then come blocks of
+//! commands, four dashes, and what followed. `UPDATE=1 cargo test --test desk` writes the answers
+//! anew. Commit a rewritten answer only when you understand why it changed: the runner believes
+//! whatever the desk says.
+//!
+//! The desk is told the time before each command, as the engine does it; what a deadline brought
+//! about stands behind its time. Names are given in the order of appearance: interactions `i1`,
+//! offers `o1`, messages `m1`, cases `c1`. Each command begins with a time of day, or stands in
+//! the same second as the one before:
+//!
+//! | command | example |
+//! |---|---|
+//! | a queue, with rules | `queue support offer=30 wrap-up=60 rejected=offline missed=cooldown limit=2 cooldown=5 max=100` |
+//! | an account | `agent anna serves support sales` |
+//! | sign-in, stream, Available | `anna starts` |
+//! | sign-in | `anna signs in`, `anna signs in as available`, `anna takes over` |
+//! | stream | `anna attaches`, `anna detaches`, `anna renews` |
+//! | sign-out | `anna signs out` |
+//! | presence | `anna wants available`, `anna wants offline lunch` |
+//! | offers | `anna sees o1`, `anna accepts o1`, `anna rejects o1 not-mine`, `anna rejects o1 then offline tea`, `anna rejects o1 then available` |
+//! | answers | `anna replies i1`, `anna replies i1 from x@y.example`, `anna replies i1 having read m1` |
+//! | ends | `anna ends i1` |
+//! | post-processing | `anna saves i1 sold`, `anna completes i1`, `anna completes i1 then offline tea` |
+//! | an older session of hers | `anna's old session accepts o1` |
+//! | membership | `anna joins sales`, `anna leaves sales` |
+//! | mail | `mail for support`, `mail for support sales`, `mail of c1 for support`, `mail after c1 for support` |
+//! | the submitter | `m2 handed over`, `m2 accepted`, `m2 deferred`, `m2 refused`, `m2 lost`, `m2 again` |
+//! | the process ends, and a new one begins | `stop`, `restart` |
+//! | nothing | `time passes` |
+//! | a look | `show` |
+
+#[path = "desk/laws.rs"]
+mod laws;
+#[path = "desk/names.rs"]
+mod names;
+#[path = "desk/pairs.rs"]
+mod pairs;
+#[path = "desk/world.rs"]
+mod world;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use names::Names;
+use postroom::desk::{
+    Command, DeclineAction, Effects, NewAgent, Policy, QueueSettings, Refusal, Requested, State,
+    Thread,
+};
+use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
+use postroom::outbound::message::{Diagnostic, Outcome};
+use postroom::time::Timestamp;
+use world::{World, answer, clock, letter, mailbox, nine, origin, queue};
+
+#[test]
+fn stories() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/desk");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "txt"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "no stories");
+    let update = std::env::var_os("UPDATE").is_some();
+    let mut differ = Vec::new();
+    for path in files {
+        let told = std::fs::read_to_string(&path).unwrap();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let got = Stage::new().play(&told, &name);
+        if got == told {
+            continue;
+        }
+        if update {
+            std::fs::write(&path, &got).unwrap();
+        } else {
+            differ.push(format!("{name}: {}", first_difference(&told, &got)));
+        }
+    }
+    assert!(differ.is_empty(), "\n{}", differ.join("\n"));
+}
+
+fn first_difference(told: &str, got: &str) -> String {
+    let lines = told.lines().chain([""]).zip(got.lines().chain([""]));
+    lines
+        .enumerate()
+        .find(|(_, (told, got))| told != got)
+        .map_or_else(
+            || "one is longer".into(),
+            |(number, (told, got))| {
+                format!(
+                    "line {}\n  in the file: {told}\n  now:         {got}",
+                    number + 1
+                )
+            },
+        )
+}
+
+/// The world, with names for what is in it.
+struct Stage {
+    world: World,
+    names: Names,
+    now: Timestamp,
+    queues: Vec<QueueSettings>,
+    streams: u64,
+    attached: BTreeMap<SessionId, u64>,
+    sessions: BTreeMap<AgentId, Vec<SessionId>>,
+    /// Between two processes nobody looks at deadlines.
+    stopped: bool,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self {
+            world: World::new(Policy::default()),
+            names: Names::default(),
+            now: nine(),
+            queues: Vec::new(),
+            streams: 0,
+            attached: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            stopped: false,
+        }
+    }
+
+    /// Plays a file and answers it with what really followed.
+    fn play(&mut self, told: &str, name: &str) -> String {
+        let mut out = String::new();
+        let mut answering = false;
+        let mut lines: Vec<String> = Vec::new();
+        for (number, line) in told.lines().enumerate() {
+            if answering && !line.is_empty() {
+                continue;
+            }
+            if line == "----" {
+                answering = true;
+                out.push_str("----\n");
+                if lines.is_empty() {
+                    lines.push("nothing".into());
+                }
+                for line in lines.drain(..) {
+                    let _ = writeln!(out, "{line}");
+                }
+                continue;
+            }
+            answering = false;
+            let _ = writeln!(out, "{line}");
+            if !line.is_empty() && !line.starts_with('#') {
+                let at = || format!("{name}:{}: {line}", number + 1);
+                lines.extend(
+                    self.line(line)
+                        .unwrap_or_else(|why| panic!("{}: {why}", at())),
+                );
+            }
+        }
+        out
+    }
+
+    /// Carries out one line, at its time.
+    fn line(&mut self, line: &str) -> Result<Vec<String>, String> {
+        let mut lines = Vec::new();
+        let command = match line
+            .split_once(' ')
+            .and_then(|(at, rest)| Some((time(at)?, rest)))
+        {
+            Some((at, rest)) => {
+                lines.extend(self.pass(at));
+                rest
+            }
+            None => line,
+        };
+        lines.extend(self.command(command)?);
+        Ok(lines)
+    }
+
+    /// Lets time pass up to a moment, deadline by deadline.
+    fn pass(&mut self, until: Timestamp) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.stopped {
+            self.now = until;
+            return lines;
+        }
+        while let Some(due) = self.world.desk.next_deadline().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
+            let effects = self.world.tick(self.now);
+            let at = clock(self.now);
+            lines.extend((self.names.lines(&effects).iter()).map(|line| format!("{at} {line}")));
+        }
+        self.now = until;
+        lines
+    }
+
+    fn command(&mut self, line: &str) -> Result<Vec<String>, String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["time", "passes"] => Ok(Vec::new()),
+            ["show"] => Ok(self.show()),
+            ["stop"] => {
+                self.stopped = true;
+                Ok(Vec::new())
+            }
+            ["restart"] => {
+                self.stopped = false;
+                let effects = self.world.restart(self.now);
+                self.attached.clear();
+                Ok(self.names.lines(&effects))
+            }
+            ["queue", id, rules @ ..] => {
+                let queue = rules
+                    .iter()
+                    .try_fold(queue(id), |queue, rule| set(queue, rule))?;
+                self.queues.retain(|known| known.id != queue.id);
+                self.queues.push(queue);
+                let queues = self.queues.clone();
+                Ok(self.give(Command::SetQueues(queues)))
+            }
+            ["agent", id, "serves", queues @ ..] => Ok(self.give(Command::CreateAgent(NewAgent {
+                id: slug(id)?,
+                display_name: String::new(),
+                password: None,
+                supervisor: false,
+                queues: queues.iter().map(|id| queue(id).id).collect(),
+            }))),
+            ["mail", "for", queues @ ..] => self.mail(queues, Thread::New(origin())),
+            ["mail", "of", case, "for", queues @ ..] => {
+                let number = *pick(&self.names.cases, 'c', case)?;
+                let case = self.world.kept.cases[&number].clone();
+                self.mail(queues, Thread::Joins(Box::new(case), origin()))
+            }
+            ["mail", "after", case, "for", queues @ ..] => {
+                let number = *pick(&self.names.cases, 'c', case)?;
+                self.mail(queues, Thread::Linked(number, origin()))
+            }
+            [message, rest @ ..] if message.starts_with('m') && number(message, 'm').is_some() => {
+                let message = *pick(&self.names.messages, 'm', message)?;
+                let command = submission(message, rest)?;
+                Ok(self.give(command))
+            }
+            [agent, "joins", queue] => Ok(self.give(Command::JoinQueue {
+                agent: slug(agent)?,
+                queue: slug(queue)?,
+            })),
+            [agent, "leaves", queue] => Ok(self.give(Command::LeaveQueue {
+                agent: slug(agent)?,
+                queue: slug(queue)?,
+            })),
+            [agent, "starts"] => {
+                let mut lines = self.sign_in(agent, false, Some(Requested::Available))?;
+                lines.extend(self.attach(agent)?);
+                Ok(lines)
+            }
+            [agent, "signs", "in"] => self.sign_in(agent, false, None),
+            [agent, "signs", "in", "as", "available"] => {
+                self.sign_in(agent, false, Some(Requested::Available))
+            }
+            [agent, "takes", "over"] => self.sign_in(agent, true, None),
+            [agent, "attaches"] => self.attach(agent),
+            [agent, "old", "session", verb @ ..] | [agent, verb @ ..] => {
+                let old = words.get(1) == Some(&"old");
+                let id: AgentId = slug(agent.trim_end_matches("'s"))?;
+                let sessions = self.sessions.get(&id).cloned().unwrap_or_default();
+                let mut newest = sessions.iter().rev();
+                let session = newest.nth(usize::from(old)).ok_or("no such session")?;
+                let command = self.verb(*session, verb)?;
+                Ok(self.give(command))
+            }
+            [] => Err("nothing to do".into()),
+        }
+    }
+
+    fn mail(&mut self, queues: &[&str], thread: Thread) -> Result<Vec<String>, String> {
+        let queues: Result<Vec<QueueId>, String> = queues.iter().map(|id| slug(id)).collect();
+        Ok(self.give(letter(&queues?, thread)))
+    }
+
+    fn sign_in(
+        &mut self,
+        agent: &str,
+        takeover: bool,
+        initial: Option<Requested>,
+    ) -> Result<Vec<String>, String> {
+        let agent: AgentId = slug(agent)?;
+        let lines = self.give(Command::OpenSession {
+            agent: agent.clone(),
+            takeover,
+            initial,
+            // Long enough for a story in which nobody mentions it.
+            lease: Some(Duration::from_secs(300)),
+            client: String::new(),
+        });
+        let session = self.world.session(&agent);
+        let known = self.sessions.entry(agent).or_default();
+        known.extend(session.filter(|session| known.last() != Some(session)));
+        Ok(lines)
+    }
+
+    fn attach(&mut self, agent: &str) -> Result<Vec<String>, String> {
+        let agent: AgentId = slug(agent)?;
+        let session = self.world.session_or_none(&agent);
+        self.streams += 1;
+        self.attached.insert(session, self.streams);
+        let stream = self.streams;
+        Ok(self.give(Command::AttachStream { session, stream }))
+    }
+
+    /// What an agent does within a session.
+    fn verb(&self, session: SessionId, words: &[&str]) -> Result<Command, String> {
+        let offer = |name: &str| pick(&self.names.offers, 'o', name).copied();
+        let interaction = |name: &str| pick(&self.names.interactions, 'i', name).copied();
+        Ok(match words {
+            ["renews"] => Command::RenewSession {
+                session,
+                acked: None,
+            },
+            ["signs", "out"] => Command::CloseSession { session },
+            ["detaches"] => Command::DetachStream {
+                session,
+                stream: *self.attached.get(&session).unwrap_or(&0),
+            },
+            ["wants", state @ ..] => Command::SetPresence {
+                session,
+                state: requested(state)?,
+            },
+            ["sees", name] => Command::AcknowledgeOffer {
+                session,
+                offer: offer(name)?,
+            },
+            ["accepts", name] => Command::AcceptOffer {
+                session,
+                offer: offer(name)?,
+            },
+            ["rejects", name, "then", next @ ..] => {
+                reject(session, offer(name)?, "", Some(requested(next)?))
+            }
+            ["rejects", name, reason] => reject(session, offer(name)?, reason, None),
+            ["rejects", name] => reject(session, offer(name)?, "", None),
+            ["replies", name] => self.reply(session, interaction(name)?, None, None)?,
+            ["replies", name, "from", address] => {
+                self.reply(session, interaction(name)?, Some(address), None)?
+            }
+            ["replies", name, "having", "read", message] => {
+                let seen = *pick(&self.names.messages, 'm', message)?;
+                self.reply(session, interaction(name)?, None, Some(seen))?
+            }
+            ["ends", name] => Command::EndInteraction {
+                session,
+                interaction: interaction(name)?,
+                note: String::new(),
+            },
+            ["saves", name, code] => Command::SaveWrapUp {
+                session,
+                interaction: interaction(name)?,
+                notes: None,
+                disposition: Some((*code).to_owned()),
+            },
+            ["completes", name, rest @ ..] => Command::CompleteWrapUp {
+                session,
+                interaction: interaction(name)?,
+                notes: None,
+                disposition: None,
+                next: match rest {
+                    [] => None,
+                    ["then", next @ ..] => Some(requested(next)?),
+                    _ => return Err("then what?".into()),
+                },
+            },
+            _ => return Err("no such command".into()),
+        })
+    }
+
+    fn reply(
+        &self,
+        session: SessionId,
+        id: InteractionId,
+        from: Option<&str>,
+        seen: Option<MessageId>,
+    ) -> Result<Command, String> {
+        let found = (self.world.kept.interactions.get(&id)).ok_or("no such interaction")?;
+        let own = || mailbox(&found.queue);
+        let mut reply = answer(session, id, from.map_or_else(own, str::to_owned));
+        reply.latest_seen = seen;
+        Ok(Command::Reply(Box::new(reply)))
+    }
+
+    fn give(&mut self, command: Command) -> Vec<String> {
+        let done: Result<Effects, Refusal> = self.world.handle(self.now, command);
+        match done {
+            Ok(effects) => self.names.lines(&effects),
+            Err(refusal) => vec![format!(
+                "refused: {}",
+                self.names.short(&refusal.to_string())
+            )],
+        }
+    }
+
+    /// The desk as it is.
+    fn show(&mut self) -> Vec<String> {
+        let desk = self.world.desk.clone();
+        let mut lines = Vec::new();
+        for (id, queue) in desk.queues() {
+            let line: Vec<String> = queue
+                .waiting()
+                .map(|id| self.names.interaction(id))
+                .collect();
+            let line = if line.is_empty() {
+                "nobody".into()
+            } else {
+                line.join(" ")
+            };
+            lines.push(format!("{id}: {line} waiting"));
+        }
+        for found in desk.interactions().values() {
+            if !matches!(found.state, State::Queued) {
+                let name = self.names.interaction(found.id);
+                lines.push(format!("{name}: {}", found.state.name()));
+            }
+        }
+        for id in desk.agents().keys() {
+            let presence = desk.presence(id).unwrap();
+            lines.push(format!("{id}: {}", names::shown(&presence)));
+        }
+        lines
+    }
+}
+
+fn reject(session: SessionId, offer: OfferId, why: &str, next: Option<Requested>) -> Command {
+    Command::RejectOffer {
+        session,
+        offer,
+        reason: why.to_owned(),
+        next,
+    }
+}
+
+/// A time of day on the one day of all stories.
+fn time(word: &str) -> Option<Timestamp> {
+    let (time, fraction) = word.split_once('.').unwrap_or((word, "0"));
+    let parts: Vec<u64> = time
+        .split(':')
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .ok()?;
+    let [hour, minute, second] = parts.as_slice() else {
+        return None;
+    };
+    let midnight = nine() - Duration::from_secs(9 * 3600);
+    let millis = fraction.parse().ok()?;
+    let seconds = hour * 3600 + minute * 60 + second;
+    Some(midnight + Duration::from_secs(seconds) + Duration::from_millis(millis))
+}
+
+fn number(word: &str, letter: char) -> Option<usize> {
+    word.strip_prefix(letter)?.parse().ok()
+}
+
+/// The thing that a short name means.
+fn pick<'a, T>(known: &'a [T], letter: char, word: &str) -> Result<&'a T, String> {
+    number(word, letter)
+        .and_then(|number| known.get(number.checked_sub(1)?))
+        .ok_or_else(|| format!("no {word} yet"))
+}
+
+fn slug<T: std::str::FromStr>(word: &str) -> Result<T, String> {
+    word.parse().map_err(|_| format!("{word} is no slug"))
+}
+
+fn requested(words: &[&str]) -> Result<Requested, String> {
+    match words {
+        ["available"] => Ok(Requested::Available),
+        ["offline"] => Ok(Requested::WorkOffline(String::new())),
+        ["offline", why] => Ok(Requested::WorkOffline((*why).to_owned())),
+        _ => Err("available, or offline with a reason".into()),
+    }
+}
+
+/// A queue with one rule changed; times in seconds.
+fn set(mut queue: QueueSettings, rule: &str) -> Result<QueueSettings, String> {
+    let (name, value) = rule.split_once('=').ok_or("a rule has a value")?;
+    let count = || value.parse::<u64>().map_err(|_| "not a number");
+    let action = || match value {
+        "offline" => Ok(DeclineAction::WorkOffline),
+        "cooldown" => Ok(DeclineAction::Cooldown),
+        _ => Err("offline or cooldown"),
+    };
+    match name {
+        "offer" => queue.offer_timeout = Duration::from_secs(count()?),
+        "wrap-up" => queue.post_processing = Some(Duration::from_secs(count()?)),
+        "rejected" => queue.rejected_action = action()?,
+        "missed" => queue.missed_action = action()?,
+        "limit" => queue.missed_limit = u32::try_from(count()?).map_err(|_| "too many")?,
+        "cooldown" => queue.cooldown = Duration::from_secs(count()?),
+        "max" => queue.waiting_max = usize::try_from(count()?).map_err(|_| "too many")?,
+        _ => return Err(format!("no rule {name}")),
+    }
+    Ok(queue)
+}
+
+/// What the submitter reports.
+fn submission(message: MessageId, words: &[&str]) -> Result<Command, String> {
+    let said = || Diagnostic::ours("said the MTA");
+    let outcome = match words {
+        ["handed", "over"] => return Ok(Command::HandOver { message }),
+        ["again"] => {
+            return Ok(Command::RetryDelivery {
+                message,
+                settled: None,
+            });
+        }
+        ["accepted"] => Outcome::Accepted {
+            reply: said(),
+            queue_id: Some("4XYZ".into()),
+            refused: Vec::new(),
+        },
+        ["deferred"] => Outcome::Temporary(said()),
+        ["refused"] => Outcome::Permanent {
+            diagnostic: said(),
+            refused: Vec::new(),
+        },
+        ["lost"] => Outcome::Lost(said()),
+        _ => return Err("no such report".into()),
+    };
+    Ok(Command::FinishSubmission { message, outcome })
+}

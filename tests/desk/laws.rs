@@ -1,0 +1,418 @@
+//! Laws over random commands at random times, sensible and otherwise.
+//!
+//! The laws themselves are the world's: it checks them after each step. Here it is led into
+//! corners.
+
+use std::time::Duration;
+
+use postroom::desk::{
+    AgentState, Command, DeclineAction, NewAgent, Policy, QueueSettings, Requested, State, Thread,
+};
+use postroom::id::{AgentId, InteractionId, OfferId, QueueId};
+use postroom::outbound::message::{Diagnostic, Outcome};
+use postroom::time::Timestamp;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use crate::world::{World, answer, letter, mailbox, nine, origin, queue};
+
+/// Something happens.
+#[derive(Debug, Clone)]
+enum Step {
+    Wait(Duration),
+    Mail {
+        queues: Vec<usize>,
+        thread: Option<(Index, bool)>,
+    },
+    Agent(usize, Act),
+    Member(usize, usize, bool),
+    Submission(Index, Report),
+    Configure(bool),
+    Restart,
+}
+
+/// What an agent's client does.
+#[derive(Debug, Clone)]
+enum Act {
+    SignIn { takeover: bool, wish: Option<Wish> },
+    Attach,
+    Detach,
+    Renew,
+    SignOut,
+    Want(Wish),
+    See(Which),
+    Accept(Which),
+    Reject(Which, Option<Wish>),
+    Reply(Which),
+    End(Which),
+    Save(Which),
+    Complete(Which, Option<Wish>),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Wish {
+    Available,
+    Offline,
+}
+
+/// The agent's own offer or work, or any there ever was.
+#[derive(Debug, Clone)]
+enum Which {
+    Own,
+    Any(Index),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Report {
+    HandedOver,
+    Accepted,
+    Deferred,
+    Lost,
+    Again,
+}
+
+const AGENTS: usize = 3;
+const QUEUES: usize = 2;
+
+fn wish() -> impl Strategy<Value = Wish> {
+    prop_oneof![3 => Just(Wish::Available), 1 => Just(Wish::Offline)]
+}
+
+fn which() -> impl Strategy<Value = Which> {
+    prop_oneof![5 => Just(Which::Own), 1 => any::<Index>().prop_map(Which::Any)]
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let next = || proptest::option::of(wish());
+    prop_oneof![
+        3 => (any::<bool>(), next()).prop_map(|(takeover, wish)| Act::SignIn { takeover, wish }),
+        4 => Just(Act::Attach),
+        1 => Just(Act::Detach),
+        2 => Just(Act::Renew),
+        1 => Just(Act::SignOut),
+        4 => wish().prop_map(Act::Want),
+        5 => which().prop_map(Act::See),
+        5 => which().prop_map(Act::Accept),
+        3 => (which(), next()).prop_map(|(which, next)| Act::Reject(which, next)),
+        3 => which().prop_map(Act::Reply),
+        3 => which().prop_map(Act::End),
+        1 => which().prop_map(Act::Save),
+        2 => (which(), next()).prop_map(|(which, next)| Act::Complete(which, next)),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    // Waits that fall on deadlines, just before them, and far behind them.
+    let wait = prop_oneof![
+        4 => 0..4000_u64,
+        4 => prop::sample::select(vec![2999, 3000, 5000, 30_000, 31_999, 32_000, 60_000, 300_000]),
+        1 => 0..5_000_000_u64,
+    ];
+    let report = prop::sample::select(vec![
+        Report::HandedOver,
+        Report::Accepted,
+        Report::Deferred,
+        Report::Lost,
+        Report::Again,
+    ]);
+    let queues = prop::sample::subsequence((0..QUEUES).collect::<Vec<_>>(), 1..=QUEUES);
+    let thread = proptest::option::of(any::<(Index, bool)>());
+    prop_oneof![
+        6 => wait.prop_map(|wait| Step::Wait(Duration::from_millis(wait))),
+        4 => (queues, thread).prop_map(|(queues, thread)| Step::Mail { queues, thread }),
+        20 => (0..AGENTS, act()).prop_map(|(agent, act)| Step::Agent(agent, act)),
+        1 => (0..AGENTS, 0..QUEUES, any::<bool>()).prop_map(|(a, q, j)| Step::Member(a, q, j)),
+        2 => (any::<Index>(), report).prop_map(|(which, report)| Step::Submission(which, report)),
+        1 => any::<bool>().prop_map(Step::Configure),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// A world with three agents and two queues, one of them strict, and a clock.
+struct Play {
+    world: World,
+    now: Timestamp,
+    agents: Vec<AgentId>,
+    queues: Vec<QueueSettings>,
+    streams: u64,
+    /// Every word that was said, to be compared with a second telling.
+    said: Vec<String>,
+}
+
+impl Play {
+    fn new() -> Self {
+        let mut strict = queue("sales");
+        strict.rejected_action = DeclineAction::WorkOffline;
+        strict.missed_limit = 1;
+        strict.offer_timeout = Duration::from_millis(500);
+        let mut gentle = queue("support");
+        gentle.post_processing = Some(Duration::from_secs(60));
+        gentle.waiting_max = 4;
+        let mut play = Self {
+            world: World::new(Policy::default()),
+            now: nine(),
+            agents: Vec::new(),
+            queues: vec![strict, gentle],
+            streams: 0,
+            said: Vec::new(),
+        };
+        play.give(Command::SetQueues(play.queues.clone()));
+        for name in ["anna", "bert", "cleo"] {
+            let id: AgentId = name.parse().unwrap();
+            play.agents.push(id.clone());
+            let served = play.queues.iter().map(|queue| queue.id.clone());
+            play.give(Command::CreateAgent(NewAgent {
+                id: id.clone(),
+                display_name: String::new(),
+                password: None,
+                supervisor: false,
+                queues: served.skip(usize::from(name == "cleo")).collect(),
+            }));
+            play.give(Command::OpenSession {
+                agent: id,
+                takeover: false,
+                initial: Some(Requested::Available),
+                lease: Some(Duration::from_secs(300)),
+                client: String::new(),
+            });
+            play.agent(play.agents.len() - 1, &Act::Attach);
+        }
+        play
+    }
+
+    fn give(&mut self, command: Command) {
+        let done = self.world.handle(self.now, command);
+        self.said.push(format!("{done:?}"));
+    }
+
+    fn step(&mut self, step: &Step) {
+        let effects = match step {
+            Step::Wait(wait) => {
+                self.now = self.now + *wait;
+                self.world.tick(self.now)
+            }
+            // As the engine does it: what is due comes first.
+            _ => self.world.tick(self.now),
+        };
+        self.said.push(format!("{effects:?}"));
+        match step {
+            Step::Wait(_) => {}
+            Step::Mail { queues, thread } => self.mail(queues, thread.as_ref()),
+            Step::Agent(agent, act) => self.agent(*agent, act),
+            Step::Member(agent, queue, joins) => {
+                let agent = self.agents[*agent].clone();
+                let queue = self.queues[*queue].id.clone();
+                self.give(if *joins {
+                    Command::JoinQueue { agent, queue }
+                } else {
+                    Command::LeaveQueue { agent, queue }
+                });
+            }
+            Step::Submission(which, report) => self.submission(which, *report),
+            Step::Configure(short) => {
+                let mut queues = self.queues.clone();
+                if *short {
+                    queues.pop();
+                }
+                self.give(Command::SetQueues(queues));
+            }
+            Step::Restart => {
+                let effects = self.world.restart(self.now);
+                self.said.push(format!("{effects:?}"));
+            }
+        }
+    }
+
+    fn mail(&mut self, queues: &[usize], thread: Option<&(Index, bool)>) {
+        let queues: Vec<QueueId> = queues
+            .iter()
+            .map(|at| self.queues[*at].id.clone())
+            .collect();
+        let cases: Vec<_> = self.world.kept.cases.values().cloned().collect();
+        let thread = match thread {
+            Some((at, joins)) if !cases.is_empty() => {
+                let case = at.get(&cases).clone();
+                if *joins {
+                    Thread::Joins(Box::new(case), origin())
+                } else {
+                    Thread::Linked(case.number, origin())
+                }
+            }
+            _ => Thread::New(origin()),
+        };
+        self.give(letter(&queues, thread));
+    }
+
+    fn submission(&mut self, which: &Index, report: Report) {
+        let known: Vec<_> = self.world.kept.outbound.keys().copied().collect();
+        if known.is_empty() {
+            return;
+        }
+        let message = *which.get(&known);
+        let outcome = match report {
+            Report::HandedOver => return self.give(Command::HandOver { message }),
+            Report::Again => {
+                return self.give(Command::RetryDelivery {
+                    message,
+                    settled: None,
+                });
+            }
+            Report::Accepted => Outcome::Accepted {
+                reply: Diagnostic::ours("taken"),
+                queue_id: None,
+                refused: Vec::new(),
+            },
+            Report::Deferred => Outcome::Temporary(Diagnostic::ours("later")),
+            Report::Lost => Outcome::Lost(Diagnostic::ours("silence")),
+        };
+        self.give(Command::FinishSubmission { message, outcome });
+    }
+
+    fn offer(&self, agent: &AgentId, which: &Which) -> OfferId {
+        let all: Vec<OfferId> = self.world.desk.offers().keys().copied().collect();
+        let own = self.world.desk.presence(agent).unwrap().pending_offer;
+        match which {
+            Which::Own => own,
+            Which::Any(at) => (!all.is_empty()).then(|| *at.get(&all)),
+        }
+        .unwrap_or(OfferId::new(Timestamp::ZERO, 0))
+    }
+
+    fn work(&self, agent: &AgentId, which: &Which) -> InteractionId {
+        let all: Vec<InteractionId> = self.world.kept.interactions.keys().copied().collect();
+        let own = self.world.desk.presence(agent).unwrap().interactions;
+        match which {
+            Which::Own => own.first().copied(),
+            Which::Any(at) => (!all.is_empty()).then(|| *at.get(&all)),
+        }
+        .unwrap_or(InteractionId::new(Timestamp::ZERO, 0))
+    }
+
+    fn agent(&mut self, number: usize, act: &Act) {
+        let agent = self.agents[number].clone();
+        let session = self.world.session_or_none(&agent);
+        let command = match act {
+            Act::SignIn { takeover, wish } => Command::OpenSession {
+                agent,
+                takeover: *takeover,
+                initial: wish.map(asked),
+                lease: None,
+                client: String::new(),
+            },
+            Act::Attach => {
+                self.streams += 1;
+                let stream = self.streams;
+                Command::AttachStream { session, stream }
+            }
+            Act::Detach => {
+                let stream = self.streams;
+                Command::DetachStream { session, stream }
+            }
+            Act::Renew => Command::RenewSession {
+                session,
+                acked: None,
+            },
+            Act::SignOut => Command::CloseSession { session },
+            Act::Want(wish) => Command::SetPresence {
+                session,
+                state: asked(*wish),
+            },
+            Act::See(which) => Command::AcknowledgeOffer {
+                session,
+                offer: self.offer(&agent, which),
+            },
+            Act::Accept(which) => Command::AcceptOffer {
+                session,
+                offer: self.offer(&agent, which),
+            },
+            Act::Reject(which, next) => Command::RejectOffer {
+                session,
+                offer: self.offer(&agent, which),
+                reason: String::new(),
+                next: next.map(asked),
+            },
+            Act::Reply(which) => {
+                let id = self.work(&agent, which);
+                let own = (self.world.kept.interactions.get(&id))
+                    .map_or_else(String::new, |found| mailbox(&found.queue));
+                Command::Reply(Box::new(answer(session, id, own)))
+            }
+            Act::End(which) => Command::EndInteraction {
+                session,
+                interaction: self.work(&agent, which),
+                note: String::new(),
+            },
+            Act::Save(which) => Command::SaveWrapUp {
+                session,
+                interaction: self.work(&agent, which),
+                notes: Some("noted".into()),
+                disposition: None,
+            },
+            Act::Complete(which, next) => Command::CompleteWrapUp {
+                session,
+                interaction: self.work(&agent, which),
+                notes: None,
+                disposition: None,
+                next: next.map(asked),
+            },
+        };
+        self.give(command);
+    }
+}
+
+fn asked(wish: Wish) -> Requested {
+    match wish {
+        Wish::Available => Requested::Available,
+        Wish::Offline => Requested::WorkOffline("lunch".into()),
+    }
+}
+
+fn play(steps: &[Step]) -> Play {
+    let mut play = Play::new();
+    for step in steps {
+        play.step(step);
+    }
+    play
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_laws_hold(steps in prop::collection::vec(step(), 1..120)) {
+        play(&steps);
+    }
+
+    /// The same commands at the same times have the same effects, byte for byte.
+    #[test]
+    fn the_desk_repeats_itself(steps in prop::collection::vec(step(), 1..60)) {
+        prop_assert!(play(&steps).said == play(&steps).said);
+    }
+
+    /// Left alone, everything comes to rest: offers end, sessions are given up, post-processing
+    /// is over, and no deadline is left but those of the spool.
+    #[test]
+    fn left_alone_the_desk_comes_to_rest(steps in prop::collection::vec(step(), 1..60)) {
+        let mut left = play(&steps);
+        for _ in 0..10_000 {
+            let Some(due) = left.world.desk.next_deadline() else { break };
+            left.now = left.now.max(due);
+            left.world.tick(left.now);
+            let gone = left.now + Duration::from_secs(4 * 3600) < due;
+            if gone || left.now > nine() + Duration::from_secs(40 * 86_400) { break }
+        }
+        for agent in &left.agents {
+            let shown = left.world.desk.presence(agent).unwrap().state;
+            prop_assert_eq!(shown, AgentState::SignedOut);
+        }
+        for found in left.world.desk.interactions().values() {
+            let rests = match &found.state {
+                State::Queued | State::Active { .. } => true,
+                // Only of those who asked for more time.
+                State::WrappingUp { deadline, .. } => deadline.is_none(),
+                State::Offered { .. } | State::Closed { .. } => false,
+            };
+            prop_assert!(rests, "{} is {}", found.id, found.state.name());
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Short names for what the desk made, and what it said in sentences: `i1`, `o1`, `m1`, `c1`.
+
+use std::collections::BTreeMap;
+
+use postroom::desk::{
+    AgentState, Answer, AssignCause, Change, Effects, EndCause, Event, Fact, Filing, OfferState,
+    Presence, PresenceCause, Requested, RescindCause, WrapUpOutcome,
+};
+use postroom::id::{InteractionId, MessageId, OfferId};
+use postroom::mail::token::MainNumber;
+
+use crate::world::clock;
+
+/// Names in the order in which things were first spoken of.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Names {
+    texts: BTreeMap<String, String>,
+    pub(crate) interactions: Vec<InteractionId>,
+    pub(crate) offers: Vec<OfferId>,
+    pub(crate) messages: Vec<MessageId>,
+    pub(crate) cases: Vec<MainNumber>,
+}
+
+fn named<T: PartialEq + ToString>(
+    known: &mut Vec<T>,
+    texts: &mut BTreeMap<String, String>,
+    letter: char,
+    id: T,
+) -> String {
+    let place = known.iter().position(|other| *other == id);
+    let number = place.map_or(known.len(), |place| place) + 1;
+    let name = format!("{letter}{number}");
+    if place.is_none() {
+        texts.insert(id.to_string(), name.clone());
+        known.push(id);
+    }
+    name
+}
+
+impl Names {
+    pub(crate) fn interaction(&mut self, id: InteractionId) -> String {
+        named(&mut self.interactions, &mut self.texts, 'i', id)
+    }
+
+    pub(crate) fn offer(&mut self, id: OfferId) -> String {
+        named(&mut self.offers, &mut self.texts, 'o', id)
+    }
+
+    pub(crate) fn message(&mut self, id: MessageId) -> String {
+        named(&mut self.messages, &mut self.texts, 'm', id)
+    }
+
+    pub(crate) fn case(&mut self, number: MainNumber) -> String {
+        named(&mut self.cases, &mut self.texts, 'c', number)
+    }
+
+    /// A text of the desk's with its ids replaced.
+    pub(crate) fn short(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (id, name) in self.texts.iter().filter(|(id, _)| id.len() > 20) {
+            text = text.replace(id, name);
+        }
+        text
+    }
+
+    /// All that followed, a line each.
+    pub(crate) fn lines(&mut self, effects: &Effects) -> Vec<String> {
+        let mut lines = Vec::new();
+        for change in &effects.changes {
+            // The only change that nobody else is told of.
+            if let Change::Offer(offer) = change
+                && offer.state == OfferState::Shown
+            {
+                lines.push(format!("{} shown", self.offer(offer.id)));
+            }
+        }
+        if let Some(Answer::Filed(filings)) = &effects.answer {
+            lines.extend(filings.iter().map(|filing| self.filing(filing)));
+        }
+        if let Some(Answer::Presence { deferred: true, .. }) = &effects.answer {
+            lines.push("kept for later".into());
+        }
+        lines.extend(effects.events.iter().map(|event| self.event(event)));
+        for (_, cause) in &effects.ended {
+            let cause = match cause {
+                EndCause::Superseded => "superseded",
+                EndCause::TakenOver => "taken over",
+                EndCause::SignedOut => "signed out",
+                EndCause::LeaseExpired => "lease expired",
+            };
+            lines.push(format!("a session ends: {cause}"));
+        }
+        for outbound in &effects.submissions {
+            let name = self.message(outbound.id);
+            lines.push(format!("{name} goes to the submitter"));
+        }
+        lines
+    }
+
+    fn filing(&mut self, filing: &Filing) -> String {
+        let message = self.message(filing.message);
+        let case = self.case(filing.case);
+        let interaction = self.interaction(filing.interaction);
+        let how = if filing.joined { "joins" } else { "is" };
+        format!("{message} {how} {interaction} of {case}")
+    }
+
+    fn event(&mut self, event: &Event) -> String {
+        match &event.fact {
+            Fact::InteractionQueued(found) => {
+                format!("{} queued {}", self.interaction(found.id), found.queue)
+            }
+            Fact::PresenceChanged { presence, previous } => format!(
+                "{} {} -> {} ({})",
+                presence.agent,
+                state(*previous),
+                shown(presence),
+                cause(presence.cause)
+            ),
+            Fact::OfferCreated { offer, interaction } => format!(
+                "{} pending: {} to {} until {}",
+                self.offer(offer.id),
+                self.interaction(interaction.id),
+                offer.agent,
+                clock(offer.deadline)
+            ),
+            Fact::OfferResolved { offer, .. } => {
+                let name = self.offer(offer.id);
+                let how = match &offer.state {
+                    OfferState::Pending | OfferState::Shown => "live".to_owned(),
+                    OfferState::Accepted => "accepted".to_owned(),
+                    OfferState::Rejected(why) if why.is_empty() => "rejected".to_owned(),
+                    OfferState::Rejected(why) => format!("rejected: {why}"),
+                    OfferState::Missed => "missed".to_owned(),
+                    OfferState::Undelivered => "undelivered".to_owned(),
+                    OfferState::Rescinded(cause) => format!("rescinded: {}", rescinded(*cause)),
+                };
+                format!("{name} {how}")
+            }
+            Fact::InteractionAssigned { interaction, cause } => {
+                let AssignCause::Accepted = cause;
+                let to = interaction.state.holder().map(ToString::to_string);
+                let to = to.unwrap_or_default();
+                format!("{} assigned to {to}", self.interaction(interaction.id))
+            }
+            Fact::InteractionUpdated(found) => {
+                format!("{} updated", self.interaction(found.id))
+            }
+            Fact::MessageReceived {
+                interaction,
+                message,
+            } => {
+                let told = match &event.agent {
+                    Some((agent, _)) => format!("{agent} is told"),
+                    None => "nobody to tell".to_owned(),
+                };
+                let (message, about) = (message.id, interaction.id);
+                let message = self.message(message);
+                format!("{message} received in {}; {told}", self.interaction(about))
+            }
+            Fact::DeliveryUpdated(outbound) => {
+                format!("{} is {}", self.message(outbound.id), outbound.state)
+            }
+            Fact::WrapUpStarted(found) => {
+                let until = match &found.state {
+                    postroom::desk::State::WrappingUp {
+                        deadline: Some(deadline),
+                        ..
+                    } => format!("until {}", clock(*deadline)),
+                    _ => "without end".to_owned(),
+                };
+                format!("{} wrapping up {until}", self.interaction(found.id))
+            }
+            Fact::WrapUpEnded {
+                interaction,
+                outcome,
+            } => {
+                let how = match outcome {
+                    WrapUpOutcome::Completed => "completed",
+                    WrapUpOutcome::TimedOut => "timed out",
+                };
+                format!("{} closed: {how}", self.interaction(interaction.id))
+            }
+            Fact::InteractionClosed(found) => {
+                format!("{} closed", self.interaction(found.id))
+            }
+            Fact::MembershipChanged { queue, removed } => {
+                let agent = event.agent.as_ref().map(|(agent, _)| agent.to_string());
+                let agent = agent.unwrap_or_default();
+                let verb = if *removed { "leaves" } else { "joins" };
+                format!("{agent} {verb} {queue}")
+            }
+        }
+    }
+}
+
+pub(crate) fn state(state: AgentState) -> &'static str {
+    match state {
+        AgentState::SignedOut => "signed out",
+        AgentState::WorkOffline => "work offline",
+        AgentState::Available => "available",
+        AgentState::Busy => "busy",
+        AgentState::WrapUp => "wrap-up",
+    }
+}
+
+/// What an agent is shown as, with the reason if there is one.
+pub(crate) fn shown(presence: &Presence) -> String {
+    match (&presence.requested, presence.state) {
+        (Requested::WorkOffline(why), AgentState::WorkOffline) if !why.is_empty() => {
+            format!("work offline ({why})")
+        }
+        (_, shown) => state(shown).to_owned(),
+    }
+}
+
+fn cause(cause: PresenceCause) -> &'static str {
+    match cause {
+        PresenceCause::AgentRequest => "agent",
+        PresenceCause::SupervisorRequest => "supervisor",
+        PresenceCause::Accept => "accepted",
+        PresenceCause::WrapUpStart => "wrap-up began",
+        PresenceCause::WrapUpComplete => "work done",
+        PresenceCause::WrapUpTimeout => "wrap-up timed out",
+        PresenceCause::OfferRejected => "offer rejected",
+        PresenceCause::OfferMissed => "offer missed",
+        PresenceCause::Disconnected => "disconnected",
+        PresenceCause::SignIn => "sign-in",
+        PresenceCause::SignOut => "sign-out",
+    }
+}
+
+fn rescinded(cause: RescindCause) -> &'static str {
+    match cause {
+        RescindCause::StreamLost => "stream lost",
+        RescindCause::SessionLost => "session lost",
+        RescindCause::StateChanged => "state changed",
+        RescindCause::MembershipEnded => "membership ended",
+        RescindCause::Restart => "restart",
+    }
+}

@@ -1,0 +1,242 @@
+//! Each state of an interaction, its offer and its agent, with each command: no cell of the
+//! machine is undecided.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use postroom::desk::{Command, OfferState, Refusal, Requested, State, Thread};
+use postroom::id::{InteractionId, OfferId, QueueId};
+use postroom::time::Timestamp;
+
+use super::{Stage, names, reject};
+use crate::world::{answer, letter, mailbox, origin};
+
+/// How each state is come by, all by or around anna.
+const STATES: [(&str, &str); 16] = [
+    ("queued", "anna wants offline; mail for support"),
+    ("pending", "mail for support"),
+    ("shown", "mail for support; anna sees o1"),
+    ("rejected", "mail for support; anna rejects o1"),
+    (
+        "missed",
+        "mail for support; anna sees o1; 09:00:32 time passes",
+    ),
+    ("undelivered", "mail for support; 09:00:03 time passes"),
+    ("rescinded", "mail for support; anna wants offline"),
+    (
+        "stream lost",
+        "mail for support; anna sees o1; anna detaches",
+    ),
+    ("active", "mail for support; anna accepts o1"),
+    (
+        "active, tea next",
+        "mail for support; anna accepts o1; anna wants offline tea",
+    ),
+    (
+        "wrapping up",
+        "mail for support; anna accepts o1; anna ends i1",
+    ),
+    (
+        "overtime",
+        "mail for support; anna accepts o1; anna ends i1; anna wants offline",
+    ),
+    (
+        "closed",
+        "mail for support; anna accepts o1; anna ends i1; anna completes i1",
+    ),
+    (
+        "bert's offer",
+        "anna wants offline; bert starts; mail for support; bert sees o1",
+    ),
+    (
+        "bert's work",
+        "anna wants offline; bert starts; mail for support; bert accepts o1",
+    ),
+    ("signed out", "anna signs out; mail for support"),
+];
+
+const COMMANDS: [&str; 17] = [
+    "see",
+    "accept",
+    "reject",
+    "reject, tea",
+    "reply",
+    "end",
+    "save",
+    "complete",
+    "complete, tea",
+    "available",
+    "offline",
+    "sign in",
+    "take over",
+    "detach",
+    "sign out",
+    "leave",
+    "letter",
+];
+
+/// State, command, and what follows: a refusal, or the interaction, the offer and anna.
+const TABLE: &str = include_str!("pairs.table");
+
+#[test]
+fn no_pair_is_undecided() {
+    let decided: BTreeMap<(&str, &str), &str> = TABLE
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| {
+            let mut cells = line.split('|').map(str::trim);
+            let mut cell = || cells.next().unwrap_or_default();
+            ((cell(), cell()), cell())
+        })
+        .collect();
+    let mut wrong = String::new();
+    for (state, story) in STATES {
+        for command in COMMANDS {
+            let got = outcome(story, command);
+            let row = decided.get(&(state, command));
+            if row != Some(&got.as_str()) {
+                let was = row.unwrap_or(&"undecided");
+                let _ = writeln!(wrong, "{state:16} | {command:13} | {got}   (was: {was})");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+    assert_eq!(
+        decided.len(),
+        STATES.len() * COMMANDS.len(),
+        "rows for nothing"
+    );
+}
+
+fn outcome(story: &str, command: &str) -> String {
+    let mut stage = Stage::new();
+    let scene = "09:00:00 queue support wrap-up=60; agent anna serves support; \
+                 agent bert serves support; anna starts";
+    for line in scene.split("; ").chain(story.split("; ")) {
+        stage
+            .line(line)
+            .unwrap_or_else(|why| panic!("{line}: {why}"));
+    }
+    let command = asked(&stage, command);
+    match stage.world.handle(stage.now, command) {
+        Ok(_) => standing(&stage),
+        Err(refusal) => format!("refused: {}", kind(&refusal)),
+    }
+}
+
+fn asked(stage: &Stage, command: &str) -> Command {
+    let anna = "anna".parse().unwrap();
+    let support: QueueId = "support".parse().unwrap();
+    let session = (stage.sessions[&anna].last().copied()).unwrap();
+    let interaction = (stage.names.interactions.first().copied())
+        .unwrap_or(InteractionId::new(Timestamp::ZERO, 0));
+    let offer = (stage.names.offers.first().copied()).unwrap_or(OfferId::new(Timestamp::ZERO, 0));
+    let tea = Requested::WorkOffline("tea".into());
+    let complete = |next| Command::CompleteWrapUp {
+        session,
+        interaction,
+        notes: None,
+        disposition: None,
+        next,
+    };
+    let open = |takeover| Command::OpenSession {
+        agent: "anna".parse().unwrap(),
+        takeover,
+        initial: None,
+        lease: None,
+        client: String::new(),
+    };
+    match command {
+        "see" => Command::AcknowledgeOffer { session, offer },
+        "accept" => Command::AcceptOffer { session, offer },
+        "reject" => reject(session, offer, "", None),
+        "reject, tea" => reject(session, offer, "", Some(tea)),
+        "reply" => Command::Reply(Box::new(answer(session, interaction, mailbox(&support)))),
+        "end" => Command::EndInteraction {
+            session,
+            interaction,
+            note: String::new(),
+        },
+        "save" => Command::SaveWrapUp {
+            session,
+            interaction,
+            notes: None,
+            disposition: Some("sold".into()),
+        },
+        "complete" => complete(None),
+        "complete, tea" => complete(Some(tea)),
+        "available" => Command::SetPresence {
+            session,
+            state: Requested::Available,
+        },
+        "offline" => Command::SetPresence {
+            session,
+            state: tea,
+        },
+        "sign in" => open(false),
+        "take over" => open(true),
+        "detach" => Command::DetachStream {
+            session,
+            stream: stage.attached[&session],
+        },
+        "sign out" => Command::CloseSession { session },
+        "leave" => Command::LeaveQueue {
+            agent: anna,
+            queue: support,
+        },
+        "letter" => {
+            let case = stage.world.kept.cases.values().next().cloned();
+            let thread = Thread::Joins(Box::new(case.unwrap()), origin());
+            letter(&[support], thread)
+        }
+        _ => panic!("no command {command}"),
+    }
+}
+
+/// The first interaction, its newest offer, and anna.
+fn standing(stage: &Stage) -> String {
+    let kept = &stage.world.kept;
+    let found = kept.interactions.values().next();
+    let interaction = found.map_or("none", |found| match &found.state {
+        State::WrappingUp { deadline: None, .. } => "overtime",
+        state => state.name(),
+    });
+    let offer = kept.offers.values().next_back();
+    let offer = offer.map_or("none", |offer| match offer.state {
+        OfferState::Pending => "pending",
+        OfferState::Shown => "shown",
+        OfferState::Accepted => "accepted",
+        OfferState::Rejected(_) => "rejected",
+        OfferState::Missed => "missed",
+        OfferState::Undelivered => "undelivered",
+        OfferState::Rescinded(_) => "rescinded",
+    });
+    let more = match kept.interactions.len() {
+        0 | 1 => String::new(),
+        count => format!(", {} new", count - 1),
+    };
+    let anna = stage.world.desk.presence(&"anna".parse().unwrap()).unwrap();
+    let next = match &anna.next {
+        None => "",
+        Some(Requested::Available) => ", available next",
+        Some(Requested::WorkOffline(_) | Requested::SignedOut) => ", offline next",
+    };
+    format!(
+        "{interaction}{more}; {offer}; {}{next}",
+        names::state(anna.state)
+    )
+}
+
+fn kind(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::SessionClosed => "session over",
+        Refusal::SessionActiveElsewhere => "active elsewhere",
+        Refusal::OfferUnknown(_) => "no such offer",
+        Refusal::NotOfferTarget(_) => "somebody else's offer",
+        Refusal::OfferOver(..) => "offer over",
+        Refusal::InteractionUnknown(_) => "no such interaction",
+        Refusal::NotOwner(_) => "not in your hands",
+        Refusal::InteractionState { .. } => "wrong state",
+        _ => "otherwise",
+    }
+}

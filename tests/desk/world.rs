@@ -1,0 +1,542 @@
+//! A desk with what was written of it, and the laws that hold between commands.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::time::Duration;
+
+use postroom::desk::{
+    Agent, AgentState, Case, Change, Command, Correspondent, Counters, Desk, Effects, Event, Fact,
+    Ingest, Interaction, Message, Offer, Origin, Policy, Presence, QueueSettings, Records, Refusal,
+    Reply, Requested, Session, State, Target, Thread,
+};
+use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
+use postroom::mail::token::MainNumber;
+use postroom::mail::trust::Trust;
+use postroom::outbound::message::Outbound;
+use postroom::time::Timestamp;
+
+/// What a store would have: each record as it was last written.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Kept {
+    pub(crate) counters: Option<Counters>,
+    pub(crate) agents: BTreeMap<AgentId, Agent>,
+    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    pub(crate) offers: BTreeMap<OfferId, Offer>,
+    pub(crate) interactions: BTreeMap<InteractionId, Interaction>,
+    pub(crate) cases: BTreeMap<MainNumber, Case>,
+    pub(crate) messages: BTreeMap<MessageId, Message>,
+    pub(crate) outbound: BTreeMap<MessageId, Outbound>,
+}
+
+impl Kept {
+    fn write(&mut self, change: &Change) {
+        match change.clone() {
+            Change::Counters(counters) => self.counters = Some(counters),
+            Change::Agent(agent) => {
+                self.agents.insert(agent.id.clone(), *agent);
+            }
+            Change::Session(session) => {
+                self.sessions.insert(session.id, session);
+            }
+            Change::SessionEnded(id) => {
+                self.sessions.remove(&id);
+            }
+            Change::Offer(offer) => {
+                let before = self.offers.insert(offer.id, offer.clone());
+                if let Some(before) = before.filter(|before| !before.state.is_live()) {
+                    assert_eq!(before, offer, "a final offer changed");
+                }
+            }
+            Change::OfferForgotten(id) => {
+                self.offers.remove(&id);
+            }
+            Change::Interaction(new) => {
+                let before = self.interactions.insert(new.id, (*new).clone());
+                if let Some(before) = before {
+                    assert!(before.version < new.version, "{} has an old etag", new.id);
+                    assert_eq!(before.arrived, new.arrived, "an arrival was forgotten");
+                    let closed = matches!(before.state, State::Closed { .. });
+                    assert!(!closed, "{} was closed and changed", new.id);
+                }
+            }
+            Change::Case(case) => {
+                self.cases.insert(case.number, *case);
+            }
+            Change::Message(message) => {
+                let before = self.messages.insert(message.id, *message);
+                assert!(before.is_none(), "a message was written twice");
+            }
+            Change::Outbound(outbound) => {
+                self.outbound.insert(outbound.id, *outbound);
+            }
+            Change::Logged(..) | Change::LogTrimmed(..) => {}
+        }
+    }
+
+    /// What a start would read.
+    fn records(&self) -> Records {
+        let open = |found: &&Interaction| !matches!(found.state, State::Closed { .. });
+        let interactions: Vec<_> = self.interactions.values().filter(open).cloned().collect();
+        let numbers: BTreeSet<_> = interactions.iter().map(|found| found.case).collect();
+        Records {
+            counters: self.counters,
+            agents: self.agents.values().cloned().collect(),
+            sessions: self.sessions.values().cloned().collect(),
+            offers: self.offers.values().cloned().collect(),
+            interactions,
+            cases: numbers.iter().map(|n| self.cases[n].clone()).collect(),
+            outbound: (self.outbound.values())
+                .filter(|outbound| !outbound.state.is_settled())
+                .cloned()
+                .collect(),
+        }
+    }
+}
+
+/// What an agent's client knows from the events it was told, and from nothing else.
+#[derive(Debug, Clone, Default)]
+struct Client {
+    sequence: u64,
+    shown: Option<AgentState>,
+    offers: BTreeSet<OfferId>,
+    holds: BTreeMap<InteractionId, Interaction>,
+}
+
+impl Client {
+    fn hear(&mut self, sequence: u64, fact: &Fact) {
+        assert_eq!(self.sequence + 1, sequence, "a gap in an agent's log");
+        self.sequence = sequence;
+        match fact {
+            Fact::PresenceChanged { presence, previous } => {
+                let before = self.shown.replace(presence.state);
+                assert_eq!(before.unwrap_or(AgentState::SignedOut), *previous);
+            }
+            Fact::OfferCreated { offer, .. } => {
+                assert!(self.offers.insert(offer.id), "an offer was created twice");
+            }
+            Fact::OfferResolved { offer, .. } => {
+                assert!(self.offers.remove(&offer.id), "{} ended twice", offer.id);
+            }
+            Fact::InteractionAssigned { interaction, .. }
+            | Fact::InteractionUpdated(interaction)
+            | Fact::MessageReceived { interaction, .. }
+            | Fact::WrapUpStarted(interaction) => {
+                self.holds.insert(interaction.id, (**interaction).clone());
+            }
+            Fact::WrapUpEnded { interaction, .. } | Fact::InteractionClosed(interaction) => {
+                assert!(self.holds.remove(&interaction.id).is_some());
+            }
+            Fact::InteractionQueued(_)
+            | Fact::DeliveryUpdated(_)
+            | Fact::MembershipChanged { .. } => {}
+        }
+    }
+}
+
+/// A desk with what was written of it.
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    pub(crate) desk: Desk,
+    pub(crate) kept: Kept,
+    policy: Policy,
+    queues: Vec<QueueSettings>,
+    revision: u64,
+    clients: BTreeMap<AgentId, Client>,
+}
+
+impl World {
+    pub(crate) fn new(policy: Policy) -> Self {
+        Self {
+            desk: Desk::new(policy.clone()),
+            kept: Kept::default(),
+            policy,
+            queues: Vec::new(),
+            revision: 0,
+            clients: BTreeMap::new(),
+        }
+    }
+
+    /// Lets the desk handle a command and writes what follows.
+    ///
+    /// Law: a refused command leaves the desk equal to what it was.
+    pub(crate) fn handle(&mut self, now: Timestamp, command: Command) -> Result<Effects, Refusal> {
+        if let Command::SetQueues(queues) = &command {
+            self.queues.clone_from(queues);
+        }
+        let before = self.desk.clone();
+        match self.desk.handle(now, command) {
+            Ok(effects) => {
+                self.write(now, &effects);
+                Ok(effects)
+            }
+            Err(refusal) => {
+                assert!(self.desk == before, "refused, and changed: {refusal}");
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Lets time come.
+    ///
+    /// Laws: afterwards the next deadline is later; a second look finds nothing to do.
+    pub(crate) fn tick(&mut self, now: Timestamp) -> Effects {
+        let effects = self.desk.tick(now);
+        self.write(now, &effects);
+        let next = self.desk.next_deadline();
+        assert!(next.is_none_or(|next| next > now), "{next:?} after {now}");
+        let again = self.desk.tick(now);
+        assert_eq!(again, Effects::default(), "a second tick did something");
+        effects
+    }
+
+    /// The process ends and starts anew from what was written.
+    pub(crate) fn restart(&mut self, now: Timestamp) -> Effects {
+        self.desk = self.restored(now);
+        let effects = self.desk.start(now);
+        self.write(now, &effects);
+        effects
+    }
+
+    fn restored(&self, now: Timestamp) -> Desk {
+        let (policy, queues) = (self.policy.clone(), self.queues.clone());
+        Desk::restore(policy, queues, self.kept.records(), now)
+    }
+
+    fn write(&mut self, now: Timestamp, effects: &Effects) {
+        for change in &effects.changes {
+            self.kept.write(change);
+        }
+        for event in &effects.events {
+            self.revision += 1;
+            assert_eq!(event.revision, self.revision, "a gap in the revisions");
+            if let Some((agent, sequence)) = &event.agent {
+                let client = self.clients.entry(agent.clone()).or_default();
+                client.hear(*sequence, &event.fact);
+            }
+        }
+        self.check_offers(now, &effects.events);
+        self.check(now);
+    }
+
+    /// Whether the agent could be offered something.
+    fn offerable(&self, agent: &Agent, presence: &Presence, now: Timestamp) -> bool {
+        let listens = (self.desk.sessions())
+            .filter(|session| session.agent == agent.id)
+            .filter_map(|session| self.desk.session(session.id, now))
+            .any(|view| !view.in_grace);
+        let offers = usize::from(presence.pending_offer.is_some());
+        let wrapping = presence.interactions.iter().any(|id| {
+            let state = &self.desk.interactions()[id].state;
+            matches!(state, State::WrappingUp { .. })
+        });
+        listens
+            && agent.requested == Requested::Available
+            && !wrapping
+            && presence.interactions.len() + offers < agent.capacity as usize
+            && agent.cooldown_until <= now
+    }
+
+    fn offerable_agents(&self, now: Timestamp) -> Vec<&Agent> {
+        (self.desk.agents().values())
+            .filter(|agent| {
+                let presence = self.desk.presence(&agent.id).unwrap();
+                self.offerable(agent, &presence, now)
+            })
+            .collect()
+    }
+
+    /// Laws of fairness, for offers that were just made: first come, first served; longest idle;
+    /// nobody is asked twice.
+    fn check_offers(&self, now: Timestamp, events: &[Event]) {
+        let free = self.offerable_agents(now);
+        for event in events {
+            let Fact::OfferCreated { offer, interaction } = &event.fact else {
+                continue;
+            };
+            let to = &self.desk.agents()[&offer.agent];
+            assert!(!interaction.declined.contains(&to.id), "asked twice");
+            assert!(to.queues.contains(&offer.queue), "not a member");
+            for other in &free {
+                let serves = other.queues.contains(&offer.queue);
+                if serves && !interaction.declined.contains(&other.id) {
+                    let (other, to) = ((other.idle_since, &other.id), (to.idle_since, &to.id));
+                    assert!(to < other, "{other:?} was idle longer than {to:?}");
+                }
+            }
+            let place = |found: &Interaction| (-found.priority, found.arrived, found.id);
+            for id in self.desk.queues()[&offer.queue].waiting() {
+                let waits = &self.desk.interactions()[&id];
+                let passed = place(waits) < place(interaction);
+                assert!(!passed || waits.declined.contains(&to.id), "out of turn");
+            }
+        }
+    }
+
+    /// Laws of the desk at rest.
+    pub(crate) fn check(&self, now: Timestamp) {
+        self.check_places();
+        self.check_agents();
+        self.check_cases();
+        self.check_conservation(now);
+        self.check_kept(now);
+    }
+
+    /// An interaction is in one place, a live offer and an offered interaction are a pair, and the
+    /// line is in order.
+    fn check_places(&self) {
+        let mut lines: BTreeMap<&QueueId, Vec<(i32, Timestamp, InteractionId)>> = BTreeMap::new();
+        let mut held: BTreeMap<&AgentId, Vec<InteractionId>> = BTreeMap::new();
+        let mut offered = BTreeSet::new();
+        for found in self.desk.interactions().values() {
+            match &found.state {
+                State::Queued => {
+                    let place = (-found.priority, found.arrived, found.id);
+                    lines.entry(&found.queue).or_default().push(place);
+                }
+                State::Offered { offer, agent } => {
+                    let offer = &self.desk.offers()[offer];
+                    assert!(offer.state.is_live(), "{} is over", offer.id);
+                    assert_eq!((&offer.agent, offer.interaction), (agent, found.id));
+                    offered.insert(offer.id);
+                }
+                State::Active { agent, .. } | State::WrappingUp { agent, .. } => {
+                    held.entry(agent).or_default().push(found.id);
+                }
+                State::Closed { .. } => panic!("{} is closed and held", found.id),
+            }
+        }
+        for (id, queue) in self.desk.queues() {
+            let mut line = lines.remove(id).unwrap_or_default();
+            line.sort_unstable();
+            let line: Vec<_> = line.into_iter().map(|(_, _, id)| id).collect();
+            assert_eq!(queue.waiting().collect::<Vec<_>>(), line, "line of {id}");
+        }
+        assert!(lines.is_empty(), "waiting in no queue: {lines:?}");
+        let live: BTreeSet<_> = (self.desk.offers().values())
+            .filter(|offer| offer.state.is_live())
+            .map(|offer| offer.id)
+            .collect();
+        assert_eq!(live, offered, "live offers and offered interactions");
+        for id in self.desk.agents().keys() {
+            let mut held = held.remove(id).unwrap_or_default();
+            let presence = self.desk.presence(id).unwrap();
+            held.sort_unstable();
+            assert_eq!(presence.interactions, held, "in the hands of {id}");
+            let offers = offered
+                .iter()
+                .filter(|offer| self.desk.offers()[offer].agent == *id);
+            assert_eq!(presence.pending_offer.as_ref(), offers.clone().next());
+            let capacity = self.desk.agents()[id].capacity as usize;
+            assert!(held.len() + offers.count() <= capacity, "{id} has too much");
+        }
+        assert!(held.is_empty(), "held by nobody: {held:?}");
+    }
+
+    /// What is shown follows from the facts, and is what was last told.
+    fn check_agents(&self) {
+        for (id, agent) in self.desk.agents() {
+            let presence = self.desk.presence(id).unwrap();
+            let active = presence.interactions.iter().any(|id| {
+                let state = &self.desk.interactions()[id].state;
+                matches!(state, State::Active { .. })
+            });
+            let shown = match &agent.requested {
+                Requested::SignedOut => AgentState::SignedOut,
+                Requested::WorkOffline(_) | Requested::Available if active => AgentState::Busy,
+                Requested::WorkOffline(_) => AgentState::WorkOffline,
+                Requested::Available if !presence.interactions.is_empty() => AgentState::WrapUp,
+                Requested::Available => AgentState::Available,
+            };
+            assert_eq!(presence.state, shown, "{id}");
+            let silent = Client::default();
+            let client = self.clients.get(id).unwrap_or(&silent);
+            assert_eq!(client.sequence, agent.sequence, "log of {id}");
+            let told = client.shown.unwrap_or(AgentState::SignedOut);
+            assert_eq!(told, shown, "{id} was told otherwise");
+            let holds: BTreeMap<_, _> = (presence.interactions.iter())
+                .map(|id| (*id, self.desk.interactions()[id].clone()))
+                .collect();
+            same(&client.holds, &holds);
+            let offers: BTreeSet<_> = presence.pending_offer.into_iter().collect();
+            assert_eq!(client.offers, offers, "{id} sees other offers");
+            for offer in &offers {
+                let queue = &self.desk.offers()[offer].queue;
+                assert_eq!(agent.requested, Requested::Available, "offered while away");
+                assert!(agent.queues.contains(queue), "offered to a stranger");
+            }
+            // Nobody is in post-processing for ever.
+            for id in &presence.interactions {
+                if let State::WrappingUp { deadline, .. } = &self.desk.interactions()[id].state {
+                    let ends = deadline.is_some() || shown != AgentState::WrapUp;
+                    assert!(ends, "{id} is wrapped up without end");
+                }
+            }
+        }
+    }
+
+    /// At most one joinable interaction per case and queue, and cases know their interactions.
+    fn check_cases(&self) {
+        let mut unfinished: BTreeMap<MainNumber, u32> = BTreeMap::new();
+        for found in self.desk.interactions().values() {
+            *unfinished.entry(found.case).or_default() += 1;
+            let joinable = self.desk.cases()[&found.case].joinable.get(&found.queue);
+            assert_eq!(joinable == Some(&found.id), found.state.is_joinable());
+        }
+        for (number, case) in self.desk.cases() {
+            assert_eq!(Some(&case.unfinished), unfinished.get(number));
+            for id in case.joinable.values() {
+                assert!(self.desk.interactions()[id].state.is_joinable());
+            }
+        }
+    }
+
+    /// No pair that could be brought together is left waiting.
+    fn check_conservation(&self, now: Timestamp) {
+        for agent in self.offerable_agents(now) {
+            for queue in agent
+                .queues
+                .iter()
+                .filter_map(|id| self.desk.queues().get(id))
+            {
+                for id in queue.waiting() {
+                    let waits = &self.desk.interactions()[&id];
+                    let pair = !waits.declined.contains(&agent.id);
+                    assert!(!pair, "{id} waits although {} is idle", agent.id);
+                }
+            }
+        }
+    }
+
+    /// What was written is what the desk holds, and a desk made of it is the same but for what is
+    /// known of clients.
+    fn check_kept(&self, now: Timestamp) {
+        let (desk, kept) = (&self.desk, &self.kept);
+        assert_eq!(kept.counters.unwrap_or_default(), desk.counters());
+        same(&kept.agents, desk.agents());
+        same(&kept.offers, desk.offers());
+        let sessions: BTreeMap<_, _> = (desk.sessions())
+            .map(|session| (session.id, session.clone()))
+            .collect();
+        same(&kept.sessions, &sessions);
+        let restored = self.restored(now);
+        same(restored.interactions(), desk.interactions());
+        same(restored.cases(), desk.cases());
+        for (id, queue) in desk.queues() {
+            let again = restored
+                .queues()
+                .get(id)
+                .map(|queue| queue.waiting().collect());
+            let line: Vec<_> = queue.waiting().collect();
+            assert_eq!(again.unwrap_or(line.clone()), line);
+        }
+        for id in desk.agents().keys() {
+            assert_eq!(restored.presence(id), desk.presence(id));
+        }
+    }
+
+    /// The newest open session of an agent.
+    pub(crate) fn session(&self, agent: &AgentId) -> Option<SessionId> {
+        (self.desk.sessions())
+            .filter(|session| session.agent == *agent)
+            .map(|session| session.id)
+            .max()
+    }
+
+    /// The session of an agent, or one that never was.
+    pub(crate) fn session_or_none(&self, agent: &AgentId) -> SessionId {
+        let none = SessionId::new(Timestamp::ZERO, 0);
+        self.session(agent).unwrap_or(none)
+    }
+}
+
+/// That two tables are equal; if not, where they first differ.
+fn same<K: Ord + Debug, V: PartialEq + Debug>(left: &BTreeMap<K, V>, right: &BTreeMap<K, V>) {
+    for key in left.keys().chain(right.keys()) {
+        assert_eq!(left.get(key), right.get(key), "at {key:?}");
+    }
+}
+
+/// A letter for some queues.
+pub(crate) fn letter(queues: &[QueueId], thread: Thread) -> Command {
+    let targets = queues
+        .iter()
+        .map(|queue| Target {
+            queue: queue.clone(),
+            mailbox: mailbox(queue),
+        })
+        .collect();
+    Command::Ingest(Box::new(Ingest {
+        targets,
+        customer: customer(),
+        envelope_sender: customer().address,
+        internet_message_id: "letter@customer.example".into(),
+        subject: "A question".into(),
+        size: 100,
+        trust: Trust::A,
+        trust_reason: "dmarc=pass".into(),
+        mta_queue_id: "4ABC".into(),
+        thread,
+    }))
+}
+
+/// A letter's origin, where it does not matter.
+pub(crate) fn origin() -> Origin {
+    Origin::SameLetter
+}
+
+/// An answer from the queue's own address.
+pub(crate) fn answer(session: SessionId, interaction: InteractionId, from: String) -> Reply {
+    Reply {
+        session,
+        interaction,
+        from: Correspondent {
+            address: from,
+            display_name: String::new(),
+        },
+        to: customer(),
+        envelope_sender: "bounce@shop.example".into(),
+        internet_message_id: "answer@shop.example".into(),
+        subject: "Re: A question".into(),
+        size: 200,
+        latest_seen: None,
+    }
+}
+
+pub(crate) fn mailbox(queue: &QueueId) -> String {
+    format!("{queue}@shop.example")
+}
+
+fn customer() -> Correspondent {
+    Correspondent {
+        address: "carla@customer.example".into(),
+        display_name: "Carla".into(),
+    }
+}
+
+/// A queue with one mailbox.
+pub(crate) fn queue(id: &str) -> QueueSettings {
+    let mut queue = QueueSettings::new(id.parse().unwrap());
+    queue.mailboxes.push(postroom::desk::Mailbox {
+        address: mailbox(&queue.id),
+        display_name: String::new(),
+    });
+    queue
+}
+
+/// Monday, nine o'clock.
+pub(crate) fn nine() -> Timestamp {
+    Timestamp::ZERO + Duration::from_secs(20_000 * 86_400 + 9 * 3600)
+}
+
+/// The hour, minute and second of a time, with milliseconds where there are any.
+pub(crate) fn clock(at: Timestamp) -> String {
+    let seconds = at.as_secs() % 86_400;
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let millis = at.as_millis() % 1000;
+    let fraction = if millis == 0 {
+        String::new()
+    } else {
+        format!(".{millis:03}")
+    };
+    format!("{hour:02}:{minute:02}:{second:02}{fraction}")
+}

@@ -1,0 +1,15 @@
+//! The control plane through its own client: an agent's day over loopback, each refusal with its
+//! reason, the streams' beginnings and ends, and the promises of the descriptors.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers are part of the test")]
+
+mod grpc {
+    pub(crate) mod gateway;
+
+    mod access;
+    mod descriptors;
+    mod lists;
+    mod refusals;
+    mod story;
+    mod streams;
+}

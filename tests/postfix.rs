@@ -1,0 +1,239 @@
+//! The whole way of a letter through a real Postfix, from its SMTP port to the next host.
+//!
+//! Without Postfix, or without the right to start one, these tests say so and are skipped;
+//! `POSTROOM_REQUIRE_POSTFIX=1` makes that a failure.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers are part of the test")]
+
+mod support {
+    pub(crate) mod delivered;
+    pub(crate) mod gateway;
+    pub(crate) mod postfix;
+    pub(crate) mod smtp;
+}
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use postroom::outbound::sink::{Mail, Sink};
+use support::delivered::{fields, is_untouched, tags};
+use support::gateway::{Gateway, Settings};
+use support::postfix::{self, Postfix};
+use support::smtp::Smtp;
+
+/// How long a letter may take to come out. It is reached only when it never will.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const ANNA: &str = "anna@customer.example";
+const SUPPORT: &str = "support@shop.example";
+
+/// Postroom, the Postfix in front of it, and the host behind it.
+struct Site {
+    // In the order in which they are ended.
+    postfix: Postfix,
+    gateway: Option<Gateway>,
+    sink: Sink,
+    settings: Settings,
+    _folder: tempfile::TempDir,
+}
+
+impl Site {
+    async fn open(change: impl FnOnce(&mut Settings)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Settings::new(folder.path());
+        change(&mut settings);
+        let gateway = Gateway::start(&settings).await;
+        // The next one has to be where Postfix looks for it.
+        settings.milter = gateway.milter.clone();
+        let sink = Sink::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
+        let sink = sink.unwrap();
+        let postfix = Postfix::start(&settings.milter, sink.addr());
+        Self {
+            postfix,
+            gateway: Some(gateway),
+            sink,
+            settings,
+            _folder: folder,
+        }
+    }
+
+    async fn client(&self) -> Smtp {
+        Smtp::connect(self.postfix.smtp).await
+    }
+
+    /// The next letter that comes out.
+    async fn next(&self) -> Mail {
+        match tokio::time::timeout(PATIENCE, self.sink.next()).await {
+            Ok(mail) => mail,
+            Err(_) => panic!("nothing comes out:\n{}", self.postfix.log()),
+        }
+    }
+
+    /// Sends a letter that must be taken, and tells how it came out.
+    async fn deliver(&self, from: &str, to: &[&str], letter: &str) -> Mail {
+        let mut client = self.client().await;
+        let reply = client.send(from, to, &letter_bytes(letter)).await;
+        assert_eq!(reply.code, 250, "{reply:?}\n{}", self.postfix.log());
+        self.next().await
+    }
+}
+
+fn letter_bytes(text: &str) -> Vec<u8> {
+    text.replace('\n', "\r\n").into_bytes()
+}
+
+/// A letter from Anna; `extra` goes among its header fields.
+fn letter(id: &str, extra: &str) -> String {
+    format!(
+        "From: Anna <{ANNA}>\nTo: {SUPPORT}\nSubject: My order\nMessage-ID: <{id}@customer.example>\n\
+         Date: Mon, 5 Oct 2026 10:00:00 +0000\n{extra}\nWhere is it?\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_to_a_queue_carries_its_tags() {
+    if !postfix::is_here() {
+        return;
+    }
+    let site = Site::open(|_| {}).await;
+    let forged = "X-Postroom-Queue: sales\nx-postroom-case: 1\nX-POSTROOM-Case: 2\n\
+                  X-Postroom-Interaction: 3\nX-Postroom-Case: 4\n";
+    let mail = site.deliver(ANNA, &[SUPPORT], &letter("1", forged)).await;
+    let tags = tags(&mail);
+    assert_eq!(tags.queue, "support");
+    assert!(!["1", "2", "4"].contains(&tags.case.as_str()), "{tags:?}");
+    assert_ne!(tags.interaction, "3");
+    assert_eq!(mail.from, ANNA);
+    assert_eq!(mail.to, [SUPPORT]);
+    // Everything else is as it was sent.
+    let rest = mail.bytes.windows(6).position(|bytes| bytes == b"From: ");
+    let sent = letter_bytes(&letter("1", ""));
+    assert_eq!(mail.bytes.slice(rest.unwrap()..), sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_to_nobodys_queue_passes_untouched() {
+    if !postfix::is_here() {
+        return;
+    }
+    let site = Site::open(|_| {}).await;
+    // What claims to be ours stays as well: nobody reads it where this letter goes.
+    let sent = letter("1", "X-Postroom-Case: 1\n");
+    let mail = site.deliver(ANNA, &["joe@shop.example"], &sent).await;
+    assert_eq!(fields(&mail.bytes, "X-Postroom-Case"), ["1"]);
+    let mail = site
+        .deliver(ANNA, &["joe@shop.example"], &letter("2", ""))
+        .await;
+    assert!(is_untouched(&mail));
+    let log = site.gateway.as_ref().unwrap().log();
+    assert!(!log.contains("verdict="), "it was read: {log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_letter_to_two_queues_and_to_others() {
+    if !postfix::is_here() {
+        return;
+    }
+    let site = Site::open(|_| {}).await;
+    let to = [
+        "joe@shop.example",
+        "Support+order-7@SHOP.example",
+        "sales@shop.example",
+    ];
+    let mail = site.deliver(ANNA, &to, &letter("1", "")).await;
+    let both = tags(&mail);
+    assert_eq!(both.queue, "support, sales");
+    assert_eq!(both.interaction.split(", ").count(), 2);
+    assert_eq!(both.case.split(", ").count(), 1);
+    // Nobody is left out, however Postfix groups the recipients.
+    let mut reached: Vec<_> = mail.to.iter().map(|to| to.to_lowercase()).collect();
+    while reached.len() < to.len() {
+        let more = site.next().await;
+        assert_eq!(tags(&more), both);
+        reached.extend(more.to.iter().map(|to| to.to_lowercase()));
+    }
+    reached.sort();
+    let mut to = to.map(str::to_lowercase);
+    to.sort();
+    assert_eq!(reached, to);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_postroom_is_gone_the_client_waits() {
+    if !postfix::is_here() {
+        return;
+    }
+    let mut site = Site::open(|_| {}).await;
+    let sent = letter_bytes(&letter("1", ""));
+    let mut before = site.client().await;
+    // A connection that has seen the filter, and one that has not.
+    before.say("NOOP").await;
+    site.gateway.take().unwrap().kill();
+    let mut after = site.client().await;
+    for client in [&mut before, &mut after] {
+        let reply = client.send(ANNA, &[SUPPORT], &sent).await;
+        assert_eq!(reply.code / 100, 4, "{reply:?}");
+    }
+    site.gateway = Some(Gateway::start(&site.settings).await);
+    let mut client = site.client().await;
+    assert_eq!(client.send(ANNA, &[SUPPORT], &sent).await.code, 250);
+    assert_eq!(tags(&site.next().await).queue, "support");
+    assert_eq!(site.sink.received().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_makes_no_second_interaction() {
+    if !postfix::is_here() {
+        return;
+    }
+    let mut site = Site::open(|_| {}).await;
+    let sent = letter_bytes(&letter("1", ""));
+    let mut client = site.client().await;
+    assert_eq!(client.offer(ANNA, &[SUPPORT]).await.code, 354);
+    client.put_message(&sent).await;
+    // The client is gone before it hears that its letter was taken.
+    drop(client);
+    let first = tags(&site.next().await);
+
+    let mut client = site.client().await;
+    assert_eq!(client.send(ANNA, &[SUPPORT], &sent).await.code, 250);
+    assert_eq!(tags(&site.next().await), first);
+
+    // The same after a crash in between.
+    site.gateway.take().unwrap().kill();
+    site.gateway = Some(Gateway::start(&site.settings).await);
+    let mut client = site.client().await;
+    assert_eq!(client.send(ANNA, &[SUPPORT], &sent).await.code, 250);
+    assert_eq!(tags(&site.next().await), first);
+
+    let other = site.deliver(ANNA, &[SUPPORT], &letter("2", "")).await;
+    assert_ne!(tags(&other).interaction, first.interaction);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_letters_pass_and_too_large_ones_do_not() {
+    if !postfix::is_here() {
+        return;
+    }
+    let site = Site::open(|settings| settings.message_bytes_max = 4_000_000).await;
+    let of_size = |id: &str, lines: usize| {
+        let mut text = letter(id, "");
+        let line = ".".repeat(69) + "\n";
+        text.extend(std::iter::repeat_n(line.as_str(), lines));
+        text
+    };
+    let sent = of_size("1", 50_000);
+    let mail = site.deliver(ANNA, &[SUPPORT], &sent).await;
+    assert_eq!(tags(&mail).queue, "support");
+    assert!(mail.bytes.ends_with(&letter_bytes(&sent)));
+
+    let too_large = letter_bytes(&of_size("2", 60_000));
+    let mut client = site.client().await;
+    let reply = client.send(ANNA, &[SUPPORT], &too_large).await;
+    assert_eq!(reply.code, 552, "{reply:?}");
+    // The connection goes on, and so does mail that is none of ours, of any size.
+    let reply = client.send(ANNA, &["joe@shop.example"], &too_large).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    assert!(is_untouched(&site.next().await));
+    assert!(site.gateway.unwrap().stop().success());
+}

@@ -1,0 +1,188 @@
+//! `postroom serve` as a process of its own: started with a configuration of the test's, heard
+//! through its log, stopped or killed at the test's word and in any case when the test ends.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use postroom::milter::Address;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::watch;
+
+/// How long the program may take to say that it listens. It is reached only when it never will.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the program says when Postfix can connect.
+const READY: &str = "listening for Postfix on ";
+
+/// What the configuration of one gateway says.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Where its data are.
+    pub(crate) data_dir: PathBuf,
+    /// Where it listens for Postfix.
+    pub(crate) milter: Address,
+    /// The largest message it takes.
+    pub(crate) message_bytes_max: u64,
+    /// The MTA that takes its answers, as `HOST:PORT`.
+    pub(crate) outbound: String,
+    /// The name servers it asks.
+    pub(crate) resolver: String,
+    /// Its queues: name, addresses.
+    pub(crate) queues: Vec<(&'static str, Vec<&'static str>)>,
+}
+
+impl Settings {
+    /// Two queues at shop.example, data under `dir`, any free port, no name servers, and an MTA
+    /// that is not there.
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self {
+            data_dir: dir.join("data"),
+            milter: Address::Inet {
+                host: "127.0.0.1".to_owned(),
+                port: 0,
+            },
+            message_bytes_max: 10_000_000,
+            outbound: "127.0.0.1:1".to_owned(),
+            resolver: "off".to_owned(),
+            queues: vec![
+                ("support", vec!["support@shop.example"]),
+                ("sales", vec!["sales@shop.example"]),
+            ],
+        }
+    }
+
+    /// The configuration file.
+    fn to_toml(&self) -> String {
+        let mut text = format!(
+            "[gateway]\n\
+             data_dir = {data_dir:?}\n\
+             name = \"shop.example\"\n\
+             [milter]\n\
+             listen = \"{milter}\"\n\
+             message_bytes_max = {bytes_max}\n\
+             [control]\n\
+             listen = \"127.0.0.1:0\"\n\
+             [outbound]\n\
+             server = \"{outbound}\"\n\
+             [authentication]\n\
+             resolver = \"{resolver}\"\n\
+             [store]\n\
+             free_space_floor_mib = 1\n\
+             segment_mib = 16\n",
+            data_dir = self.data_dir,
+            milter = self.milter,
+            bytes_max = self.message_bytes_max,
+            outbound = self.outbound,
+            resolver = self.resolver,
+        );
+        for (id, addresses) in &self.queues {
+            let _ = write!(
+                text,
+                "[[queue]]\nid = \"{id}\"\naddresses = {addresses:?}\nwaiting_max = 100000\n"
+            );
+        }
+        text
+    }
+}
+
+/// What the program has logged so far.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn push(&self, line: String) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.push(line);
+    }
+
+    fn text(&self) -> String {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.join("\n")
+    }
+}
+
+/// The running program. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    /// Where it listens for Postfix.
+    pub(crate) milter: Address,
+    child: Child,
+    log: Log,
+}
+
+impl Gateway {
+    /// Starts the program, and waits until it listens.
+    pub(crate) async fn start(settings: &Settings) -> Self {
+        std::fs::create_dir_all(&settings.data_dir).unwrap();
+        let file = settings.data_dir.join("postroom.toml");
+        std::fs::write(&file, settings.to_toml()).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_postroom"))
+            .args(["serve", "--config"])
+            .arg(&file)
+            .env("POSTROOM_LOG", "postroom=debug")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Log::default();
+        let (heard, mut ready) = watch::channel(None);
+        let stderr = child.stderr.take().unwrap();
+        let lines = log.clone();
+        std::thread::spawn(move || listen(stderr, &lines, &heard));
+        let mut gateway = Self {
+            milter: settings.milter.clone(),
+            child,
+            log,
+        };
+        // The sender goes away with the program, which ends the wait as well.
+        let said = tokio::time::timeout(PATIENCE, ready.wait_for(Option::is_some)).await;
+        let Ok(Ok(address)) = said.map(|said| said.map(|address| address.clone().unwrap())) else {
+            panic!("the gateway did not start:\n{}", gateway.log());
+        };
+        gateway.milter = address;
+        gateway
+    }
+
+    /// Everything it logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.text()
+    }
+
+    /// Its process is gone when this returns; nothing was written in order.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Stops it in order.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the gateway's log:\n{}", self.log());
+        }
+    }
+}
+
+/// Reads the log to its end, and tells when the program listens, and where.
+fn listen(stderr: ChildStderr, log: &Log, heard: &watch::Sender<Option<Address>>) {
+    for line in BufReader::new(stderr).lines() {
+        let Ok(line) = line else { return };
+        if let Some((_, address)) = line.split_once(READY) {
+            heard.send_replace(address.trim().parse().ok());
+        }
+        log.push(line);
+    }
+}
