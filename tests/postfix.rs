@@ -6,8 +6,10 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers are part of the test")]
 
 mod support {
+    pub(crate) mod agent;
     pub(crate) mod delivered;
     pub(crate) mod gateway;
+    pub(crate) mod port;
     pub(crate) mod postfix;
     pub(crate) mod smtp;
 }
@@ -15,7 +17,10 @@ mod support {
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use postroom::grpc::pb;
+use postroom::grpc::pb::session_event::Payload;
 use postroom::outbound::sink::{Mail, Sink};
+use support::agent::{self, Agent};
 use support::delivered::{fields, is_untouched, tags};
 use support::gateway::{Gateway, Settings};
 use support::postfix::{self, Postfix};
@@ -42,12 +47,13 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings::new(folder.path());
         change(&mut settings);
-        let gateway = Gateway::start(&settings).await;
-        // The next one has to be where Postfix looks for it.
-        settings.milter = gateway.milter.clone();
+        let postfix = Postfix::new();
+        settings.outbound = format!("127.0.0.1:{}", postfix.submission.number());
         let sink = Sink::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
         let sink = sink.unwrap();
-        let postfix = Postfix::start(&settings.milter, sink.addr());
+        postfix.configure(&settings.milter(), sink.addr());
+        let gateway = Gateway::start(&settings).await;
+        postfix.start();
         Self {
             postfix,
             gateway: Some(gateway),
@@ -58,7 +64,7 @@ impl Site {
     }
 
     async fn client(&self) -> Smtp {
-        Smtp::connect(self.postfix.smtp).await
+        Smtp::connect(self.postfix.smtp.number()).await
     }
 
     /// The next letter that comes out.
@@ -236,4 +242,134 @@ async fn large_letters_pass_and_too_large_ones_do_not() {
     assert_eq!(reply.code, 250, "{reply:?}");
     assert!(is_untouched(&site.next().await));
     assert!(site.gateway.unwrap().stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_is_answered_and_the_customer_writes_back() {
+    if !postfix::is_here() {
+        return;
+    }
+    let site = Site::open(|settings| {
+        let (_, addresses) = &mut settings.queues[0];
+        addresses.push("help@shop.example");
+    })
+    .await;
+    agent::hire(&site.settings.socket(), "bert", &["support"]).await;
+    let mut bert = Agent::sign_in(site.settings.control(), "bert")
+        .await
+        .unwrap();
+
+    let first = tags(&site.deliver(ANNA, &[SUPPORT], &letter("1", "")).await);
+    let interaction = bert.accept().await.unwrap();
+    assert_eq!(
+        interaction.name,
+        format!("interactions/{}", first.interaction)
+    );
+    assert_eq!(interaction.main_number, first.case);
+    assert_eq!(interaction.customer.unwrap().address, ANNA);
+
+    let reply = pb::SendReplyRequest {
+        name: interaction.name.clone(),
+        from_address: "help@shop.example".to_owned(),
+        text_body: "On its way.\n.\nYours, Bert\n".to_owned(),
+        request_id: "a6d9b5ac-4f6c-4d3f-8d0e-0f9f4a1f0001".to_owned(),
+        ..pb::SendReplyRequest::default()
+    };
+    let sent = bert.reply(reply).await.unwrap();
+    let ours = sent.message.unwrap();
+    let mail = site.next().await;
+    assert_eq!(mail.to, [ANNA]);
+    assert_eq!(mail.from, "help@shop.example");
+    let field = |name| fields(&mail.bytes, name);
+    assert_eq!(field("Subject"), ["Re: My order"]);
+    assert_eq!(field("In-Reply-To"), ["<1@customer.example>"]);
+    assert_eq!(field("References"), ["<1@customer.example>"]);
+    assert!(
+        field("From")[0].contains("<help@shop.example>"),
+        "{:?}",
+        field("From")
+    );
+    let message_id = field("Message-ID").remove(0);
+    assert_eq!(
+        message_id.trim_matches(['<', '>']),
+        ours.internet_message_id.trim_matches(['<', '>'])
+    );
+    let text = String::from_utf8_lossy(&mail.bytes).into_owned();
+    assert!(
+        text.contains("On its way.\r\n.\r\nYours, Bert\r\n"),
+        "{text}"
+    );
+    // Postfix's word is kept.
+    let queue_id = bert
+        .event(|payload| match payload {
+            Payload::DeliveryUpdated(updated) => {
+                let delivery = updated.delivery?;
+                (delivery.state() == pb::DeliveryState::HandedOver)
+                    .then_some(delivery.remote_queue_id)
+            }
+            _ => None,
+        })
+        .await
+        .unwrap();
+    assert!(site.postfix.log().contains(&format!("{queue_id}: ")));
+
+    // Bert is done, and Anna is not.
+    let answer = format!(
+        "From: Anna <{ANNA}>\nTo: help@shop.example\nSubject: Re: My order\n\
+         Message-ID: <2@customer.example>\nIn-Reply-To: {message_id}\n\
+         References: <1@customer.example> {message_id}\n\nThank you!\n"
+    );
+    let second = tags(&site.deliver(ANNA, &["help@shop.example"], &answer).await);
+    assert_eq!(second.case, first.case);
+    assert_eq!(second.queue, "support");
+    // Somebody else with the same Message-ID in hand opens a case of their own.
+    let stranger = answer
+        .replace(ANNA, "eve@elsewhere.example")
+        .replace("<2@", "<3@");
+    let to = ["help@shop.example"];
+    let third = tags(&site.deliver("eve@elsewhere.example", &to, &stranger).await);
+    assert_ne!(third.case, first.case);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_waits_for_postfix() {
+    if !postfix::is_here() {
+        return;
+    }
+    let site = Site::open(|_| {}).await;
+    agent::hire(&site.settings.socket(), "bert", &["support"]).await;
+    let mut bert = Agent::sign_in(site.settings.control(), "bert")
+        .await
+        .unwrap();
+    site.deliver(ANNA, &[SUPPORT], &letter("1", "")).await;
+    let interaction = bert.accept().await.unwrap();
+
+    site.postfix.stop();
+    let reply = pb::SendReplyRequest {
+        name: interaction.name,
+        text_body: "On its way.".to_owned(),
+        request_id: "a6d9b5ac-4f6c-4d3f-8d0e-0f9f4a1f0002".to_owned(),
+        ..pb::SendReplyRequest::default()
+    };
+    bert.reply(reply).await.unwrap();
+    let in_state = |wanted| {
+        move |payload| match payload {
+            Payload::DeliveryUpdated(updated) => {
+                let state = updated.delivery.as_ref()?.state();
+                (state == wanted).then_some(updated.message)
+            }
+            _ => None,
+        }
+    };
+    let deferred = in_state(pb::DeliveryState::Deferred);
+    let message = bert.event(deferred).await.unwrap();
+
+    site.postfix.start();
+    // The first retry is due after a quarter of a minute.
+    let mail = site.next().await;
+    assert_eq!(mail.to, [ANNA]);
+    assert_eq!(fields(&mail.bytes, "In-Reply-To"), ["<1@customer.example>"]);
+    let handed_over = in_state(pb::DeliveryState::HandedOver);
+    assert_eq!(bert.event(handed_over).await.unwrap(), message);
+    assert_eq!(site.sink.received().len(), 2);
 }

@@ -1,12 +1,16 @@
 //! The commands of the program, one file each. They print; they decide nothing.
 
+mod agent;
 mod bench;
 mod check;
+mod door;
 mod failure;
 mod inject;
+mod key;
 mod mta;
 mod page;
 mod serve;
+mod watch;
 
 use std::future::Future;
 use std::io::{self, Write as _};
@@ -45,6 +49,9 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Inject(inject::Inject),
+    Watch(watch::Watch),
+    Agent(agent::Agent),
+    Key(key::Key),
     Bench(bench::Bench),
 }
 
@@ -68,6 +75,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Serve(serve) => return serve::run(&serve),
         Command::Check(check) => check::run(&check, page),
         Command::Inject(inject) => wait_for(inject::run(inject, page)),
+        Command::Watch(watch) => wait_for(watch::run(watch, page)),
+        Command::Agent(agent) => wait_for(agent::run(agent, page)),
+        Command::Key(key) => wait_for(key::run(key, page)),
         Command::Bench(bench) => wait_for(bench::run(bench, page)),
     };
     match ended {

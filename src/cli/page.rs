@@ -39,6 +39,12 @@ impl Page {
         }
     }
 
+    /// A page without colours.
+    #[cfg(test)]
+    pub(crate) const fn blank() -> Self {
+        Self { coloured: false }
+    }
+
     /// Writes one line. A reader who has gone, as `head` goes, ends the command in silence.
     pub(crate) fn line(self, text: impl AsRef<str>) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
@@ -46,6 +52,12 @@ impl Page {
             io::ErrorKind::BrokenPipe => Failure::silent(Exit::Io),
             _ => Failure::file("standard output", &error),
         })
+    }
+
+    /// Writes one line to standard error: for people, beside a result that a script reads.
+    pub(crate) fn note(self, text: impl AsRef<str>) -> Result<(), Failure> {
+        writeln!(io::stderr(), "{}", text.as_ref())
+            .map_err(|error| Failure::file("standard error", &error))
     }
 
     /// The text in its colour, if this page has colours.

@@ -46,9 +46,11 @@ impl Desk {
                 false
             }
             (_, Requested::Available) => {
+                if agent.requested != state {
+                    agent.idle_since = now;
+                }
                 agent.requested = state;
                 agent.next = None;
-                agent.idle_since = now;
                 self.restart_wrap_ups(now, &id);
                 false
             }

@@ -1,13 +1,14 @@
 //! Restoring: the desk as it was when its last effects were written, and what a restart changes.
 
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::agent::Load;
 use super::{
     Agent, Case, Counters, Desk, Effects, Interaction, Offer, Policy, Queue, QueueSettings,
     RescindCause, Session, State, Timer,
 };
-use crate::id::{AgentId, OfferId};
+use crate::id::{AgentId, MessageId, OfferId, SessionId};
 use crate::outbound::message::Outbound;
 use crate::outbound::spool::Spool;
 use crate::time::Timestamp;
@@ -96,18 +97,33 @@ impl Desk {
 
     /// Takes over from a desk that got ahead of what could be written: the records are the truth,
     /// but what the running process knows of its clients and submissions is true as well.
-    pub fn take_over(&mut self, now: Timestamp, ahead: &Self) {
-        for (id, (session, link)) in &mut self.sessions {
-            if let Some((_, known)) = ahead.sessions.get(id) {
-                link.clone_from(known);
-                self.timers.set(link.lease_until, Timer::Lease(*id));
+    /// `attached` are the streams that are there, and `in_flight` the messages that the submitter
+    /// is busy with.
+    pub fn take_over(
+        &mut self,
+        now: Timestamp,
+        ahead: &Self,
+        attached: &BTreeMap<SessionId, u64>,
+        in_flight: &BTreeSet<MessageId>,
+    ) {
+        for (id, (_, link)) in &mut self.sessions {
+            match (ahead.sessions.get(id), attached.get(id)) {
+                (Some((_, known)), _) => link.clone_from(known),
+                // Its end could not be written, so it goes on.
+                (None, Some(stream)) => {
+                    link.stream = Some(*stream);
+                    link.grace_since = None;
+                }
+                (None, None) => {}
             }
-            self.session_of.insert(session.agent.clone(), *id);
+            self.timers.set(link.lease_until, Timer::Lease(*id));
+            if let Some(since) = link.detached {
+                let back = since + self.policy.reattach;
+                self.timers.set(back.max(now), Timer::Reattach(*id));
+            }
         }
-        // A submission that is under way finds its message waiting or unconfirmed. It may be begun
-        // a second time, but only one of the two gets to hand over.
         let records = std::mem::take(&mut self.restored_spool);
-        (self.spool, _) = Spool::restore(records, now, self.policy.submissions);
+        self.spool = Spool::take_over(records, in_flight, now, self.policy.submissions);
         let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
         for agent in agents {
             self.refresh_idle(now, &agent);

@@ -83,13 +83,16 @@ impl Desk {
         if let Some(agent) = self.agents.get_mut(id) {
             let fresh = agent.requested == Requested::SignedOut;
             if fresh || initial == Some(Requested::Available) {
+                // Who comes back to where they were has been idle for as long as before.
+                if agent.requested != Requested::Available {
+                    agent.idle_since = now;
+                }
                 agent.requested = match initial {
                     Some(Requested::Available) => Requested::Available,
                     Some(offline @ Requested::WorkOffline(_)) => offline,
                     Some(Requested::SignedOut) | None => Requested::WorkOffline(String::new()),
                 };
                 agent.next = None;
-                agent.idle_since = now;
                 self.draft.agents.insert(id.clone());
                 if agent.requested == Requested::Available {
                     self.restart_wrap_ups(now, id);

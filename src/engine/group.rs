@@ -19,6 +19,8 @@ pub(super) struct Released {
     pub(super) events: Vec<Event>,
     pub(super) ended: Vec<(crate::id::SessionId, crate::desk::EndCause)>,
     pub(super) submissions: Vec<Outbound>,
+    /// Messages that the submitter is done with.
+    pub(super) finished: Vec<crate::id::MessageId>,
     pub(super) keys: Vec<ApiKey>,
     pub(super) sessions: Vec<crate::desk::Session>,
 }

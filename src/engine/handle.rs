@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::keys::{ApiKey, Keys};
 use super::watch::WatchFrame;
-use super::{EngineError, Shared};
+use super::{EngineError, Shared, Verdict};
 use crate::content::Content;
 use crate::desk::{
     Agent, Answer, Case, Command, Desk, Event, Filing, Ingest, Interaction, Message, Offer,
@@ -82,7 +82,7 @@ pub struct NewKey {
 }
 
 /// A look at the desk: run by the engine, answered when the round is durable.
-type Look = Box<dyn FnOnce(&Desk, Timestamp) -> Box<dyn FnOnce() + Send> + Send>;
+type Look = Box<dyn FnOnce(&Desk, Timestamp) -> Verdict + Send>;
 
 /// What the engine can be called for.
 pub(super) enum Call {
@@ -220,20 +220,18 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Overloaded`] and [`EngineError::Stopping`].
+    /// [`EngineError`]; what was seen is kept back if it could not be written.
     pub async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Desk, Timestamp) -> T + Send + 'static,
     ) -> Result<T, EngineError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Call::Look(Box::new(move |desk, now| {
-            let seen = look(desk, now);
-            Box::new(move || {
-                // Whoever asked may be gone.
-                let _ = reply.send(seen);
-            })
-        })))?;
-        answer.await.map_err(|_| EngineError::Stopping)
+        self.ask(|reply| {
+            Call::Look(Box::new(move |desk, now| {
+                let seen = look(desk, now);
+                super::answer_after(Ok(seen), reply)
+            }))
+        })
+        .await
     }
 
     /// The time, as the engine reads it.
@@ -727,6 +725,9 @@ pub struct DeskWatch {
     pub frames: mpsc::Receiver<WatchFrame>,
 }
 
+/// How long to wait before the end of a submission is reported again that could not be written.
+const FINISH_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Outbound messages whose turn it is, for the submitter.
 #[derive(Debug)]
 pub struct Submissions {
@@ -786,12 +787,23 @@ impl Spooler for Submissions {
     }
 
     async fn finished(&self, id: MessageId, outcome: Outcome) {
-        let finish = Command::FinishSubmission {
-            message: id,
-            outcome,
-        };
-        if let Err(error) = self.handle.command(finish, None).await {
-            tracing::warn!(message_id = %id, %error, "the end of a submission was not stored");
+        // What the MTA said is said once: it is held until it can be written.
+        loop {
+            let finish = Command::FinishSubmission {
+                message: id,
+                outcome: outcome.clone(),
+            };
+            match self.handle.command(finish, None).await {
+                Ok(_) => return,
+                Err(error @ (EngineError::Unavailable(_) | EngineError::Overloaded)) => {
+                    tracing::warn!(message_id = %id, %error, "the end of a submission waits");
+                    tokio::time::sleep(FINISH_PAUSE).await;
+                }
+                Err(error) => {
+                    tracing::warn!(message_id = %id, %error, "the end of a submission was not stored");
+                    return;
+                }
+            }
         }
     }
 }

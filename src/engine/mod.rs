@@ -15,6 +15,7 @@ mod clock;
 mod group;
 mod load;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -39,7 +40,7 @@ pub use load::StartError;
 
 use crate::content::Content;
 use crate::desk::{Answer, Command, Desk, Origin, Policy, QueueSettings, Refusal, Thread};
-use crate::id::{KeyId, SessionId};
+use crate::id::{KeyId, MessageId, SessionId};
 use crate::outbound::message::Outbound;
 use crate::store::{CommitError, Store};
 use crate::time::Timestamp;
@@ -56,6 +57,8 @@ pub struct Settings {
     /// How long a letter is remembered that may be sent again. Senders give up after four to
     /// seven days.
     pub delivery_memory: Duration,
+    /// How long to leave a store alone that could not write, before it is tried again.
+    pub store_pause: Duration,
 }
 
 impl Settings {
@@ -67,6 +70,7 @@ impl Settings {
             queues,
             request_memory: Duration::from_secs(24 * 3600),
             delivery_memory: Duration::from_secs(14 * 24 * 3600),
+            store_pause: Duration::from_secs(1),
         }
     }
 }
@@ -77,9 +81,6 @@ const CALLS_MAX: usize = 4096;
 
 /// Calls handled in one round, so that one group's write stays short.
 const ROUND_MAX: usize = 256;
-
-/// How long to leave a store alone that could not write, before it is tried again.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a call was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,6 +190,7 @@ impl Engine {
             settings,
             watchers: Watchers::default(),
             submissions,
+            in_flight: BTreeSet::new(),
             store_rests_until: None,
             next_sweep: now,
         };
@@ -223,6 +225,8 @@ struct Runner {
     settings: Settings,
     watchers: Watchers,
     submissions: mpsc::UnboundedSender<Outbound>,
+    /// Messages that the submitter has been given and whose attempt has no durable end yet.
+    in_flight: BTreeSet<MessageId>,
     /// A store that could not write is left alone until then.
     store_rests_until: Option<Timestamp>,
     next_sweep: Timestamp,
@@ -241,6 +245,9 @@ impl Runner {
         let effects = self.desk.start(self.shared.clock.now());
         group.add(effects).done(false);
         self.write(group, Vec::new())?;
+        if self.store_rests_until.is_some() {
+            return Err("the store could not be written at the start".to_owned());
+        }
         loop {
             let first = match calls.recv_timeout(self.patience()) {
                 Ok(call) => Some(call),
@@ -250,6 +257,7 @@ impl Runner {
             let now = self.shared.clock.now();
             let mut group = Group::new(&*store);
             let mut verdicts = Vec::new();
+            self.try_store(now);
             self.forget_streams(now, &mut group);
             if self.store_rests_until.is_none() {
                 let effects = self.desk.tick(now);
@@ -267,7 +275,6 @@ impl Runner {
             if matches!(flow, Flow::Stop) {
                 return Ok(());
             }
-            self.try_store(now);
         }
     }
 
@@ -328,10 +335,7 @@ impl Runner {
         match call {
             Call::Stop => return Flow::Stop,
             Call::Nudge => {}
-            Call::Look(look) => {
-                let answer = look(&self.desk, now);
-                verdicts.push(Box::new(move |_| answer()));
-            }
+            Call::Look(look) => verdicts.push(look(&self.desk, now)),
             Call::Command {
                 command,
                 body,
@@ -347,10 +351,9 @@ impl Runner {
                 verdicts.push(answer_after(watch, reply));
             }
             Call::WatchDesk { reply } => {
-                let watch = DeskWatch {
-                    overview: handle::Overview::of(&self.desk, now),
-                    frames: self.watchers.add_desk(),
-                };
+                let overview = handle::Overview::of(&self.desk, now);
+                let frames = self.watchers.add_desk(overview.revision);
+                let watch = DeskWatch { overview, frames };
                 verdicts.push(answer_after(Ok(watch), reply));
             }
             Call::CreateKey { new, reply } => {
@@ -421,9 +424,14 @@ impl Runner {
             )));
         }
         let more_mail = matches!(command, Command::Ingest(_));
+        let finished = match &command {
+            Command::FinishSubmission { message, .. } => Some(*message),
+            _ => None,
+        };
         let mut effects = self.desk.handle(now, command)?;
         let mut answer = effects.answer.take().unwrap_or(Answer::Done);
         let message = effects.body;
+        group.released.finished.extend(finished);
         let mut additions = group.add(effects);
         if let (Some(message), Some(body)) = (message, body) {
             additions.body(message.to_bytes(), body);
@@ -489,7 +497,8 @@ impl Runner {
         )
         .ok_or(Refusal::SessionClosed)?;
         group.add(effects).done(false);
-        let frames = self.watchers.add_session(session, stream, agent);
+        let seen = self.desk.counters().revision;
+        let frames = (self.watchers).add_session(session, stream, agent, seen);
         Ok(SessionWatch::new(
             Arc::clone(&self.shared),
             session,
@@ -562,6 +571,7 @@ impl Runner {
                     events,
                     ended,
                     submissions,
+                    finished,
                     keys,
                     sessions,
                 } = released;
@@ -584,7 +594,11 @@ impl Runner {
                 for (session, cause) in ended {
                     self.watchers.end(session, cause);
                 }
+                for id in finished {
+                    self.in_flight.remove(&id);
+                }
                 for outbound in submissions {
+                    self.in_flight.insert(outbound.id);
                     // Nobody takes them when the program stops; the next start will.
                     let _ = self.submissions.send(outbound);
                 }
@@ -621,9 +635,10 @@ impl Runner {
             records,
             now,
         );
-        desk.take_over(now, &self.desk);
+        let attached = self.watchers.attached();
+        desk.take_over(now, &self.desk, &attached, &self.in_flight);
         self.desk = desk;
-        self.store_rests_until = Some(now + STORE_PAUSE);
+        self.store_rests_until = Some(now + self.settings.store_pause);
         self.shared.taking_mail.store(false, Ordering::Relaxed);
         Ok(())
     }

@@ -25,19 +25,26 @@ pub enum WatchFrame {
 
 /// One reader. A place is held back for the last frame, which says why there are no more.
 #[derive(Debug)]
-struct Watcher(mpsc::Sender<WatchFrame>);
+struct Watcher {
+    frames: mpsc::Sender<WatchFrame>,
+    /// The revision of what the reader saw first: events up to it are a part of that.
+    seen: u64,
+}
 
 impl Watcher {
-    fn new() -> (Self, mpsc::Receiver<WatchFrame>) {
-        let (sender, receiver) = mpsc::channel(FRAMES_MAX + 1);
-        (Self(sender), receiver)
+    fn new(seen: u64) -> (Self, mpsc::Receiver<WatchFrame>) {
+        let (frames, receiver) = mpsc::channel(FRAMES_MAX + 1);
+        (Self { frames, seen }, receiver)
     }
 
     /// Whether the watcher is to be kept.
     fn tell(&self, event: &Arc<Event>) -> bool {
-        if self.0.capacity() > 1 {
+        if event.revision <= self.seen {
+            return true;
+        }
+        if self.frames.capacity() > 1 {
             return self
-                .0
+                .frames
                 .try_send(WatchFrame::Event(Arc::clone(event)))
                 .is_ok();
         }
@@ -47,7 +54,7 @@ impl Watcher {
 
     fn end(&self, frame: WatchFrame) {
         // The place is held back; it fails only if the reader is gone already.
-        let _ = self.0.try_send(frame);
+        let _ = self.frames.try_send(frame);
     }
 }
 
@@ -75,14 +82,23 @@ impl Watchers {
         self.streams
     }
 
-    /// Adds the reader of an agent; an older one is superseded.
+    /// The streams that are there.
+    pub(super) fn attached(&self) -> BTreeMap<SessionId, u64> {
+        (self.agents.values())
+            .map(|known| (known.session, known.stream))
+            .collect()
+    }
+
+    /// Adds the reader of an agent, who has seen all up to a revision; an older one is
+    /// superseded.
     pub(super) fn add_session(
         &mut self,
         session: SessionId,
         stream: u64,
         agent: AgentId,
+        seen: u64,
     ) -> mpsc::Receiver<WatchFrame> {
-        let (watcher, receiver) = Watcher::new();
+        let (watcher, receiver) = Watcher::new(seen);
         let new = AgentWatcher {
             session,
             stream,
@@ -94,9 +110,9 @@ impl Watchers {
         receiver
     }
 
-    /// Adds a reader of everything.
-    pub(super) fn add_desk(&mut self) -> mpsc::Receiver<WatchFrame> {
-        let (watcher, receiver) = Watcher::new();
+    /// Adds a reader of everything, who has seen all up to a revision.
+    pub(super) fn add_desk(&mut self, seen: u64) -> mpsc::Receiver<WatchFrame> {
+        let (watcher, receiver) = Watcher::new(seen);
         self.desk.push(watcher);
         receiver
     }
@@ -155,11 +171,11 @@ mod tests {
     fn a_slow_reader_is_cut_off_and_told() {
         let mut watchers = Watchers::default();
         let session = SessionId::new(Timestamp::ZERO, 1);
-        let mut slow = watchers.add_session(session, 1, "anna".parse().unwrap());
-        for revision in 0..FRAMES_MAX as u64 + 10 {
+        let mut slow = watchers.add_session(session, 1, "anna".parse().unwrap(), 0);
+        for revision in 1..=FRAMES_MAX as u64 + 10 {
             watchers.tell(event("anna", revision));
         }
-        let mut told = 0;
+        let mut told = 1;
         loop {
             match slow.try_recv().unwrap() {
                 WatchFrame::Event(event) => assert_eq!(event.revision, told),
@@ -168,7 +184,7 @@ mod tests {
             }
             told += 1;
         }
-        assert_eq!(told, FRAMES_MAX as u64);
+        assert_eq!(told, FRAMES_MAX as u64 + 1);
         assert!(slow.try_recv().is_err());
     }
 
@@ -176,9 +192,9 @@ mod tests {
     fn agents_see_their_own_and_a_newer_stream_supersedes() {
         let mut watchers = Watchers::default();
         let session = SessionId::new(Timestamp::ZERO, 1);
-        let mut old = watchers.add_session(session, 1, "anna".parse().unwrap());
+        let mut old = watchers.add_session(session, 1, "anna".parse().unwrap(), 0);
         watchers.tell(event("bert", 1));
-        let mut new = watchers.add_session(session, 2, "anna".parse().unwrap());
+        let mut new = watchers.add_session(session, 2, "anna".parse().unwrap(), 1);
         watchers.remove(session, 1);
         watchers.tell(event("anna", 2));
         assert!(matches!(

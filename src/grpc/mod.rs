@@ -17,6 +17,8 @@ pub mod pb {
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/postroom.bin"));
 }
 
+pub mod client;
+pub mod json;
 pub mod server;
 
 mod access;

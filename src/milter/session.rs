@@ -180,9 +180,13 @@ impl Session {
     }
 
     /// Whether no message is open that could still be taken, so that closing now harms no mail.
+    /// Postfix sends no abort after a message that was released, however long its client stays.
     #[must_use]
     pub const fn is_idle(&self) -> bool {
-        matches!(self.phase, Phase::Idle | Phase::Refused(_))
+        matches!(
+            self.phase,
+            Phase::Idle | Phase::Released | Phase::Refused(_)
+        )
     }
 
     /// The MTA's queue id, once there is one.

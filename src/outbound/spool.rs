@@ -140,6 +140,28 @@ impl Spool {
         (spool, changes)
     }
 
+    /// The spool as it was stored, within the same process: submissions that are under way go on,
+    /// and their messages are begun by nobody else. A second submission of a message could not be
+    /// told from the first, and would end it.
+    #[must_use]
+    pub fn take_over(
+        records: Vec<Outbound>,
+        in_flight: &BTreeSet<MessageId>,
+        now: Timestamp,
+        at_once: usize,
+    ) -> Self {
+        let (flying, rest): (Vec<_>, Vec<_>) = (records.into_iter())
+            .filter(|outbound| !outbound.state.is_settled())
+            .partition(|outbound| in_flight.contains(&outbound.id));
+        // What was handed over is in flight, so nothing is found to be unconfirmed.
+        let (mut spool, _) = Self::restore(rest, now, at_once);
+        for outbound in flying {
+            spool.in_flight.insert(outbound.id);
+            spool.messages.insert(outbound.id, outbound);
+        }
+        spool
+    }
+
     /// Takes in a message that was just sent by an agent. The caller stores the record.
     ///
     /// # Errors

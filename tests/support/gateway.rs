@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,19 +13,23 @@ use postroom::milter::Address;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 
+use super::port::Port;
+
 /// How long the program may take to say that it listens. It is reached only when it never will.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the program says when Postfix can connect.
+/// What the program says when it can be reached.
 const READY: &str = "listening for Postfix on ";
 
-/// What the configuration of one gateway says.
-#[derive(Debug, Clone)]
+/// What the configuration of one gateway says, the same at every start.
+#[derive(Debug)]
 pub(crate) struct Settings {
     /// Where its data are.
     pub(crate) data_dir: PathBuf,
     /// Where it listens for Postfix.
-    pub(crate) milter: Address,
+    milter: Port,
+    /// Where it listens for agents.
+    control: Port,
     /// The largest message it takes.
     pub(crate) message_bytes_max: u64,
     /// The MTA that takes its answers, as `HOST:PORT`.
@@ -36,15 +41,12 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Two queues at shop.example, data under `dir`, any free port, no name servers, and an MTA
-    /// that is not there.
+    /// Two queues at shop.example, data under `dir`, no name servers, and an MTA that is not there.
     pub(crate) fn new(dir: &Path) -> Self {
         Self {
             data_dir: dir.join("data"),
-            milter: Address::Inet {
-                host: "127.0.0.1".to_owned(),
-                port: 0,
-            },
+            milter: Port::take(),
+            control: Port::take(),
             message_bytes_max: 10_000_000,
             outbound: "127.0.0.1:1".to_owned(),
             resolver: "off".to_owned(),
@@ -53,6 +55,24 @@ impl Settings {
                 ("sales", vec!["sales@shop.example"]),
             ],
         }
+    }
+
+    /// Where Postfix finds the gateway.
+    pub(crate) fn milter(&self) -> Address {
+        Address::Inet {
+            host: "127.0.0.1".to_owned(),
+            port: self.milter.number(),
+        }
+    }
+
+    /// Where agents find it.
+    pub(crate) fn control(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.control.number()))
+    }
+
+    /// Where the administrator finds it.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.data_dir.join("control.sock")
     }
 
     /// The configuration file.
@@ -65,7 +85,7 @@ impl Settings {
              listen = \"{milter}\"\n\
              message_bytes_max = {bytes_max}\n\
              [control]\n\
-             listen = \"127.0.0.1:0\"\n\
+             listen = \"127.0.0.1:{control}\"\n\
              [outbound]\n\
              server = \"{outbound}\"\n\
              [authentication]\n\
@@ -74,7 +94,8 @@ impl Settings {
              free_space_floor_mib = 1\n\
              segment_mib = 16\n",
             data_dir = self.data_dir,
-            milter = self.milter,
+            milter = self.milter(),
+            control = self.control.number(),
             bytes_max = self.message_bytes_max,
             outbound = self.outbound,
             resolver = self.resolver,
@@ -108,8 +129,6 @@ impl Log {
 /// The running program. Dropping it kills it.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    /// Where it listens for Postfix.
-    pub(crate) milter: Address,
     child: Child,
     log: Log,
 }
@@ -129,21 +148,14 @@ impl Gateway {
             .spawn()
             .unwrap();
         let log = Log::default();
-        let (heard, mut ready) = watch::channel(None);
+        let (heard, mut ready) = watch::channel(false);
         let stderr = child.stderr.take().unwrap();
         let lines = log.clone();
         std::thread::spawn(move || listen(stderr, &lines, &heard));
-        let mut gateway = Self {
-            milter: settings.milter.clone(),
-            child,
-            log,
-        };
+        let gateway = Self { child, log };
         // The sender goes away with the program, which ends the wait as well.
-        let said = tokio::time::timeout(PATIENCE, ready.wait_for(Option::is_some)).await;
-        let Ok(Ok(address)) = said.map(|said| said.map(|address| address.clone().unwrap())) else {
-            panic!("the gateway did not start:\n{}", gateway.log());
-        };
-        gateway.milter = address;
+        let said = tokio::time::timeout(PATIENCE, ready.wait_for(|ready| *ready)).await;
+        assert!(matches!(said, Ok(Ok(_))), "the gateway did not start");
         gateway
     }
 
@@ -176,13 +188,14 @@ impl Drop for Gateway {
     }
 }
 
-/// Reads the log to its end, and tells when the program listens, and where.
-fn listen(stderr: ChildStderr, log: &Log, heard: &watch::Sender<Option<Address>>) {
+/// Reads the log to its end, and tells when the program can be reached.
+fn listen(stderr: ChildStderr, log: &Log, heard: &watch::Sender<bool>) {
     for line in BufReader::new(stderr).lines() {
         let Ok(line) = line else { return };
-        if let Some((_, address)) = line.split_once(READY) {
-            heard.send_replace(address.trim().parse().ok());
-        }
+        let ready = line.contains(READY);
         log.push(line);
+        if ready {
+            heard.send_replace(true);
+        }
     }
 }

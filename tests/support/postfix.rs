@@ -5,27 +5,27 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use postroom::config;
 use postroom::milter::Address;
 use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::port::Port;
 
 /// Set where a missing Postfix is a failure.
 const REQUIRED: &str = "POSTROOM_REQUIRE_POSTFIX";
 
-/// How often other ports are tried when somebody was faster.
-const ATTEMPTS: usize = 5;
-
-/// A running Postfix. Dropping it stops it.
+/// A Postfix. Dropping it stops it.
 #[derive(Debug)]
 pub(crate) struct Postfix {
     /// Where mail from outside comes in, past Postroom.
-    pub(crate) smtp: u16,
+    pub(crate) smtp: Port,
     /// Where Postroom hands over its answers.
-    pub(crate) submission: u16,
+    pub(crate) submission: Port,
     folder: tempfile::TempDir,
 }
 
@@ -48,44 +48,18 @@ pub(crate) fn is_here() -> bool {
 }
 
 impl Postfix {
-    /// Starts Postfix with Postroom as its filter and `sink` as the next host for all mail.
-    pub(crate) fn start(milter: &Address, sink: SocketAddr) -> Self {
-        let mut problem = String::new();
-        for _ in 0..ATTEMPTS {
-            let postfix = Self {
-                smtp: free_port(),
-                submission: free_port(),
-                folder: tempfile::tempdir().unwrap(),
-            };
-            postfix.write(milter, sink);
-            match postfix.run("start") {
-                Ok(()) => return postfix,
-                Err(why) => problem = format!("{why}\n{}", postfix.log()),
-            }
-        }
-        panic!("Postfix does not start: {problem}");
-    }
-
-    /// What it logged so far.
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.log_file()).unwrap_or_default()
-    }
-
-    /// Stops it, and keeps its ports and its queue for [`Self::start_again`].
-    pub(crate) fn stop(&mut self) {
-        let _ = self.run("stop");
-        // Its children are in its process group.
-        if let Some(master) = self.master() {
-            let _ = kill_process_group(master, Signal::KILL);
+    /// One with its ports and its folder, not yet running.
+    pub(crate) fn new() -> Self {
+        Self {
+            smtp: Port::take(),
+            submission: Port::take(),
+            folder: tempfile::tempdir().unwrap(),
         }
     }
 
-    /// Starts it again where it was.
-    pub(crate) fn start_again(&mut self) {
-        self.run("start").unwrap();
-    }
-
-    fn write(&self, milter: &Address, sink: SocketAddr) {
+    /// Writes its configuration, with Postroom as its filter and `sink` as the next host for all
+    /// mail.
+    pub(crate) fn configure(&self, milter: &Address, sink: SocketAddr) {
         let dir = self.folder.path();
         // Postfix's processes go through here under another user.
         fs::set_permissions(dir, PermissionsExt::from_mode(0o755)).unwrap();
@@ -94,10 +68,29 @@ impl Postfix {
         }
         chown(dir.join("data"), Some(postfix_user()), None).unwrap();
         fs::write(dir.join("etc/main.cf"), self.main_cf(milter, sink)).unwrap();
-        let master = MASTER_CF
-            .replace("SMTP_PORT", &self.smtp.to_string())
-            .replace("SUBMISSION_PORT", &self.submission.to_string());
-        fs::write(dir.join("etc/master.cf"), master).unwrap();
+        fs::write(dir.join("etc/master.cf"), self.master_cf()).unwrap();
+    }
+
+    /// Starts it; returns when it listens.
+    pub(crate) fn start(&self) {
+        if let Err(problem) = self.run("start") {
+            panic!("Postfix does not start: {problem}\n{}", self.log());
+        }
+    }
+
+    /// Stops it; what is in its queue stays there.
+    pub(crate) fn stop(&self) {
+        // Fails if it is not running, which is as good.
+        let _ = self.run("stop");
+        // Its children are in its process group.
+        if let Some(master) = self.master() {
+            let _ = kill_process_group(master, Signal::KILL);
+        }
+    }
+
+    /// What it logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
     fn main_cf(&self, milter: &Address, sink: SocketAddr) -> String {
@@ -131,6 +124,14 @@ impl Postfix {
              smtp_tls_security_level = none\n",
             ours = filter_lines(milter),
         )
+    }
+
+    fn master_cf(&self) -> String {
+        let (smtp, submission) = (self.smtp.number(), self.submission.number());
+        let lines = readme("master.cf");
+        let (address, rest) = lines.split_once(' ').unwrap();
+        assert!(address.starts_with("127.0.0.1:"), "{address}");
+        format!("127.0.0.1:{smtp} inet n - n - - smtpd\n127.0.0.1:{submission} {rest}{SERVICES}")
     }
 
     fn log_file(&self) -> PathBuf {
@@ -172,14 +173,23 @@ impl Drop for Postfix {
 
 /// What README.md tells operators to write into main.cf, with our socket in place of theirs.
 fn filter_lines(milter: &Address) -> String {
+    let lines = readme("main.cf");
+    assert!(lines.contains("milter_default_action = tempfail\n"));
+    let theirs = format!(
+        "smtpd_milters = {}",
+        config::Milter::default().listen.get_ref()
+    );
+    assert!(lines.contains(&theirs), "{lines}");
+    lines.replace(&theirs, &format!("smtpd_milters = {milter}"))
+}
+
+/// The lines of README.md that are meant for one of Postfix's files.
+fn readme(file: &str) -> String {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = fs::read_to_string(readme).unwrap();
-    let (_, after) = readme.split_once("```main.cf\n").unwrap();
+    let (_, after) = readme.split_once(&format!("\n```{file}\n")).unwrap();
     let (lines, _) = after.split_once("```").unwrap();
-    assert!(lines.contains("milter_default_action = tempfail"));
-    let parameter = |line: &&str| line.starts_with("smtpd_milters = ");
-    let named = lines.lines().find(parameter).unwrap();
-    lines.replace(named, &format!("smtpd_milters = {milter}"))
+    lines.to_owned()
 }
 
 /// The user under which Postfix's processes run.
@@ -189,16 +199,8 @@ fn postfix_user() -> u32 {
     line.unwrap().split(':').nth(2).unwrap().parse().unwrap()
 }
 
-/// A port that nobody had a moment ago.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-/// The services that mail from SMTP to SMTP needs.
-const MASTER_CF: &str = "\
-127.0.0.1:SMTP_PORT inet n - n - - smtpd
-127.0.0.1:SUBMISSION_PORT inet n - n - - smtpd -o smtpd_milters=
+/// What mail from SMTP to SMTP needs besides.
+const SERVICES: &str = "\
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite

@@ -262,6 +262,27 @@ fn nothing_goes_before_the_negotiation() {
 }
 
 #[test]
+fn when_closing_harms_no_mail() {
+    for (commands, idle) in [
+        ("C:x H:x", true),
+        ("M:<a@x>", false),
+        ("M:<a@x> R:<joe@x>", false),
+        // Postfix says nothing more about this message.
+        ("M:<a@x> R:<joe@x> T", true),
+        ("M:<a@x> R:<support@x> T", false),
+        ("M:<a@x> R:<support@x> T L:From", false),
+        ("M:<a@x> R:<support@x> A", true),
+        ("M:<banned@x>", true),
+    ] {
+        let mut session = session(Offer::POSTFIX);
+        for word in commands.split_whitespace() {
+            session.handle(command(word), &House, &mut Vec::new());
+        }
+        assert_eq!(session.is_idle(), idle, "{commands}");
+    }
+}
+
+#[test]
 fn what_is_known_of_the_client() {
     let mut session = session(Offer::POSTFIX);
     let mut actions = Vec::new();
