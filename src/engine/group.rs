@@ -20,7 +20,7 @@ pub(super) struct Released {
     pub(super) ended: Vec<(crate::id::SessionId, crate::desk::EndCause)>,
     pub(super) submissions: Vec<Outbound>,
     /// Messages that the submitter is done with.
-    pub(super) finished: Vec<crate::id::MessageId>,
+    pub(super) finished: Vec<MessageId>,
     pub(super) keys: Vec<ApiKey>,
     pub(super) sessions: Vec<crate::desk::Session>,
 }
