@@ -28,7 +28,7 @@ use postroom::time::Timestamp;
 use world::{World, answer, clock, letter, mailbox, nine, origin, queue};
 
 /// Seeds of an ordinary run.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 200;
 
 /// Steps with mail and mischief, and the most that it may take to finish afterwards.
 const STEPS: usize = 200;
