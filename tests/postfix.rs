@@ -304,14 +304,14 @@ async fn a_letter_is_answered_and_the_customer_writes_back() {
         .event(|payload| match payload {
             Payload::DeliveryUpdated(updated) => {
                 let delivery = updated.delivery?;
-                (delivery.state() == pb::DeliveryState::HandedOver)
+                (delivery.state() == pb::DeliveryState::Confirmed)
                     .then_some(delivery.remote_queue_id)
             }
             _ => None,
         })
         .await
         .unwrap();
-    assert!(site.postfix.log().contains(&format!("{queue_id}: ")));
+    assert!(site.postfix.log().contains(&format!(" {queue_id}: ")));
 
     // Bert is done, and Anna is not.
     let answer = format!(
@@ -322,6 +322,11 @@ async fn a_letter_is_answered_and_the_customer_writes_back() {
     let second = tags(&site.deliver(ANNA, &["help@shop.example"], &answer).await);
     assert_eq!(second.case, first.case);
     assert_eq!(second.queue, "support");
+    let interaction = bert.accept().await.unwrap();
+    assert_eq!(interaction.main_number, first.case);
+    let ended = bert.end(&interaction.name, "a6d9b5ac-4f6c-4d3f-8d0e-0f9f4a1f0003");
+    let ended = ended.await.unwrap();
+    assert_eq!(ended.state(), pb::InteractionState::Closed);
     // Somebody else with the same Message-ID in hand opens a case of their own.
     let stranger = answer
         .replace(ANNA, "eve@elsewhere.example")
@@ -369,7 +374,7 @@ async fn an_answer_waits_for_postfix() {
     let mail = site.next().await;
     assert_eq!(mail.to, [ANNA]);
     assert_eq!(fields(&mail.bytes, "In-Reply-To"), ["<1@customer.example>"]);
-    let handed_over = in_state(pb::DeliveryState::HandedOver);
-    assert_eq!(bert.event(handed_over).await.unwrap(), message);
+    let confirmed = in_state(pb::DeliveryState::Confirmed);
+    assert_eq!(bert.event(confirmed).await.unwrap(), message);
     assert_eq!(site.sink.received().len(), 2);
 }

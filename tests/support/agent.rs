@@ -15,7 +15,7 @@ use postroom::grpc::pb::watch_session_response::Frame;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -105,20 +105,28 @@ impl Agent {
         }
     }
 
-    /// Waits for an offer, and takes it.
+    /// Waits for an offer, and takes it. One that is over before it was answered is passed over.
     pub(crate) async fn accept(&mut self) -> Result<pb::Interaction, Status> {
-        let offer = match self.offered.pop() {
-            Some(offer) => offer,
-            None => {
-                let created = |payload| match payload {
-                    Payload::OfferCreated(created) => created.offer,
-                    _ => None,
-                };
-                self.event(created).await?
+        loop {
+            let offer = match self.offered.pop() {
+                Some(offer) => offer,
+                None => {
+                    let created = |payload| match payload {
+                        Payload::OfferCreated(created) => created.offer,
+                        _ => None,
+                    };
+                    self.event(created).await?
+                }
+            };
+            match self.take(offer.name).await {
+                Err(status) if status.code() == Code::FailedPrecondition => {}
+                taken => return taken,
             }
-        };
+        }
+    }
+
+    async fn take(&self, name: String) -> Result<pb::Interaction, Status> {
         let mut offers = OfferServiceClient::new(self.channel.clone());
-        let name = offer.name;
         let shown = pb::AcknowledgeOfferRequest { name: name.clone() };
         offers.acknowledge_offer(self.by(shown)).await?;
         let accept = pb::AcceptOfferRequest {
@@ -139,10 +147,15 @@ impl Agent {
     }
 
     /// Ends an interaction without a reply.
-    pub(crate) async fn end(&self, name: &str) -> Result<pb::Interaction, Status> {
+    pub(crate) async fn end(
+        &self,
+        name: &str,
+        request_id: &str,
+    ) -> Result<pb::Interaction, Status> {
         let end = pb::EndInteractionRequest {
             name: name.to_owned(),
-            ..pb::EndInteractionRequest::default()
+            note: String::new(),
+            request_id: request_id.to_owned(),
         };
         let ended = self.interactions().end_interaction(self.by(end)).await?;
         Ok(ended.into_inner().interaction.unwrap())

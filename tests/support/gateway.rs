@@ -76,7 +76,7 @@ impl Settings {
     }
 
     /// The configuration file.
-    fn to_toml(&self) -> String {
+    pub(crate) fn to_toml(&self) -> String {
         let mut text = format!(
             "[gateway]\n\
              data_dir = {data_dir:?}\n\
@@ -103,7 +103,7 @@ impl Settings {
         for (id, addresses) in &self.queues {
             let _ = write!(
                 text,
-                "[[queue]]\nid = \"{id}\"\naddresses = {addresses:?}\nwaiting_max = 100000\n"
+                "[[queue]]\nid = \"{id}\"\naddresses = {addresses:?}\npost_processing_seconds = 0\n"
             );
         }
         text
