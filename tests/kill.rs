@@ -29,7 +29,7 @@ use postroom::outbound::sink::Sink;
 use rounds::afterwards;
 use rounds::chance::Chance;
 use rounds::desk::Desk;
-use rounds::moment::Moment;
+use rounds::moment::{Moment, To};
 use rounds::post::Post;
 use support::agent;
 use support::gateway::{Gateway, Settings};
@@ -39,9 +39,9 @@ use tokio::task::JoinSet;
 const ROUNDS: u64 = 30;
 
 /// Connections from MTAs.
-const CONNECTIONS: usize = 5;
+const CONNECTIONS: usize = 4;
 
-const AGENTS: [&str; 2] = ["bert", "cora"];
+const AGENTS: [&str; 4] = ["bert", "cora", "dora", "emil"];
 
 fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
@@ -73,7 +73,10 @@ async fn what_was_promised_outlives_every_kill() {
         let moment = Arc::new(if last {
             Moment::never()
         } else {
-            Moment::after(chance.up_to(60))
+            match chance.up_to(2) {
+                1 => Moment::after(chance.up_to(60), To::Mta),
+                _ => Moment::after(chance.up_to(12), To::Agent),
+            }
         });
         let mut load = JoinSet::new();
         for _ in 0..CONNECTIONS {
