@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers are part of the test")]
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 
 use postroom::milter::{
@@ -417,4 +418,244 @@ async fn bench_counts_every_letter() {
     assert!(report["verdict_milliseconds"]["p99"].is_f64(), "{report}");
     let (code, report) = bench("full@shop.example").await;
     assert_eq!((code, &report["tempfail"]), (75, &Value::from(20)));
+}
+
+#[test]
+fn the_demo_tells_its_story() {
+    let (code, out, error) = run(&["demo", "--once"]);
+    assert_eq!((code, error.as_str()), (0, ""), "{out}");
+    let value = |after: &str, name: &str| {
+        let (_, rest) = out
+            .split_once(after)
+            .unwrap_or_else(|| panic!("no {after:?} in\n{out}"));
+        let found = rest
+            .lines()
+            .find_map(|line| line.trim_start().strip_prefix(name));
+        found
+            .unwrap_or_else(|| panic!("no {name} after {after:?} in\n{out}"))
+            .trim()
+            .to_owned()
+    };
+    for (step, name, expected) in [
+        ("Ada writes to support@", "X-Postroom-Queue", "support"),
+        ("Ada writes to support@", "trust", "A: "),
+        ("Karl writes to sales@", "X-Postroom-Queue", "sales"),
+        ("Karl writes to sales@", "trust", "C: "),
+        ("sets herself Available", "Mira is", "available"),
+        (
+            "offered Ada's letter",
+            "customer",
+            "Ada Lovelace <ada@lovelace.example>",
+        ),
+        ("offered Ada's letter", "subject", "Where is my order?"),
+        ("offered Ada's letter", "queue", "Customer support"),
+        ("She accepts", "Mira is", "busy"),
+        ("replies from the second", "Mira is", "wrap up"),
+        (
+            "receives the reply",
+            "From",
+            "Customer support <help@shop.example>",
+        ),
+        (
+            "receives the reply",
+            "To",
+            "Ada Lovelace <ada@lovelace.example>",
+        ),
+        ("receives the reply", "Subject", "Re: Where is my order?"),
+        (
+            "receives the reply",
+            "In-Reply-To",
+            "<order.1@lovelace.example>",
+        ),
+        ("on its way", "delivery", "confirmed"),
+        ("completes the wrap-up", "Mira is", "available"),
+        ("She signs out", "Mira is", "signed out"),
+    ] {
+        let found = value(step, name);
+        assert!(found.starts_with(expected), "{step}: {name}: {found}");
+    }
+    let number = value("Ada writes to support@", "MainNumber");
+    assert_eq!(value("Ada answers the reply", "MainNumber"), number);
+    assert_ne!(value("Karl writes to sales@", "MainNumber"), number);
+    let folder = value("The gateway starts", "administrator");
+    let folder = Path::new(folder.strip_prefix("unix:").unwrap())
+        .parent()
+        .unwrap();
+    assert!(!folder.exists(), "{}", folder.display());
+}
+
+/// `postroom serve` on free ports; killed when this is dropped.
+struct Served {
+    child: Child,
+    milter: String,
+    socket: String,
+    config: String,
+    folder: tempfile::TempDir,
+}
+
+impl Served {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let config = path("postroom.toml");
+        let text = format!(
+            "[gateway]\ndata_dir = \"{}\"\nname = \"mail.shop.example\"\n\
+             [milter]\nlisten = \"inet:127.0.0.1:0\"\n[control]\nlisten = \"127.0.0.1:0\"\n\
+             [authentication]\nresolver = \"off\"\n[store]\nfree_space_floor_mib = 1\n\
+             [[queue]]\nid = \"support\"\naddresses = [\"support@shop.example\"]\n",
+            path("data")
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut command = postroom(&["serve", "--config", &config]);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let milter = log
+            .find_map(|line| {
+                let line = line.unwrap();
+                let (_, rest) = line.split_once("listening for Postfix on ")?;
+                Some(rest.split([',', ' ']).next()?.to_owned())
+            })
+            .unwrap();
+        // Whoever no longer reads would make the gateway wait for room in the pipe.
+        std::thread::spawn(move || log.for_each(drop));
+        Self {
+            child,
+            milter,
+            socket: path("data/control.sock"),
+            config,
+            folder,
+        }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn agents_and_keys() {
+    let served = Served::start();
+    let place = format!("unix:{}", served.socket);
+    let at = ["--server", &place];
+    let with = |arguments: &[&str]| {
+        let arguments: Vec<&str> = arguments.iter().chain(&at).copied().collect();
+        run(&arguments)
+    };
+    let add = [
+        "agent",
+        "add",
+        "mira",
+        "--name",
+        "Mira Lund",
+        "--queue",
+        "support",
+    ];
+    let (code, out, error) = with(&add);
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "agents/mira: made, serves queues/support\n"),
+        "{error}"
+    );
+    let (code, out, error) = with(&add);
+    assert_eq!((code, out.as_str()), (69, ""));
+    assert!(error.contains("RESOURCE_EXISTS"), "{error}");
+    let (code, _, error) = with(&["agent", "add", "M", "--name", "M", "--queue", "support"]);
+    assert_eq!(code, 64, "{error}");
+
+    let (_, out, _) = with(&["agent", "list"]);
+    assert!(
+        out.contains("Mira Lund") && out.contains("no password"),
+        "{out}"
+    );
+    let password = served.folder.path().join("password");
+    std::fs::write(&password, "correct horse\n").unwrap();
+    let set = postroom(&["agent", "password", "mira", "--config", &served.config])
+        .stdin(std::fs::File::open(&password).unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(told(set).1, "agents/mira: password set\n");
+    let (_, out, _) = with(&["agent", "list", "--json"]);
+    let mira: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(mira["name"], "agents/mira");
+    assert_eq!(mira["passwordSet"], true);
+
+    let create = [
+        "key",
+        "create",
+        "--name",
+        "wall",
+        "--role",
+        "observer",
+        "--expires-days",
+        "30",
+    ];
+    let (code, secret, error) = with(&create);
+    assert_eq!((code, secret.lines().count()), (0, 1), "{error}");
+    assert!(error.contains("observer  wall  expires 2"), "{error}");
+    let id = error.split(' ').next().unwrap();
+    let (_, out, _) = with(&["key", "list"]);
+    assert!(out.starts_with(id) && !out.contains(secret.trim()), "{out}");
+    // The key counts even on the control socket, and an observer makes no agents.
+    let key = served.folder.path().join("key");
+    std::fs::write(&key, &secret).unwrap();
+    let key = key.to_str().unwrap();
+    let (code, _, error) = with(&["agent", "list", "--key-file", key]);
+    assert_eq!(code, 69);
+    assert!(
+        error.contains("ROLE_REQUIRED") && error.contains("postroom key create"),
+        "{error}"
+    );
+    let (code, out, _) = with(&["key", "revoke", id]);
+    assert_eq!(code, 0);
+    assert!(out.contains("revoked 2"), "{out}");
+    let (_, _, error) = with(&["agent", "list", "--key-file", key]);
+    assert!(error.contains("CREDENTIAL_INVALID"), "{error}");
+}
+
+#[test]
+fn watch_tells_what_happens() {
+    let served = Served::start();
+    let letter = served.folder.path().join("letter.eml");
+    std::fs::write(&letter, LETTER).unwrap();
+    let watch = |json: &[&str]| {
+        let mut arguments = vec!["watch", "--socket", &served.socket];
+        arguments.extend(json);
+        let mut child = postroom(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        (child, lines.map(Result::unwrap))
+    };
+    let (mut for_people, mut words) = watch(&[]);
+    let (mut for_scripts, mut frames) = watch(&["--json"]);
+    assert!(words.next().unwrap().starts_with("queues/support"));
+    let overview: Value = serde_json::from_str(&frames.next().unwrap()).unwrap();
+    assert_eq!(overview["overview"]["queues"][0]["queue"], "queues/support");
+
+    let (code, out, error) = run(&[
+        "inject",
+        "--milter",
+        &served.milter,
+        "--from",
+        "ada@example.org",
+        "--rcpt",
+        "support@shop.example",
+        letter.to_str().unwrap(),
+    ]);
+    assert_eq!(code, 0, "{out}{error}");
+    let line = words.next().unwrap();
+    assert!(
+        line.contains("mail waits") && line.contains("“Order” from ada@example.org"),
+        "{line}"
+    );
+    let event: Value = serde_json::from_str(&frames.next().unwrap()).unwrap();
+    assert_eq!(
+        event["event"]["interactionQueued"]["interaction"]["subject"],
+        "Order"
+    );
+
+    drop(served);
+    assert_eq!(for_people.wait().unwrap().code(), Some(69));
+    assert_eq!(for_scripts.wait().unwrap().code(), Some(69));
 }

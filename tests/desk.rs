@@ -299,7 +299,7 @@ impl Stage {
 
     fn attach(&mut self, agent: &str) -> Result<Vec<String>, String> {
         let agent: AgentId = slug(agent)?;
-        let session = self.world.session_or_none(&agent);
+        let session = (self.world.session(&agent)).unwrap_or(nobody());
         self.streams += 1;
         self.attached.insert(session, self.streams);
         let stream = self.streams;
@@ -424,6 +424,11 @@ impl Stage {
         }
         lines
     }
+}
+
+/// A session that never was.
+fn nobody() -> SessionId {
+    SessionId::new(Timestamp::ZERO, 0)
 }
 
 fn reject(session: SessionId, offer: OfferId, why: &str, next: Option<Requested>) -> Command {

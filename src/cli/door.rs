@@ -84,6 +84,12 @@ pub(super) async fn connect(place: &Place) -> Result<Channel, Failure> {
 
 /// What the gateway answered instead of doing what it was asked.
 pub(super) fn refused(status: &Status) -> Failure {
+    // A status with a cause was made on this side: the gateway's own come without one.
+    if let Some(cause) = std::error::Error::source(status) {
+        let what = format!("the connection to the gateway was lost: {cause}");
+        return Failure::new(Exit::Unavailable, what)
+            .advise("Is the gateway still running? Its log says why it stopped.");
+    }
     let reason = status.metadata().get(REASON_TRAILER);
     let reason = reason.and_then(|reason| reason.to_str().ok());
     let exit = match status.code() {

@@ -1,10 +1,10 @@
 //! `postroom key`: makes, lists and revokes API keys.
 
-use std::time::Duration;
-
 use clap::ValueEnum;
+use postroom::grpc::client::Credited;
 use postroom::grpc::pb;
 use postroom::grpc::pb::credential_service_client::CredentialServiceClient;
+use postroom::grpc::pb::system_service_client::SystemServiceClient;
 use postroom::time::Timestamp;
 
 use super::door::{self, Door};
@@ -14,7 +14,7 @@ use super::page::{Ink, Page, plain};
 /// Keys in one page of the list.
 const PAGE_SIZE: i32 = 500;
 
-const SECONDS_A_DAY: u64 = 24 * 60 * 60;
+const SECONDS_A_DAY: i64 = 24 * 60 * 60;
 
 /// Make, list and revoke API keys.
 #[derive(Debug, clap::Args)]
@@ -122,7 +122,12 @@ pub(super) async fn run(key: Key, page: Page) -> Result<(), Failure> {
 }
 
 async fn create(asked: Create, page: Page) -> Result<(), Failure> {
-    let mut credentials = CredentialServiceClient::new(asked.door.open(page).await?);
+    let channel = asked.door.open(page).await?;
+    let expire_time = match asked.expires_days {
+        Some(days) => Some(in_days(days, &channel).await?),
+        None => None,
+    };
+    let mut credentials = CredentialServiceClient::new(channel);
     let request = pb::CreateApiKeyRequest {
         display_name: asked.name,
         roles: asked
@@ -133,7 +138,7 @@ async fn create(asked: Create, page: Page) -> Result<(), Failure> {
         agent: asked
             .agent
             .map_or_else(String::new, |agent| format!("agents/{agent}")),
-        expire_time: asked.expires_days.and_then(in_days),
+        expire_time,
     };
     let made = credentials.create_api_key(request).await;
     let made = made.map_err(|status| door::refused(&status))?.into_inner();
@@ -216,13 +221,12 @@ fn stamp(time: &prost_types::Timestamp) -> String {
     text.split('T').next().unwrap_or_default().to_owned()
 }
 
-/// The time in so many days.
-fn in_days(days: u32) -> Option<prost_types::Timestamp> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a person's \"in N days\" counts from their now"
-    )]
-    let now = std::time::SystemTime::now();
-    now.checked_add(Duration::from_secs(u64::from(days) * SECONDS_A_DAY))
-        .map(prost_types::Timestamp::from)
+/// The time in so many days, by the clock of the gateway, which will compare it.
+async fn in_days(days: u32, channel: &Credited) -> Result<prost_types::Timestamp, Failure> {
+    let mut system = SystemServiceClient::new(channel.clone());
+    let asked = system.get_system_info(pb::GetSystemInfoRequest {}).await;
+    let info = asked.map_err(|status| door::refused(&status))?.into_inner();
+    let mut time = door::present(info.server_time, "its time")?;
+    time.seconds = time.seconds.saturating_add(i64::from(days) * SECONDS_A_DAY);
+    Ok(time)
 }

@@ -3,6 +3,7 @@
 mod agent;
 mod bench;
 mod check;
+mod demo;
 mod door;
 mod failure;
 mod inject;
@@ -32,6 +33,7 @@ use page::Page;
     propagate_version = true,
     after_help = "\
 Example:
+  postroom demo
   postroom check --config /etc/postroom/postroom.toml
   postroom serve --config /etc/postroom/postroom.toml
 
@@ -46,6 +48,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Demo),
     Serve(serve::Serve),
     Check(check::Check),
     Inject(inject::Inject),
@@ -73,6 +76,7 @@ pub(crate) fn main() -> ExitCode {
     let page = Page::new();
     let ended = match arguments.command {
         Command::Serve(serve) => return serve::run(&serve),
+        Command::Demo(demo) => wait_for(demo::run(demo, page)),
         Command::Check(check) => check::run(&check, page),
         Command::Inject(inject) => wait_for(inject::run(inject, page)),
         Command::Watch(watch) => wait_for(watch::run(watch, page)),

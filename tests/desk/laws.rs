@@ -14,6 +14,7 @@ use postroom::time::Timestamp;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use crate::nobody;
 use crate::world::{World, answer, letter, mailbox, nine, origin, queue};
 
 /// Something happens.
@@ -290,7 +291,7 @@ impl Play {
 
     fn agent(&mut self, number: usize, act: &Act) {
         let agent = self.agents[number].clone();
-        let session = self.world.session_or_none(&agent);
+        let session = (self.world.session(&agent)).unwrap_or(nobody());
         let command = match act {
             Act::SignIn { takeover, wish } => Command::OpenSession {
                 agent,

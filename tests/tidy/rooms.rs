@@ -103,13 +103,13 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ),
     (
         "std::time::Instant::now",
-        &["engine"],
-        "the engine reads the clock; shells wait with tokio's timers",
+        &["engine", "cli"],
+        "the engine reads the clock, shells wait with tokio's timers; the commands of cli run in a process of their own",
     ),
     (
         "std::time::SystemTime::now",
-        &["engine"],
-        "the engine reads the clock and hands it down",
+        &["engine", "cli"],
+        "the engine reads the clock and hands it down; the commands of cli run in a process of their own",
     ),
 ];
 
