@@ -4,6 +4,7 @@
 //! `POSTROOM_REQUIRE_POSTFIX=1` makes that a failure.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers are part of the test")]
+#![expect(clippy::print_stderr, reason = "a test that fails shows the logs")]
 
 mod support {
     pub(crate) mod agent;

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use postroom::grpc::pb;
 use tonic::Status;
 
-use super::moment::Moment;
+use super::moment::{Moment, To};
 use crate::support::agent::Agent;
 
 /// How many more letters an agent handles in the last round.
@@ -89,7 +89,7 @@ impl Desk {
             let name = agent.accept().await?.name;
             let new = self.done().accepted.insert(name.clone());
             assert!(new, "{name} was accepted before");
-            moment.answered();
+            moment.answered(To::Agent);
             self.finish(&agent, &name, moment).await?;
             handled += 1;
         }
@@ -118,7 +118,7 @@ impl Desk {
         let before = done.finished.insert(name.to_owned(), how);
         assert_eq!(before, None, "{name} was finished before");
         drop(done);
-        moment.answered();
+        moment.answered(To::Agent);
         Ok(())
     }
 

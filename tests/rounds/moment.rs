@@ -1,20 +1,31 @@
-//! The moment of the kill: after a number of answers, whoever got them.
+//! The moment of the kill: after a number of answers to MTAs or to agents.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
+/// To whom an answer was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum To {
+    /// An MTA.
+    Mta,
+    /// An agent.
+    Agent,
+}
+
 /// Counts answers down.
 #[derive(Debug)]
 pub(crate) struct Moment {
+    counted: To,
     left: AtomicU64,
     come: Notify,
 }
 
 impl Moment {
-    /// After so many answers.
-    pub(crate) fn after(answers: u64) -> Self {
+    /// After so many answers to one kind of client; the others work on meanwhile.
+    pub(crate) fn after(answers: u64, counted: To) -> Self {
         Self {
+            counted,
             left: AtomicU64::new(answers),
             come: Notify::new(),
         }
@@ -22,11 +33,14 @@ impl Moment {
 
     /// No kill.
     pub(crate) fn never() -> Self {
-        Self::after(u64::MAX)
+        Self::after(u64::MAX, To::Mta)
     }
 
     /// One more answer.
-    pub(crate) fn answered(&self) {
+    pub(crate) fn answered(&self, to: To) {
+        if to != self.counted {
+            return;
+        }
         let counted = |left: u64| left.checked_sub(1);
         let before = self
             .left

@@ -9,7 +9,7 @@ use postroom::milter::client::{Caller, Client, ClientError, Duplex, Letter, Mail
 use postroom::milter::negotiation::Offer;
 
 use super::chance::Chance;
-use super::moment::Moment;
+use super::moment::{Moment, To};
 
 /// Letters that the last round sends besides those tried again.
 const LAST_LETTERS: usize = 20;
@@ -87,7 +87,7 @@ impl Post {
                     return Err(error);
                 }
             }
-            moment.answered();
+            moment.answered(To::Mta);
         }
         mta.quit().await
     }

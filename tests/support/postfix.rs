@@ -82,8 +82,11 @@ impl Postfix {
     pub(crate) fn stop(&self) {
         // Fails if it is not running, which is as good.
         let _ = self.run("stop");
-        // Its children are in its process group.
-        if let Some(master) = self.master() {
+        // The file with the process id outlives the process.
+        if self.run("status").is_ok()
+            && let Some(master) = self.master()
+        {
+            // Its children are in its process group.
             let _ = kill_process_group(master, Signal::KILL);
         }
     }
