@@ -4,6 +4,8 @@
 //! is calls a second as a client program sees them. All agents share one connection, as etcd's
 //! benchmark does by default.
 
+#![expect(missing_docs, reason = "criterion's macro writes a public function")]
+
 use std::hint::black_box;
 use std::time::Duration;
 
