@@ -3,28 +3,25 @@
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
-use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use ring::digest;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::keys::{ApiKey, Keys};
-use super::watch::WatchFrame;
+use super::views::{DeskWatch, SessionWatch};
 use super::{EngineError, Shared, Verdict};
 use crate::content::Content;
 use crate::desk::{
-    Agent, Answer, Case, Command, Desk, Event, Filing, Ingest, Interaction, Message, Offer,
-    Presence, Role, SessionView, State,
+    Answer, Case, Command, Desk, Event, Filing, Ingest, Interaction, Message, Offer, Role,
 };
-use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId};
+use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, SessionId};
 use crate::mail::token::MainNumber;
-use crate::outbound::driver::{Job, Spooler};
-use crate::outbound::message::{Diagnostic, Outbound, Outcome};
-use crate::outbound::submit::NotMarked;
+use crate::outbound::message::Outbound;
 use crate::store::record::{self, Stored};
-use crate::store::{BodyId, BodyReader, Health, Store, keys};
+use crate::store::{BodyId, Health, Store, keys};
 use crate::time::Timestamp;
 
 /// Bytes of a body that a reader of heads may ask for.
@@ -287,7 +284,7 @@ impl Handle {
         let _ = self.calls.send(Call::Stop);
     }
 
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&dyn Store) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, EngineError> {
@@ -503,307 +500,4 @@ fn chunk(
         .and_then(|()| reader.read_exact(&mut bytes))
         .map_err(|error| EngineError::Unavailable(error.to_string()))?;
     Ok(Some(bytes.into()))
-}
-
-/// How much of a body is read at a time, in bytes.
-const PIECE: usize = 64 << 10;
-
-/// A body of the store for readers on the runtime: the disk is read on the blocking pool, at most
-/// a few pieces ahead.
-fn stream(mut body: BodyReader) -> impl tokio::io::AsyncRead + Send + Unpin {
-    let (pieces, reader) = mpsc::channel::<std::io::Result<Bytes>>(2);
-    tokio::task::spawn_blocking(move || {
-        loop {
-            let mut piece = vec![0; PIECE];
-            let piece = body.read(&mut piece).map(|size| {
-                piece.truncate(size);
-                Bytes::from(piece)
-            });
-            let last = !matches!(&piece, Ok(piece) if !piece.is_empty());
-            // A reader who went away wants no more.
-            if pieces.blocking_send(piece).is_err() || last {
-                return;
-            }
-        }
-    });
-    tokio_util::io::StreamReader::new(tokio_stream::wrappers::ReceiverStream::new(reader))
-}
-
-/// An agent's whole state as of one point in the log.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    /// The session.
-    pub session: SessionView,
-    /// The presence.
-    pub presence: Presence,
-    /// Live offers with what they are about.
-    pub offers: Vec<(Offer, Interaction)>,
-    /// Interactions in the agent's hands.
-    pub interactions: Vec<Interaction>,
-    /// The queues that the agent serves.
-    pub queues: Vec<QueueId>,
-    /// The number of the newest event that this contains.
-    pub sequence: u64,
-    /// The number of the oldest event that can still be replayed.
-    pub oldest: u64,
-}
-
-impl Snapshot {
-    pub(super) fn of(
-        desk: &Desk,
-        session: SessionId,
-        id: &AgentId,
-        log_entries: u64,
-        now: Timestamp,
-    ) -> Option<Self> {
-        let agent = desk.agents().get(id)?;
-        let presence = desk.presence(id)?;
-        let offers = (presence.pending_offer.iter())
-            .filter_map(|offer| {
-                let offer = desk.offers().get(offer)?;
-                let interaction = desk.interactions().get(&offer.interaction)?;
-                Some((offer.clone(), interaction.clone()))
-            })
-            .collect();
-        let interactions = (presence.interactions.iter())
-            .filter_map(|id| desk.interactions().get(id).cloned())
-            .collect();
-        Some(Self {
-            session: desk.session(session, now)?,
-            presence,
-            offers,
-            interactions,
-            queues: agent.queues.iter().cloned().collect(),
-            sequence: agent.sequence,
-            oldest: agent.sequence.saturating_sub(log_entries) + 1,
-        })
-    }
-}
-
-/// The attached stream of a session. Dropping it detaches the stream.
-pub struct SessionWatch {
-    /// Where it begins.
-    pub snapshot: Snapshot,
-    /// What follows.
-    pub frames: mpsc::Receiver<WatchFrame>,
-    shared: Arc<Shared>,
-    session: SessionId,
-    stream: u64,
-    calls: Option<SyncSender<Call>>,
-}
-
-impl fmt::Debug for SessionWatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionWatch")
-            .field("session", &self.session)
-            .field("stream", &self.stream)
-            .finish_non_exhaustive()
-    }
-}
-
-impl SessionWatch {
-    pub(super) const fn new(
-        shared: Arc<Shared>,
-        session: SessionId,
-        stream: u64,
-        snapshot: Snapshot,
-        frames: mpsc::Receiver<WatchFrame>,
-    ) -> Self {
-        Self {
-            snapshot,
-            frames,
-            shared,
-            session,
-            stream,
-            calls: None,
-        }
-    }
-}
-
-impl Drop for SessionWatch {
-    fn drop(&mut self) {
-        let gone = (self.session, self.stream);
-        self.shared
-            .gone
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(gone);
-        if let Some(calls) = &self.calls {
-            // A full channel means that the engine is about to look anyway.
-            let _ = calls.try_send(Call::Nudge);
-        }
-    }
-}
-
-/// What a supervisor sees first.
-#[derive(Debug, Clone)]
-pub struct Overview {
-    /// Each queue with its numbers.
-    pub queues: Vec<QueueStats>,
-    /// Each agent with their presence.
-    pub agents: Vec<(Agent, Presence)>,
-    /// The newest event that this contains.
-    pub revision: u64,
-    /// When it was taken.
-    pub time: Timestamp,
-}
-
-/// Live numbers of one queue.
-#[derive(Debug, Clone)]
-pub struct QueueStats {
-    /// Which.
-    pub queue: QueueId,
-    /// What people call it.
-    pub display_name: String,
-    /// How many wait.
-    pub waiting: u32,
-    /// How many are offered.
-    pub offered: u32,
-    /// How many are being handled.
-    pub active: u32,
-    /// How many are being wrapped up.
-    pub wrapping_up: u32,
-    /// When the one who waits longest came.
-    pub oldest: Option<Timestamp>,
-}
-
-impl Overview {
-    /// Takes one.
-    #[must_use]
-    pub fn of(desk: &Desk, now: Timestamp) -> Self {
-        let mut queues: std::collections::BTreeMap<&QueueId, QueueStats> = desk
-            .queues()
-            .iter()
-            .map(|(id, queue)| {
-                let stats = QueueStats {
-                    queue: id.clone(),
-                    display_name: queue.settings.display_name.clone(),
-                    waiting: 0,
-                    offered: 0,
-                    active: 0,
-                    wrapping_up: 0,
-                    oldest: None,
-                };
-                (id, stats)
-            })
-            .collect();
-        for interaction in desk.interactions().values() {
-            let Some(stats) = queues.get_mut(&interaction.queue) else {
-                continue;
-            };
-            match interaction.state {
-                State::Queued => {
-                    stats.waiting += 1;
-                    let oldest = stats.oldest.unwrap_or(interaction.arrived);
-                    stats.oldest = Some(oldest.min(interaction.arrived));
-                }
-                State::Offered { .. } => stats.offered += 1,
-                State::Active { .. } => stats.active += 1,
-                State::WrappingUp { .. } => stats.wrapping_up += 1,
-                State::Closed { .. } => {}
-            }
-        }
-        Self {
-            queues: queues.into_values().collect(),
-            agents: desk
-                .agents()
-                .values()
-                .filter_map(|agent| Some((agent.clone(), desk.presence(&agent.id)?)))
-                .collect(),
-            revision: desk.counters().revision,
-            time: now,
-        }
-    }
-}
-
-/// Watches everything. Dropping it ends that.
-#[derive(Debug)]
-pub struct DeskWatch {
-    /// Where it begins.
-    pub overview: Overview,
-    /// What follows.
-    pub frames: mpsc::Receiver<WatchFrame>,
-}
-
-/// How long to wait before the end of a submission is reported again that could not be written.
-const FINISH_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
-
-/// Outbound messages whose turn it is, for the submitter.
-#[derive(Debug)]
-pub struct Submissions {
-    handle: Handle,
-    waiting: Mutex<mpsc::UnboundedReceiver<Outbound>>,
-}
-
-impl Submissions {
-    pub(super) fn new(handle: Handle, waiting: mpsc::UnboundedReceiver<Outbound>) -> Self {
-        Self {
-            handle,
-            waiting: Mutex::new(waiting),
-        }
-    }
-}
-
-impl Spooler for Submissions {
-    async fn next(&self) -> Option<Job> {
-        loop {
-            let outbound = self.waiting.lock().await.recv().await?;
-            let id = outbound.id;
-            let body = self
-                .handle
-                .read(move |store| {
-                    store
-                        .body_reader(BodyId::from_bytes(id.to_bytes()))
-                        .map_err(super::group::unreadable)
-                })
-                .await;
-            let outcome = match body {
-                Ok(Some(body)) => {
-                    let body = Box::new(stream(body));
-                    return Some(Job { outbound, body });
-                }
-                Ok(None) => Outcome::Permanent {
-                    diagnostic: Diagnostic::ours("its bytes are not in the store"),
-                    refused: Vec::new(),
-                },
-                Err(error) => Outcome::Temporary(Diagnostic::ours(&error.to_string())),
-            };
-            self.finished(id, outcome).await;
-        }
-    }
-
-    async fn handed_over(&self, id: MessageId) -> Result<(), NotMarked> {
-        let marked = self
-            .handle
-            .command(Command::HandOver { message: id }, None)
-            .await;
-        match marked {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                tracing::warn!(message_id = %id, %error, "a message was held back");
-                Err(NotMarked)
-            }
-        }
-    }
-
-    async fn finished(&self, id: MessageId, outcome: Outcome) {
-        // What the MTA said is said once: it is held until it can be written.
-        loop {
-            let finish = Command::FinishSubmission {
-                message: id,
-                outcome: outcome.clone(),
-            };
-            match self.handle.command(finish, None).await {
-                Ok(_) => return,
-                Err(error @ (EngineError::Unavailable(_) | EngineError::Overloaded)) => {
-                    tracing::warn!(message_id = %id, %error, "the end of a submission waits");
-                    tokio::time::sleep(FINISH_PAUSE).await;
-                }
-                Err(error) => {
-                    tracing::warn!(message_id = %id, %error, "the end of a submission was not stored");
-                    return;
-                }
-            }
-        }
-    }
 }

@@ -9,6 +9,8 @@
 
 pub mod handle;
 pub mod keys;
+pub mod submissions;
+pub mod views;
 pub mod watch;
 
 mod clock;
@@ -33,10 +35,10 @@ use watch::Watchers;
 
 pub use watch::WatchFrame;
 
-pub use handle::{
-    DeskWatch, Done, Handle, NewKey, RequestKey, SessionWatch, Snapshot, Submissions,
-};
+pub use handle::{Done, Handle, NewKey, RequestKey};
 pub use load::StartError;
+pub use submissions::Submissions;
+pub use views::{DeskWatch, Overview, QueueStats, SessionWatch, Snapshot};
 
 use crate::content::Content;
 use crate::desk::{Answer, Command, Desk, Origin, Policy, QueueSettings, Refusal, Thread};
@@ -351,7 +353,7 @@ impl Runner {
                 verdicts.push(answer_after(watch, reply));
             }
             Call::WatchDesk { reply } => {
-                let overview = handle::Overview::of(&self.desk, now);
+                let overview = Overview::of(&self.desk, now);
                 let frames = self.watchers.add_desk(overview.revision);
                 let watch = DeskWatch { overview, frames };
                 verdicts.push(answer_after(Ok(watch), reply));

@@ -8,8 +8,8 @@ use crate::desk::{
     Outcome, Presence, PresenceCause, Queue, QueueSettings, Requested, RescindCause, Role,
     SessionView, State,
 };
-use crate::engine::handle::{Overview, QueueStats};
 use crate::engine::keys::ApiKey;
+use crate::engine::{Overview, QueueStats};
 use crate::id::{AgentId, InteractionId, MessageId, QueueId};
 use crate::mail::letter::{Letter, Notice};
 use crate::mail::mailbox::Mailbox;

@@ -14,7 +14,7 @@ use super::pb::watch_desk_response::Frame;
 use super::watch::{self, Feed, Wording};
 use super::{Shared, convert, errors, events, pb};
 use crate::desk::{Event, Interaction};
-use crate::engine::handle::Overview;
+use crate::engine::Overview;
 use crate::id::{InteractionId, QueueId};
 use crate::time::Timestamp;
 
