@@ -213,6 +213,8 @@ fn offered(teller: &Teller, offer: &pb::Offer) -> Result<(), Failure> {
         "customer",
         &format!("{} <{}>", customer.display_name, customer.address),
     )?;
+    let trust = word(offer.sender_trust().as_str_name(), "SENDER_TRUST_");
+    teller.detail("sender is", &trust)?;
     teller.detail("subject", &offer.subject)?;
     teller.detail("queue", &offer.queue_display_name)?;
     teller.detail("waited", &format!("{millis} ms"))
