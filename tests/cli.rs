@@ -139,6 +139,26 @@ fn the_example_configuration_shows_every_field() {
         })
         .flat_map(|line| [line, "\n"])
         .collect();
+    let code = std::fs::read_to_string(in_repository("src/config.rs")).unwrap();
+    let (sections, _) = code.split_once("pub struct Problem").unwrap();
+    for line in sections.lines() {
+        let field = line
+            .strip_prefix("    pub ")
+            .and_then(|rest| rest.split_once(':'));
+        if let Some((field, _)) = field
+            && !line.contains("fn ")
+        {
+            let written = [
+                format!("\n{field} = "),
+                format!("[{field}]"),
+                format!("[[{field}]]"),
+            ];
+            assert!(
+                written.iter().any(|text| shown.contains(text)),
+                "{field} is missing"
+            );
+        }
+    }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("shown.toml");
     // A login wants a protected connection, which is not the default.
@@ -623,7 +643,9 @@ fn watch_tells_what_happens() {
     let watch = |json: &[&str]| {
         let mut arguments = vec!["watch", "--socket", &served.socket];
         arguments.extend(json);
-        let mut child = postroom(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = postroom(&arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         (child, lines.map(Result::unwrap))
     };

@@ -31,6 +31,8 @@
 //! | nothing | `time passes` |
 //! | a look | `show` |
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
 #[path = "desk/laws.rs"]
 mod laws;
 #[path = "desk/names.rs"]

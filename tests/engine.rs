@@ -1,5 +1,7 @@
 //! The engine over stores that fail, wait, and are opened again.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};

@@ -9,6 +9,8 @@
 //! `cargo test --test sim` runs a fixed number of seeds; `SEEDS=10000 cargo test --test sim` more,
 //! and `SEED=17 cargo test --test sim` one. A failure prints its seed and its last lines.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
 #[path = "desk/names.rs"]
 mod names;
 #[path = "desk/world.rs"]

@@ -1,10 +1,12 @@
 //! The house rules: who may import whom, and that what is written about the code is true.
 //!
-//! `rooms` holds the import rules against the source, `prose` the documents, `licences` the
-//! dependencies. What stands here is what is said of every file.
+//! `rooms` holds the import rules against the source, `prose` and `commands` the documents, `licences`
+//! the dependencies. What stands here is what is said of every file.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers are part of the test")]
 
+#[path = "tidy/commands.rs"]
+mod commands;
 #[path = "tidy/licences.rs"]
 mod licences;
 #[path = "tidy/prose.rs"]

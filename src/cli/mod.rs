@@ -103,5 +103,8 @@ fn wait_for(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fa
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Software, format!("no runtime: {error}")))?;
-    runtime.block_on(command)
+    let ended = runtime.block_on(command);
+    // What a failed command left running in the background must not hold up its exit.
+    runtime.shutdown_background();
+    ended
 }

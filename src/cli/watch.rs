@@ -63,8 +63,8 @@ pub(super) async fn run(watch: Watch, page: Page) -> Result<(), Failure> {
 fn overview_lines(page: Page, overview: &pb::Overview) -> Result<(), Failure> {
     for queue in &overview.queues {
         page.line(format!(
-            "{:<32} waiting {}  offered {}  active {}  wrapping up {}  agents {} of {} available",
-            page.ink(Ink::Strong, &queue.queue),
+            "{} waiting {}  offered {}  active {}  wrapping up {}  agents {} of {} available",
+            page.ink(Ink::Strong, &format!("{:<32}", queue.queue)),
             queue.waiting_count,
             queue.offered_count,
             queue.active_count,
@@ -78,11 +78,8 @@ fn overview_lines(page: Page, overview: &pb::Overview) -> Result<(), Failure> {
             .presence
             .as_ref()
             .map_or_else(String::new, |presence| state_word(presence.state()));
-        let name = page.ink(Ink::Strong, &agent.agent);
-        page.line(format!(
-            "{name:<32} {state}  {}",
-            plain(&agent.display_name)
-        ))?;
+        let name = page.ink(Ink::Strong, &format!("{:<32}", agent.agent));
+        page.line(format!("{name} {state}  {}", plain(&agent.display_name)))?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 
+use super::queue::Place;
 use super::{Desk, Fact, Offer, OfferState, State, Timer};
 use crate::id::{AgentId, InteractionId, OfferId, QueueId};
 use crate::time::Timestamp;
@@ -35,10 +36,7 @@ impl Desk {
     }
 
     /// The first in line of one queue that some idle agent has not declined.
-    fn first_in(
-        &self,
-        queue: &QueueId,
-    ) -> Option<((Reverse<i32>, Timestamp, InteractionId), AgentId)> {
+    fn first_in(&self, queue: &QueueId) -> Option<(Place, AgentId)> {
         let idle = self.idle.get(queue)?;
         self.queues.get(queue)?.waiting.iter().find_map(|place| {
             let declined = &self.interactions.get(&place.2)?.declined;

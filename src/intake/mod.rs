@@ -335,10 +335,10 @@ fn printable(bytes: &[u8]) -> impl std::fmt::Display + '_ {
 
 fn refuse(arrival: &Arrival, reply: SmtpReply) -> Verdict {
     tracing::info!(
-        "{}: from=<{}> verdict=refuse reply={:?}",
+        "{}: from=<{}> verdict=refuse reply=\"{}\"",
         arrival.mta_queue_id.as_deref().unwrap_or("NOQUEUE"),
         printable(&arrival.envelope.sender),
-        reply.lines().first(),
+        reply.lines().join(" / "),
     );
     Verdict::Refuse(reply)
 }

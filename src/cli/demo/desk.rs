@@ -20,7 +20,7 @@ use super::stage::{LOGIN, PASSWORD};
 use crate::cli::door::{self, present};
 use crate::cli::failure::{Exit, Failure};
 
-/// The makings of a request id; each is used once.
+/// The id of the one request that must not be carried out twice; any UUID will do.
 const REPLY_REQUEST: &str = "6f1c2a3e-3d4b-4c5d-8e6f-0123456789ab";
 
 /// The agent at work.
@@ -173,7 +173,7 @@ impl Desk {
     }
 
     /// The addresses that the agent may send from in this queue.
-    pub(super) async fn from_addresses(&mut self, queue: &str) -> Result<Vec<String>, Failure> {
+    pub(super) async fn senders(&mut self, queue: &str) -> Result<Vec<String>, Failure> {
         let list = pb::ListFromAddressesRequest {
             queue: queue.to_owned(),
             ..pb::ListFromAddressesRequest::default()

@@ -7,6 +7,8 @@ mod story;
 mod teller;
 
 use postroom::telemetry;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 use super::failure::{Exit, Failure};
 use super::page::{Ink, Page};
@@ -36,45 +38,75 @@ pub(super) async fn run(demo: Demo, page: Page) -> Result<(), Failure> {
     if std::env::var_os("POSTROOM_LOG").is_some() {
         telemetry::start();
     }
-    // Ctrl-c during the story ends it in order as well: the scratch folder has to go.
-    let interrupted = tokio::signal::ctrl_c();
-    tokio::pin!(interrupted);
+    let mut told_to_end = told_to_end()?;
     let mut teller = Teller::new(page);
-    page.line(page.ink(
-        Ink::Strong,
-        "A customer writes, an agent answers, the customer writes again.",
-    ))?;
+    let title = "A customer writes, an agent answers, the customer writes again.";
+    page.line(page.ink(Ink::Strong, title))?;
     let mut stage = tokio::select! {
         stage = teller.step("The gateway starts", Stage::build()) => stage?,
-        _ = &mut interrupted => return Err(Failure::silent(Exit::Unavailable)),
+        _ = told_to_end.recv() => return Err(Failure::silent(Exit::Unavailable)),
     };
-    teller.detail("Postfix", &stage.running.milter.to_string())?;
-    teller.detail("agents", &stage.running.control.to_string())?;
+    let ended = tokio::select! {
+        ended = play(&mut stage, &mut teller, demo.once, page) => ended,
+        _ = told_to_end.recv() => {
+            if demo.once {
+                Err(Failure::silent(Exit::Unavailable))
+            } else {
+                Ok(())
+            }
+        }
+    };
+    // However it ended, the gateway is stopped in order before its folder goes.
+    let struck = teller.step("The gateway stops", stage.strike()).await;
+    ended.and(struck)
+}
+
+/// The story, and then the time in which people try things, which has no end of its own.
+async fn play(
+    stage: &mut Stage,
+    teller: &mut Teller,
+    once: bool,
+    page: Page,
+) -> Result<(), Failure> {
+    let running = &stage.running;
+    teller.detail("Postfix", &running.milter.to_string())?;
+    teller.detail("agents", &running.control.to_string())?;
     teller.detail(
         "administrator",
-        &format!("unix:{}", stage.running.socket.display()),
+        &format!("unix:{}", running.socket.display()),
     )?;
     teller.detail("answers go to", &stage.sink.addr().to_string())?;
-    let told = tokio::select! {
-        told = story::tell(&stage, &mut teller) => told,
-        _ = &mut interrupted => Err(Failure::silent(Exit::Unavailable)),
-    };
-    if told.is_ok() && !demo.once {
-        try_next(&stage, page)?;
-        tokio::select! {
-            why = stage.running.failed() => {
-                return Err(Failure::new(Exit::Unavailable, why));
-            }
-            _ = &mut interrupted => {}
-        }
+    story::tell(stage, teller).await?;
+    if once {
+        return Ok(());
     }
-    told?;
-    teller.step("The gateway stops", stage.strike()).await
+    try_next(stage, page)?;
+    let why = stage.running.failed().await;
+    Err(Failure::new(Exit::Unavailable, why))
+}
+
+/// A word on ctrl-c and on SIGTERM: the scratch folder has to go either way.
+fn told_to_end() -> Result<mpsc::Receiver<()>, Failure> {
+    let (word, told) = mpsc::channel(1);
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        let mut signals = signal(kind).map_err(|error| Failure::file("signals", &error))?;
+        let word = word.clone();
+        tokio::spawn(async move {
+            signals.recv().await;
+            // A second word, or one that nobody waits for any more, says nothing new.
+            let _ = word.try_send(());
+        });
+    }
+    Ok(told)
 }
 
 /// What a curious person may do now.
 fn try_next(stage: &Stage, page: Page) -> Result<(), Failure> {
     let running = &stage.running;
+    // As it was called, which works in another terminal too if it is in the same folder.
+    let program = std::env::args()
+        .next()
+        .unwrap_or_else(|| "postroom".to_owned());
     let socket = running.socket.display();
     let letter = stage.letter.display();
     page.line("")?;
@@ -85,23 +117,23 @@ fn try_next(stage: &Stage, page: Page) -> Result<(), Failure> {
     for (what, command) in [
         (
             "see the desk",
-            format!("postroom watch --server unix:{socket}"),
+            format!("{program} watch --server unix:{socket}"),
         ),
         (
             "be the MTA",
             format!(
-                "postroom inject --milter {} --from karl@boehm.example --rcpt sales@shop.example {letter}",
+                "{program} inject --milter {} --from karl@boehm.example --rcpt sales@shop.example {letter}",
                 running.milter
             ),
         ),
         (
             "make an agent",
-            format!("postroom agent add otto --name Otto --queue sales --server unix:{socket}"),
+            format!("{program} agent add otto --name Otto --queue sales --server unix:{socket}"),
         ),
         (
             "load it",
             format!(
-                "postroom bench milter --milter {} --rcpt sales@shop.example",
+                "{program} bench milter --milter {} --rcpt sales@shop.example",
                 running.milter
             ),
         ),

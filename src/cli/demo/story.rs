@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use postroom::grpc::pb;
 use postroom::id::InteractionId;
 use postroom::intake::INTERACTION_FIELD;
-use postroom::milter::client::{Caller, Letter, Outcome};
+use postroom::milter::client::{Caller, Letter};
 use postroom::outbound::sink;
 
 use super::desk::{self, Desk};
@@ -41,7 +41,7 @@ const KARL: (&str, IpAddr, &str) = (
 /// Plays it from the first letter to the agent's sign-out.
 pub(super) async fn tell(stage: &Stage, teller: &mut Teller) -> Result<(), Failure> {
     let running = &stage.running;
-    let (first, _) = arrive(
+    let first = arrive(
         stage,
         teller,
         "Ada writes to support@",
@@ -89,10 +89,7 @@ pub(super) async fn tell(stage: &Stage, teller: &mut Teller) -> Result<(), Failu
     teller.detail("text", line.unwrap_or_default())?;
 
     let choice = teller
-        .step(
-            "She looks where she may send from",
-            desk.from_addresses(&it.queue),
-        )
+        .step("She looks where she may send from", desk.senders(&it.queue))
         .await?;
     teller.detail("addresses", &choice.join(", "))?;
     let reply = desk.reply(&it, CHOSEN, REPLY);
@@ -119,7 +116,7 @@ pub(super) async fn tell(stage: &Stage, teller: &mut Teller) -> Result<(), Failu
     shown(teller, &presence)?;
 
     let answer = ANSWER.replace("{reply}", &reply_id);
-    let (second, _) = arrive(stage, teller, "Ada answers the reply", ADA, "help", &answer).await?;
+    let second = arrive(stage, teller, "Ada answers the reply", ADA, "help", &answer).await?;
     if first != second {
         let what = format!("the answer went to case {second} and not to {first}");
         return Err(Failure::new(Exit::Software, what));
@@ -140,7 +137,7 @@ pub(super) async fn tell(stage: &Stage, teller: &mut Teller) -> Result<(), Failu
     shown(teller, &presence)
 }
 
-/// Brings a letter as the MTA does; the MainNumber of its case, and what the gateway said.
+/// Brings a letter as the MTA does; the MainNumber of its case.
 async fn arrive(
     stage: &Stage,
     teller: &mut Teller,
@@ -148,7 +145,7 @@ async fn arrive(
     (sender, ip, helo): (&str, IpAddr, &str),
     mailbox: &str,
     text: &str,
-) -> Result<(String, Outcome), Failure> {
+) -> Result<String, Failure> {
     let address = &stage.running.milter;
     let failed = |error| mta::unreachable(address, &error);
     let brought = teller
@@ -186,11 +183,10 @@ async fn arrive(
         )?;
     }
     let id = field(&tagged, INTERACTION_FIELD.as_str()).unwrap_or_default();
-    let number = kept(stage, teller, &id).await?;
-    Ok((number, outcome))
+    kept(stage, teller, &id).await
 }
 
-/// What the gateway keeps of the newest letter of an interaction.
+/// Tells what the gateway keeps of the newest letter of an interaction; the MainNumber.
 async fn kept(stage: &Stage, teller: &Teller, interaction: &str) -> Result<String, Failure> {
     let lost =
         |what: &str| Failure::new(Exit::Software, format!("interaction {interaction}: {what}"));
