@@ -17,6 +17,7 @@ mod support {
 
 mod rounds {
     pub(crate) mod afterwards;
+    pub(crate) mod arrived;
     pub(crate) mod chance;
     pub(crate) mod desk;
     pub(crate) mod moment;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 use postroom::outbound::sink::Sink;
 use rounds::afterwards;
+use rounds::arrived::Arrived;
 use rounds::chance::Chance;
 use rounds::desk::Desk;
 use rounds::moment::{Moment, To};
@@ -61,6 +63,7 @@ async fn what_was_promised_outlives_every_kill() {
     let settings = Arc::new(settings);
     let post = Arc::new(Post::default());
     let desks = AGENTS.map(|agent| Arc::new(Desk::new(agent)));
+    let mut arrived = Arrived::default();
     let mut known_again = 0;
 
     // The last round is not cut short: what has no answer yet gets one.
@@ -109,9 +112,10 @@ async fn what_was_promised_outlives_every_kill() {
                 ended.unwrap();
             }
         }
+        arrived.count(&sink).await;
     }
 
-    let found = afterwards::check(&settings, &post, &desks, &sink);
+    let found = afterwards::check(&settings, &post, &desks, &arrived);
     // Past the runner, which would keep what a test prints to itself.
     let _ = writeln!(
         io::stderr(),

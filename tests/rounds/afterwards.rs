@@ -8,12 +8,11 @@ use postroom::desk::interaction::{Outcome, State};
 use postroom::desk::message::Direction;
 use postroom::desk::{Interaction, Message};
 use postroom::id::{InteractionId, MessageId};
-use postroom::milter::client::Letter;
-use postroom::outbound::sink::Sink;
 use postroom::outbound::{DeliveryState, Outbound};
 use postroom::store::record::{self, Stored};
 use postroom::store::{BodyId, Local, LocalConfig, Store, keys};
 
+use super::arrived::Arrived;
 use super::desk::{Desk, Finish};
 use super::post::Post;
 use crate::support::gateway::Settings;
@@ -44,7 +43,12 @@ impl fmt::Display for Found {
 }
 
 /// Opens the store and compares.
-pub(crate) fn check(settings: &Settings, post: &Post, desks: &[Arc<Desk>], sink: &Sink) -> Found {
+pub(crate) fn check(
+    settings: &Settings,
+    post: &Post,
+    desks: &[Arc<Desk>],
+    arrived: &Arrived,
+) -> Found {
     let (store, _) = Local::open(LocalConfig::new(settings.data_dir.join("store"))).unwrap();
     let interactions: BTreeMap<String, Interaction> = all(
         &store,
@@ -60,7 +64,7 @@ pub(crate) fn check(settings: &Settings, post: &Post, desks: &[Arc<Desk>], sink:
     let mut found = Found::default();
     letters(&store, post, &interactions, &messages, &mut found);
     for desk in desks {
-        commands(&store, desk, &interactions, &messages, sink, &mut found);
+        commands(&store, desk, &interactions, &messages, arrived, &mut found);
     }
     store.close().unwrap();
     found
@@ -125,7 +129,7 @@ fn commands(
     desk: &Desk,
     interactions: &BTreeMap<String, Interaction>,
     messages: &[Message],
-    sink: &Sink,
+    arrived: &Arrived,
     found: &mut Found,
 ) {
     let interaction = |name: &str| &interactions[name.trim_start_matches("interactions/")];
@@ -162,7 +166,7 @@ fn commands(
                 assert_eq!(answer.internet_message_id, id, "{name}");
                 let outbound = store.get(&keys::outbound(answer.id)).unwrap().unwrap();
                 let outbound: Outbound = record::decode(&outbound).unwrap();
-                submitted(&outbound, sink);
+                submitted(&outbound, arrived);
             }
         }
     }
@@ -170,15 +174,9 @@ fn commands(
 
 /// An answer reached the MTA as often as its record says: once if it was confirmed, and never
 /// twice.
-fn submitted(outbound: &Outbound, sink: &Sink) {
-    let id = outbound.internet_message_id.as_bytes();
-    let copies = sink.received().into_iter().filter(|mail| {
-        Letter::parse(&mail.bytes).headers.iter().any(|header| {
-            header.name.eq_ignore_ascii_case(b"Message-ID")
-                && header.value.windows(id.len()).any(|part| part == id)
-        })
-    });
-    match (outbound.state, copies.count()) {
+fn submitted(outbound: &Outbound, arrived: &Arrived) {
+    let id = outbound.internet_message_id.trim_matches(['<', '>']);
+    match (outbound.state, arrived.copies(id)) {
         (DeliveryState::Confirmed, 1) | (DeliveryState::Unconfirmed, 0 | 1) => {}
         (DeliveryState::Ready | DeliveryState::Deferred, 0) => {}
         (state, copies) => panic!("{state:?} and there {copies} times: {outbound:?}"),
