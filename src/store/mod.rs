@@ -18,11 +18,13 @@ pub mod local;
 pub mod memory;
 pub mod record;
 
+mod applier;
 mod file;
 mod frame;
 mod index;
 mod journal;
 mod keeper;
+mod overlay;
 mod recovery;
 mod segment;
 mod snapshot;
