@@ -206,19 +206,19 @@ impl Local {
     pub fn close(&self) -> Result<(), StoreError> {
         self.stop_threads();
         let writer = self.inner.writer();
-        // Nothing is committed any more; what was is yet to reach the index.
-        let drained = self.inner.apply();
         let was_dead = self.inner.dead().replace("it is closed".to_owned());
+        // Nothing is committed any more; what was is yet to reach the index.
+        let applied = was_dead.is_none().then(|| self.inner.apply());
         let index = self
             .inner
             .index
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let (Some(index), None) = (index, was_dead) else {
+        let (Some(index), Some(applied)) = (index, applied) else {
             return Ok(());
         };
-        let end = drained?;
+        let end = applied?;
         debug_assert_eq!(end, writer.journal.end(), "all of the journal is applied");
         index.mark_applied(self.inner.store, end.sequence - 1)?;
         index.flush()?;

@@ -234,6 +234,20 @@ fn a_checkpoint_claims_only_what_is_in_the_index() {
 }
 
 #[test]
+fn a_close_that_cannot_bring_the_index_up_to_date_says_so() {
+    let world = World::new();
+    let store = world.open();
+    store.commit(vec![put("a", "1")]).unwrap();
+    store.break_index(0, false);
+    assert!(matches!(store.close(), Err(StoreError::Index(_))));
+    assert!(matches!(store.get(b"a"), Err(StoreError::Closed)));
+    drop(store);
+    let (store, report) = world.try_open().unwrap();
+    assert_eq!((report.clean, report.replayed), (false, 1));
+    assert_eq!(value(&store, "a").as_deref(), Some("1"));
+}
+
+#[test]
 fn a_page_is_of_one_moment_while_the_applier_runs() {
     let world = World::new();
     let store = world.open();
