@@ -1,5 +1,5 @@
 //! The applier: a thread beside the writer that moves what was committed into the index. The writer
-//! waits for it only when too much has piled up; readers never do.
+//! waits for it only when too much has piled up, a reader never longer than a turn of layers takes.
 //!
 //! It does not run at each commit: many changes at a time cost less than one by one, and what is
 //! put and soon deleted costs almost nothing.
@@ -15,7 +15,8 @@ use super::journal::Position;
 use super::local::Inner;
 use super::overlay::{Change, Direction, Overlay, deleted, lay_over};
 
-/// From how many waiting changes on they are moved.
+/// From how many waiting changes on they are moved. With the largest values that the index takes
+/// that is half of what may wait, so that the writer can go on meanwhile.
 const ENTRIES_DUE: usize = 512;
 
 /// What is committed and not yet in the index, shared by writer, applier and readers.
