@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::StoreError;
 use super::file::{Disk, DiskFile, RealDisk};
 
 const SECTOR: u64 = 512;
@@ -55,6 +56,38 @@ impl Undo {
                 path.parent()
             }
         }
+    }
+}
+
+/// Lets an index fail after so many more changes.
+#[derive(Debug, Default)]
+pub(crate) struct Fuse(Mutex<Option<Burn>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Burn {
+    left: usize,
+    panics: bool,
+}
+
+impl Fuse {
+    pub(crate) fn set(&self, left: usize, panics: bool) {
+        *self.0.lock().unwrap() = Some(Burn { left, panics });
+    }
+
+    /// One more change.
+    pub(crate) fn burn(&self) -> Result<(), StoreError> {
+        let mut fuse = self.0.lock().unwrap();
+        let Some(burn) = &mut *fuse else {
+            return Ok(());
+        };
+        if let Some(left) = burn.left.checked_sub(1) {
+            burn.left = left;
+            return Ok(());
+        }
+        let panics = burn.panics;
+        drop(fuse);
+        assert!(!panics, "as the test wanted");
+        Err(StoreError::Index("it fails in this test".to_owned()))
     }
 }
 

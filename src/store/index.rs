@@ -7,12 +7,14 @@
 
 use std::fs;
 use std::io;
-use std::ops::Bound;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use super::file::{CHUNK_BYTES, names};
 use super::frame::{Frame, FrameBody, Input};
 use super::journal::Position;
+use super::overlay::{Change, Direction, Layer, Weigh};
 use super::segment::StoreId;
 use super::{BodyId, Pair, StoreError};
 
@@ -91,44 +93,104 @@ impl Entry {
     }
 }
 
+impl Weigh for Entry {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Here(bytes) => bytes.len(),
+            Self::InJournal(_) | Self::InFile(_) => 0,
+        }
+    }
+}
+
+/// The keys of the store's users that begin with a prefix, or a part of them, as the index has them.
+#[derive(Debug, Clone)]
+pub(crate) struct Span(Range<Vec<u8>>);
+
+impl Span {
+    /// From the key behind `after` on.
+    pub(crate) fn after(prefix: &[u8], after: Option<&[u8]>) -> Self {
+        let mut span = Self::all(prefix);
+        if let Some(key) = after {
+            let mut begin = key_name(key);
+            // The least key above.
+            begin.push(0);
+            let begin = begin.max(std::mem::take(&mut span.0.start));
+            span.0.start = begin.min(span.0.end.clone());
+        }
+        span
+    }
+
+    /// Up to the key before `before`.
+    pub(crate) fn before(prefix: &[u8], before: Option<&[u8]>) -> Self {
+        let mut span = Self::all(prefix);
+        if let Some(key) = before {
+            let end = key_name(key).min(std::mem::take(&mut span.0.end));
+            span.0.end = end.max(span.0.start.clone());
+        }
+        span
+    }
+
+    fn all(prefix: &[u8]) -> Self {
+        let begin = key_name(prefix);
+        let end = successor(&begin);
+        Self(begin..end)
+    }
+
+    /// The names in the index, the end excluded. Never ends before it begins.
+    pub(crate) fn range(&self) -> &Range<Vec<u8>> {
+        &self.0
+    }
+}
+
+/// What a frame at a position says about each key, in order. The same at a commit and at a replay,
+/// so that the index is a function of the journal.
+pub(crate) fn each_change(
+    at: Position,
+    frame: &Frame<'_>,
+    mut visit: impl FnMut(Vec<u8>, Change<Entry>),
+) {
+    let place = |offset: usize, bytes: &[u8], crc: u32| {
+        Entry::InJournal(Place {
+            segment: at.segment,
+            offset: at.offset + offset as u64,
+            len: bytes.len() as u64,
+            crc,
+        })
+    };
+    for (key, value) in &frame.puts {
+        let entry = if value.bytes.len() <= VALUE_BYTES_MAX {
+            Entry::Here(value.bytes.to_vec())
+        } else {
+            place(value.offset, value.bytes, crc32fast::hash(value.bytes))
+        };
+        visit(key_name(key), Some(entry));
+    }
+    for key in &frame.deletes {
+        visit(key_name(key), None);
+    }
+    for (id, body) in &frame.bodies {
+        let entry = match body {
+            FrameBody::Here { part, .. } if part.bytes.len() < BODY_BYTES_MIN => {
+                Entry::Here(part.bytes.to_vec())
+            }
+            FrameBody::Here { part, crc } => place(part.offset, part.bytes, *crc),
+            FrameBody::InFile { len } => Entry::InFile(*len),
+        };
+        visit(body_name(*id), Some(entry));
+    }
+}
+
 /// Changes to the index that readers see all at once.
 #[derive(Debug, Default)]
 pub(crate) struct Changes(sled::Batch);
 
 impl Changes {
-    /// Adds what a frame at a position says. The same at a commit and at a replay, so that the
-    /// index is a function of the journal.
+    /// Adds what a frame at a position says.
     pub(crate) fn add(&mut self, at: Position, frame: &Frame<'_>) {
-        let place = |offset: usize, bytes: &[u8], crc: u32| {
-            Entry::InJournal(Place {
-                segment: at.segment,
-                offset: at.offset + offset as u64,
-                len: bytes.len() as u64,
-                crc,
-            })
-            .encode()
-        };
-        for (key, value) in &frame.puts {
-            let entry = if value.bytes.len() <= VALUE_BYTES_MAX {
-                here(value.bytes)
-            } else {
-                place(value.offset, value.bytes, crc32fast::hash(value.bytes))
-            };
-            self.0.insert(named(KIND_KEY, key), entry);
-        }
-        for key in &frame.deletes {
-            self.0.remove(named(KIND_KEY, key));
-        }
-        for (id, body) in &frame.bodies {
-            let entry = match body {
-                FrameBody::Here { part, .. } if part.bytes.len() < BODY_BYTES_MIN => {
-                    here(part.bytes)
-                }
-                FrameBody::Here { part, crc } => place(part.offset, part.bytes, *crc),
-                FrameBody::InFile { len } => Entry::InFile(*len).encode(),
-            };
-            self.0.insert(named(KIND_BODY, &id.to_bytes()), entry);
-        }
+        each_change(at, frame, |name, change| match change {
+            Some(entry) => self.0.insert(name, entry.encode()),
+            None => self.0.remove(name),
+        });
     }
 
     /// Adds a pair as a snapshot holds it.
@@ -148,6 +210,8 @@ impl Changes {
 #[derive(Debug)]
 pub(crate) struct Index {
     db: sled::Db,
+    #[cfg(test)]
+    pub(crate) fuse: super::faulty::Fuse,
 }
 
 impl Index {
@@ -168,7 +232,11 @@ impl Index {
         // On files it does not like sled panics; in a thread of its own that is one more error.
         let opened = std::thread::spawn(move || config.open()).join();
         match opened {
-            Ok(Ok(db)) => Ok(Self { db }),
+            Ok(Ok(db)) => Ok(Self {
+                db,
+                #[cfg(test)]
+                fuse: super::faulty::Fuse::default(),
+            }),
             Ok(Err(error)) => Err(failed(error)),
             Err(_) => Err(StoreError::Index("it panicked while it opened".to_owned())),
         }
@@ -185,6 +253,26 @@ impl Index {
     /// Applies changes, all at once for every reader. Nothing is durable.
     pub(crate) fn apply(&self, changes: Changes) -> Result<(), StoreError> {
         self.db.apply_batch(changes.0).map_err(failed)
+    }
+
+    /// Writes a layer of the overlay, change by change, which may be cut short anywhere: readers
+    /// look at the overlay first, and after a crash the journal is replayed over whatever is here.
+    pub(crate) fn settle(&self, layer: &Layer<Entry>) -> Result<(), StoreError> {
+        let write = || {
+            for (name, change) in layer {
+                #[cfg(test)]
+                self.fuse.burn()?;
+                match change {
+                    Some(entry) => self.db.insert(name, entry.encode()),
+                    None => self.db.remove(name),
+                }
+                .map_err(failed)?;
+            }
+            Ok(())
+        };
+        // Sled panics where it finds its own files wrong; to us that is one more error.
+        catch_unwind(AssertUnwindSafe(write))
+            .unwrap_or_else(|_| Err(StoreError::Index("it panicked".to_owned())))
     }
 
     /// Leaves word for a later start that everything up to this sequence has been applied. Not
@@ -205,69 +293,28 @@ impl Index {
         }))
     }
 
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Entry>, StoreError> {
-        self.entry(&named(KIND_KEY, key))
-    }
-
-    pub(crate) fn body(&self, id: BodyId) -> Result<Option<Entry>, StoreError> {
-        self.entry(&named(KIND_BODY, &id.to_bytes()))
-    }
-
-    fn entry(&self, key: &[u8]) -> Result<Option<Entry>, StoreError> {
-        let value = self.db.get(key).map_err(failed)?;
+    /// The entry of a name, which [`key_name`] or [`body_name`] has made.
+    pub(crate) fn get(&self, name: &[u8]) -> Result<Option<Entry>, StoreError> {
+        let value = self.db.get(name).map_err(failed)?;
         value.map(|value| Entry::decode(&value)).transpose()
     }
 
-    /// Up to `limit` entries whose keys begin with `prefix`, from the one behind `beyond` on.
-    pub(crate) fn scan(
+    /// Up to `limit` entries of a span, by their names.
+    pub(crate) fn page(
         &self,
-        prefix: &[u8],
-        beyond: Option<&[u8]>,
+        span: &Span,
+        direction: Direction,
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Entry)>, StoreError> {
-        let prefix = named(KIND_KEY, prefix);
-        let beyond = beyond.map(|key| named(KIND_KEY, key));
-        let begin = match &beyond {
-            Some(key) if *key >= prefix => Bound::Excluded(&key[..]),
-            _ => Bound::Included(&prefix[..]),
+        let range = self.db.range(span.range().clone());
+        let entry = |pair: sled::Result<(sled::IVec, sled::IVec)>| {
+            let (name, value) = pair.map_err(failed)?;
+            Ok((name.to_vec(), Entry::decode(&value)?))
         };
-        let mut page = Vec::new();
-        for pair in self
-            .db
-            .range::<&[u8], _>((begin, Bound::Unbounded))
-            .take(limit)
-        {
-            let (key, value) = pair.map_err(failed)?;
-            if !key.starts_with(&prefix) {
-                break;
-            }
-            page.push((unnamed(&key), Entry::decode(&value)?));
+        match direction {
+            Direction::Forward => range.take(limit).map(entry).collect(),
+            Direction::Back => range.rev().take(limit).map(entry).collect(),
         }
-        Ok(page)
-    }
-
-    /// The same backwards, from the end or from the one before `beyond`.
-    pub(crate) fn scan_back(
-        &self,
-        prefix: &[u8],
-        beyond: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Entry)>, StoreError> {
-        let prefix = named(KIND_KEY, prefix);
-        let end = successor(&prefix);
-        let end = match beyond.map(|key| named(KIND_KEY, key)) {
-            Some(key) if key < end => key,
-            _ => end,
-        };
-        let mut page = Vec::new();
-        for pair in self.db.range(..end).rev().take(limit) {
-            let (key, value) = pair.map_err(failed)?;
-            if !key.starts_with(&prefix) {
-                break;
-            }
-            page.push((unnamed(&key), Entry::decode(&value)?));
-        }
-        Ok(page)
     }
 
     /// Every pair as it is in the index, while others go on changing it.
@@ -310,6 +357,16 @@ fn here(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+/// What the index calls a key.
+pub(crate) fn key_name(key: &[u8]) -> Vec<u8> {
+    named(KIND_KEY, key)
+}
+
+/// What the index calls a body.
+pub(crate) fn body_name(id: BodyId) -> Vec<u8> {
+    named(KIND_BODY, &id.to_bytes())
+}
+
 fn named(kind: u8, key: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(1 + key.len());
     out.push(kind);
@@ -317,8 +374,10 @@ fn named(kind: u8, key: &[u8]) -> Vec<u8> {
     out
 }
 
-fn unnamed(key: &[u8]) -> Vec<u8> {
-    key.get(1..).unwrap_or_default().to_vec()
+/// The key that [`key_name`] made a name of.
+pub(crate) fn unnamed(mut name: Vec<u8>) -> Vec<u8> {
+    name.drain(..name.len().min(1));
+    name
 }
 
 /// The least key above all that begin with `prefix`, which does not consist of 0xff alone: its
@@ -361,6 +420,19 @@ mod tests {
         for bytes in [&[][..], &[9], &[VALUE_IN_JOURNAL, 1], &[VALUE_IN_FILE]] {
             assert!(Entry::decode(bytes).is_err(), "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn spans_stay_within_their_prefix() {
+        let after = |key: &[u8]| Span::after(b"b", Some(key)).0;
+        assert_eq!(Span::after(b"b", None).0, b"kb".to_vec()..b"kc".to_vec());
+        assert_eq!(after(b"a").start, b"kb");
+        assert_eq!(after(b"b1").start, b"kb1\0");
+        assert_eq!(after(b"c"), b"kc".to_vec()..b"kc".to_vec());
+        let before = |key: &[u8]| Span::before(b"b", Some(key)).0;
+        assert_eq!(before(b"a"), b"kb".to_vec()..b"kb".to_vec());
+        assert_eq!(before(b"b1").end, b"kb1");
+        assert_eq!(before(b"c").end, b"kc");
     }
 
     #[test]

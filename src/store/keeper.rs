@@ -122,7 +122,7 @@ pub(super) fn keep(store: &Inner, checkpoint_due: bool) {
 /// Sled's files are not synced here: until the store is closed only a start on the same boot will
 /// look at them, and that finds them in the kernel's memory.
 pub(super) fn checkpoint(store: &Inner) -> Result<(), StoreError> {
-    let position = store.end();
+    let position = store.apply()?;
     store.with_index(|index| {
         index.mark_applied(store.store, position.sequence - 1)?;
         index.flush()
@@ -149,7 +149,7 @@ pub(super) fn snapshot(store: &Inner, every_bytes: u64) -> Result<(), StoreError
 
 /// Writes a snapshot of what is in the index now.
 pub(super) fn write_snapshot(store: &Inner) -> Result<(), StoreError> {
-    let position = store.end();
+    let position = store.apply()?;
     let pairs = store.with_index(|index| Ok(index.raw()))?;
     let sequence_end = || store.end().sequence;
     let stop = || store.signal.stopped();

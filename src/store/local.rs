@@ -1,4 +1,5 @@
-//! The store in a folder of this machine: the journal for the promise, the index for the reads.
+//! The store in a folder of this machine: the journal for the promise, the index for the reads, and
+//! between them a backlog of what the index does not have yet.
 //!
 //! ```text
 //! <folder>/lock            held while the store is open
@@ -19,11 +20,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+use super::applier::{Applier, Backlog};
 use super::file::{Disk, FolderLock, RealDisk};
 use super::frame::Frame;
-use super::index::{Changes, Entry, Index, Place, sync_files};
+use super::index::{
+    Entry, Index, Place, Span, body_name, each_change, key_name, sync_files, unnamed,
+};
 use super::journal::{AppendError, Journal, Position, Spare};
 use super::keeper::{Keeper, Signal};
+use super::overlay::{Change, Direction};
 use super::recovery::{OpenError, Recovery, recover};
 use super::segment::{self, StoreId};
 use super::snapshot::Checkpoint;
@@ -83,6 +88,7 @@ impl LocalConfig {
 pub struct Local {
     inner: Arc<Inner>,
     keeper: Option<Keeper>,
+    applier: Option<Applier>,
 }
 
 impl Local {
@@ -92,13 +98,15 @@ impl Local {
     /// The operator's to mend; see [`OpenError`].
     pub fn open(config: LocalConfig) -> Result<(Self, Recovery), OpenError> {
         let (mut local, report) = Self::open_on(Arc::new(RealDisk), config)?;
-        let keeper = Keeper::start(Arc::clone(&local.inner))
-            .map_err(|error| OpenError::io(&local.inner.config.dir, error))?;
+        let failed = |error| OpenError::io(&local.inner.config.dir, error);
+        let applier = Applier::start(Arc::clone(&local.inner)).map_err(failed)?;
+        let keeper = Keeper::start(Arc::clone(&local.inner)).map_err(failed)?;
+        local.applier = Some(applier);
         local.keeper = Some(keeper);
         Ok((local, report))
     }
 
-    /// Opens on any disk, without a keeper: nothing happens but what the caller does.
+    /// Opens on any disk, without keeper and applier: nothing happens but what the caller does.
     pub(super) fn open_on(
         disk: Arc<dyn Disk>,
         mut config: LocalConfig,
@@ -140,6 +148,7 @@ impl Local {
                 unlooked_bytes: None,
             }),
             dead: Mutex::default(),
+            backlog: Backlog::new(end),
             index: RwLock::new(Some(recovered.index)),
             boot_id,
             disk,
@@ -150,6 +159,7 @@ impl Local {
             Self {
                 inner,
                 keeper: None,
+                applier: None,
             },
             recovered.report,
         ))
@@ -159,6 +169,22 @@ impl Local {
     #[cfg(test)]
     pub(super) fn keep(&self) {
         super::keeper::keep(&self.inner, true);
+    }
+
+    /// What the applier does when it is woken.
+    #[cfg(test)]
+    pub(super) fn apply(&self) -> Result<(), StoreError> {
+        self.inner.apply().map(drop)
+    }
+
+    /// Lets the index fail, or panic, after so many more changes.
+    #[cfg(test)]
+    pub(super) fn break_index(&self, after: usize, panics: bool) {
+        let set = |index: &Index| {
+            index.fuse.set(after, panics);
+            Ok(())
+        };
+        self.inner.with_index(set).unwrap();
     }
 
     #[cfg(test)]
@@ -178,41 +204,49 @@ impl Local {
     /// # Errors
     /// The mark could not be made: the next start takes longer, and nothing is lost.
     pub fn close(&self) -> Result<(), StoreError> {
-        self.inner.signal.stop();
-        if let Some(keeper) = &self.keeper {
-            keeper.join();
-        }
+        self.stop_threads();
         let writer = self.inner.writer();
         let was_dead = self.inner.dead().replace("it is closed".to_owned());
+        // Nothing is committed any more; what was is yet to reach the index.
+        let applied = was_dead.is_none().then(|| self.inner.apply());
         let index = self
             .inner
             .index
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let (Some(index), None) = (index, was_dead) else {
+        let (Some(index), Some(applied)) = (index, applied) else {
             return Ok(());
         };
-        index.mark_applied(self.inner.store, writer.journal.end().sequence - 1)?;
+        let end = applied?;
+        debug_assert_eq!(end, writer.journal.end(), "all of the journal is applied");
+        index.mark_applied(self.inner.store, end.sequence - 1)?;
         index.flush()?;
         // Sled writes when it is dropped, too.
         drop(index);
         sync_files(&self.inner.config.dir.join(INDEX))?;
-        self.inner.write_checkpoint(writer.journal.end(), true)?;
+        self.inner.write_checkpoint(end, true)?;
         Ok(())
+    }
+
+    fn stop_threads(&self) {
+        self.inner.signal.stop();
+        if let Some(keeper) = &self.keeper {
+            keeper.join();
+        }
+        if let Some(applier) = &self.applier {
+            applier.stop();
+        }
     }
 }
 
 impl Drop for Local {
     fn drop(&mut self) {
-        self.inner.signal.stop();
-        if let Some(keeper) = &self.keeper {
-            keeper.join();
-        }
+        self.stop_threads();
     }
 }
 
-/// What the store and its keeper share.
+/// What the store, its keeper and its applier share.
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) disk: Arc<dyn Disk>,
@@ -226,6 +260,7 @@ pub(crate) struct Inner {
     /// Why nothing more is taken. Apart from the writer, so that asking does not wait for a sync.
     dead: Mutex<Option<String>>,
     journal_bytes: AtomicU64,
+    backlog: Backlog,
     /// `None` once closed.
     index: RwLock<Option<Index>>,
     /// Last, so that everything else is dropped while it is held.
@@ -250,7 +285,7 @@ impl Inner {
         self.dead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The position up to which everything is durable and in the index.
+    /// The position up to which everything is durable.
     pub(crate) fn end(&self) -> Position {
         self.writer().journal.end()
     }
@@ -262,6 +297,26 @@ impl Inner {
     ) -> Result<T, StoreError> {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
         run(index.as_ref().ok_or(StoreError::Closed)?)
+    }
+
+    /// Moves what was committed into the index, and answers the position before which the index has
+    /// everything. A failure leaves the store dead: nothing is lost, the journal has it, but what
+    /// waits could only grow.
+    pub(crate) fn apply(&self) -> Result<Position, StoreError> {
+        let applied = self.with_index(|index| self.backlog.apply(index));
+        applied.inspect_err(|error| self.die_of_index(error))
+    }
+
+    fn die_of_index(&self, error: &StoreError) {
+        // To be closed is not to have failed.
+        if !matches!(error, StoreError::Closed) {
+            self.dead().get_or_insert_with(|| error.to_string());
+        }
+    }
+
+    /// The newest entry of a name in the index.
+    fn entry(&self, name: &[u8]) -> Result<Option<Entry>, StoreError> {
+        self.with_index(|index| self.backlog.get(index, name))
     }
 
     /// Says durably that the index holds what is before a position.
@@ -369,16 +424,22 @@ impl Inner {
         }
     }
 
-    fn values(&self, page: Vec<(Vec<u8>, Entry)>) -> Result<Vec<Pair>, StoreError> {
-        page.into_iter()
-            .map(|(key, entry)| Ok((key, self.value(entry)?)))
+    fn page(
+        &self,
+        span: &Span,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Pair>, StoreError> {
+        self.with_index(|index| self.backlog.page(index, span, direction, limit))?
+            .into_iter()
+            .map(|(name, entry)| Ok((unnamed(name), self.value(entry)?)))
             .collect()
     }
 }
 
 impl Store for Local {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let entry = self.inner.with_index(|index| index.get(key))?;
+        let entry = self.inner.entry(&key_name(key))?;
         entry.map(|entry| self.inner.value(entry)).transpose()
     }
 
@@ -388,10 +449,8 @@ impl Store for Local {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Pair>, StoreError> {
-        let page = self
-            .inner
-            .with_index(|index| index.scan(prefix, after, limit))?;
-        self.inner.values(page)
+        let span = Span::after(prefix, after);
+        self.inner.page(&span, Direction::Forward, limit)
     }
 
     fn scan_back(
@@ -400,10 +459,8 @@ impl Store for Local {
         before: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Pair>, StoreError> {
-        let page = self
-            .inner
-            .with_index(|index| index.scan_back(prefix, before, limit))?;
-        self.inner.values(page)
+        let span = Span::before(prefix, before);
+        self.inner.page(&span, Direction::Back, limit)
     }
 
     fn commit(&self, mut group: Vec<Batch>) -> Result<(), CommitError> {
@@ -415,6 +472,12 @@ impl Store for Local {
         group.retain(|batch| !batch.is_empty());
         if group.is_empty() {
             return Ok(());
+        }
+        if let Err(error) = inner.with_index(|index| inner.backlog.make_room(index)) {
+            inner.die_of_index(&error);
+            return Err(CommitError::Unavailable(Unavailable::Dead(
+                error.to_string(),
+            )));
         }
         let unavailable = |why| {
             inner.disown(&group);
@@ -444,10 +507,11 @@ impl Store for Local {
             }
         }
         let changes = changes(begin, writer.journal.appended());
-        // The batches are durable, but readers would not see them: only a restart mends that.
-        inner
-            .with_index(|index| index.apply(changes))
-            .map_err(|error| inner.die(error.to_string()))?;
+        if inner.backlog.add(changes, writer.journal.end())
+            && let Some(applier) = &self.applier
+        {
+            applier.wake();
+        }
 
         let bytes = writer.journal.appended().len() as u64;
         inner.journal_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -464,7 +528,7 @@ impl Store for Local {
     }
 
     fn body_reader(&self, id: BodyId) -> Result<Option<BodyReader>, StoreError> {
-        let reader = match self.inner.with_index(|index| index.body(id))? {
+        let reader = match self.inner.entry(&body_name(id))? {
             None => return Ok(None),
             Some(Entry::Here(bytes)) => BodyReader::memory(bytes.into()),
             Some(Entry::InJournal(place)) => self.inner.reader(place)?,
@@ -493,12 +557,12 @@ impl Store for Local {
 }
 
 /// What a group that was just written means for the index.
-fn changes(begin: Position, frames: &[u8]) -> Changes {
-    let mut changes = Changes::default();
+fn changes(begin: Position, frames: &[u8]) -> Vec<(Vec<u8>, Change<Entry>)> {
+    let mut changes = Vec::new();
     let mut at = begin;
     let mut rest = frames;
     while let Some(frame) = Frame::read(rest) {
-        changes.add(at, &frame);
+        each_change(at, &frame, |name, change| changes.push((name, change)));
         let bytes = frame.header.frame_bytes();
         at.offset += bytes as u64;
         at.sequence += 1;

@@ -18,11 +18,13 @@ pub mod local;
 pub mod memory;
 pub mod record;
 
+mod applier;
 mod file;
 mod frame;
 mod index;
 mod journal;
 mod keeper;
+mod overlay;
 mod recovery;
 mod segment;
 mod snapshot;
@@ -121,7 +123,8 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// A page of at most `limit` pairs whose keys begin with `prefix`, in the order of the keys.
     /// For the next page give the last key of this one as `after`; a short page is the last.
-    /// Pages are read one by one, so a scan of several may see a commit fall between them.
+    /// A page is of one moment: of no group it has a part. Pages are read one by one, so a scan of
+    /// several may see a commit fall between them.
     ///
     /// # Errors
     /// As for [`Self::get`].

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::{Disk, names};
-use super::index::{CHANGES_BYTES_MAX, Changes, Entry, Index};
+use super::index::{CHANGES_BYTES_MAX, Changes, Entry, Index, body_name};
 use super::journal::{self, End, Journal, Position};
 use super::local::{BODIES, INCOMING, INDEX, JOURNAL};
 use super::segment::{self, FRAMES_BEGIN, SCHEMA, SegmentHeader, StoreId};
@@ -400,7 +400,7 @@ fn clear_orphans(disk: &dyn Disk, folder: &Path, index: &Index) -> Result<u64, O
         let folder = folder.join(kind);
         for name in names(&folder).map_err(|error| OpenError::io(&folder, error))? {
             let named = match body_id(&name).filter(|_| adopted) {
-                Some(id) => matches!(index.body(id)?, Some(Entry::InFile(_))),
+                Some(id) => matches!(index.get(&body_name(id))?, Some(Entry::InFile(_))),
                 None => false,
             };
             if !named {

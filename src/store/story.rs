@@ -16,6 +16,10 @@ enum Step {
     Commit(Vec<(u8, usize)>),
     /// The same, with the disk failing in some way.
     Fail(Vec<(u8, usize)>, Fault),
+    /// The applier runs.
+    Apply,
+    /// The same, and the index fails, or panics, after so many changes.
+    Break(usize, bool),
     Checkpoint,
     Snapshot,
     /// The process ends without a word; the machine goes on.
@@ -43,6 +47,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         8 => group().prop_map(Step::Commit),
         2 => (group(), fault).prop_map(|(group, fault)| Step::Fail(group, fault)),
+        3 => Just(Step::Apply),
+        1 => (0..12usize, any::<bool>()).prop_map(|(after, panics)| Step::Break(after, panics)),
         1 => Just(Step::Checkpoint),
         1 => Just(Step::Snapshot),
         1 => Just(Step::Kill),
@@ -62,6 +68,11 @@ fn expected(number: u32, pairs: u8, body: usize) -> (BTreeMap<Vec<u8>, Vec<u8>>,
         )
     });
     (pairs.collect(), bytes(body, number as u8))
+}
+
+/// The key that a batch puts and the next one deletes.
+fn mark(number: u32) -> Vec<u8> {
+    format!("mark/{number:06}").into_bytes()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -95,6 +106,10 @@ impl Story {
             };
             let mut body_id = [0; 16];
             body_id[..4].copy_from_slice(&number.to_be_bytes());
+            batch.put(mark(number), Vec::new());
+            if let Some(before) = number.checked_sub(1) {
+                batch.delete(mark(before));
+            }
             batch.put(b"latest".to_vec(), number.to_be_bytes().to_vec());
             batch.body(BodyId::from_bytes(body_id), content);
             batches.push(batch);
@@ -123,6 +138,7 @@ impl Story {
     fn check(&mut self) {
         let store = self.store.as_ref().unwrap();
         let mut latest = None;
+        let mut marks = Vec::new();
         let mut absent_before = false;
         for (number, (pairs, body, fate)) in (0..).zip(&mut self.batches) {
             let (pairs, body) = expected(number, *pairs, *body);
@@ -153,11 +169,32 @@ impl Story {
                 }
             }
             if there {
+                marks.retain(|key| Some(key) != number.checked_sub(1).map(mark).as_ref());
+                marks.push(mark(number));
                 latest = Some(number.to_be_bytes().to_vec());
                 absent_before = false;
             }
         }
         assert_eq!(store.get(b"latest").unwrap(), latest);
+        // Mark by mark, so that deleted ones lie between pages.
+        let (mut forward, mut back) = (Vec::<Vec<u8>>::new(), Vec::<Vec<u8>>::new());
+        let first = |page: Vec<Pair>| page.into_iter().map(|(key, _)| key).next();
+        while let Some(key) = first(
+            store
+                .scan(b"mark/", forward.last().map(|key| &key[..]), 1)
+                .unwrap(),
+        ) {
+            forward.push(key);
+        }
+        while let Some(key) = first(
+            store
+                .scan_back(b"mark/", back.last().map(|key| &key[..]), 1)
+                .unwrap(),
+        ) {
+            back.push(key);
+        }
+        back.reverse();
+        assert_eq!((&forward, &back), (&marks, &marks));
     }
 
     fn reopen(&mut self) {
@@ -178,6 +215,18 @@ impl Story {
                 if fate == Fate::Unknown {
                     self.reopen();
                 }
+            }
+            Step::Apply => {
+                store.apply().unwrap();
+                self.check();
+            }
+            Step::Break(after, panics) => {
+                store.break_index(*after, *panics);
+                if store.apply().is_err() {
+                    self.check();
+                    assert_eq!(self.commit(&[(1, 100)], None), Fate::Refused);
+                }
+                self.reopen();
             }
             Step::Checkpoint => store.checkpoint().unwrap(),
             Step::Snapshot => store.snapshot().unwrap(),

@@ -112,7 +112,11 @@ fn contract(store: &dyn Store) {
     let mut second = put("a1", "uno");
     second.delete(b"a3".to_vec());
     store.commit(vec![batch, second]).unwrap();
+    reads(store);
+}
 
+/// What must be read after the commits of [`contract`].
+fn reads(store: &dyn Store) {
     assert_eq!(value(store, "a1").as_deref(), Some("uno"));
     assert_eq!(value(store, "a2").map(|v| v.len()), Some(5000));
     assert_eq!(value(store, "a3"), None);
@@ -144,7 +148,16 @@ fn contract(store: &dyn Store) {
 fn both_stores_keep_the_contract() {
     contract(&Memory::default());
     let world = World::new();
-    contract(&world.open());
+    let store = world.open();
+    contract(&store);
+    store.apply().unwrap();
+    reads(&store);
+    // The same again over what is in the index, with only a part of it moved there.
+    contract(&store);
+    store.break_index(3, false);
+    store.apply().unwrap_err();
+    reads(&store);
+    drop(store);
     assert!(world.open().health().takes_mail());
 }
 
@@ -191,6 +204,81 @@ fn on_the_same_boot_the_replay_begins_at_the_checkpoint() {
     assert_eq!((report.replayed, report.rebuilt), (1, None));
     assert_eq!(value(&store, "a").as_deref(), Some("1"));
     assert_eq!(value(&store, "b").as_deref(), Some("2"));
+}
+
+#[test]
+fn a_checkpoint_claims_only_what_is_in_the_index() {
+    for panics in [false, true] {
+        let world = World::new();
+        let store = world.open();
+        store.commit(vec![put("a", "1")]).unwrap();
+        store.checkpoint().unwrap();
+        store.commit(vec![put("a", "2"), put("b", "2")]).unwrap();
+        store.break_index(1, panics);
+        let error = store.checkpoint().unwrap_err();
+        assert!(matches!(error, StoreError::Index(_)), "{error}");
+        // Whoever reads sees what was acknowledged; nobody writes.
+        assert_eq!(value(&store, "b").as_deref(), Some("2"));
+        let error = store.commit(vec![put("c", "3")]).unwrap_err();
+        let dead = matches!(&error, CommitError::Unavailable(Unavailable::Dead(why)) if why.contains("index"));
+        assert!(dead, "{error}");
+        assert!(store.health().dead.is_some());
+        store.close().unwrap();
+        drop(store);
+        let (store, report) = world.try_open().unwrap();
+        assert_eq!((report.clean, report.replayed), (false, 2));
+        assert_eq!(value(&store, "a").as_deref(), Some("2"));
+        assert_eq!(value(&store, "b").as_deref(), Some("2"));
+        assert_eq!(value(&store, "c"), None);
+    }
+}
+
+#[test]
+fn a_close_that_cannot_bring_the_index_up_to_date_says_so() {
+    let world = World::new();
+    let store = world.open();
+    store.commit(vec![put("a", "1")]).unwrap();
+    store.break_index(0, false);
+    assert!(matches!(store.close(), Err(StoreError::Index(_))));
+    assert!(matches!(store.get(b"a"), Err(StoreError::Closed)));
+    drop(store);
+    let (store, report) = world.try_open().unwrap();
+    assert_eq!((report.clean, report.replayed), (false, 1));
+    assert_eq!(value(&store, "a").as_deref(), Some("1"));
+}
+
+#[test]
+fn a_page_is_of_one_moment_while_the_applier_runs() {
+    let world = World::new();
+    let store = world.open();
+    store.commit(vec![put("mark/0000", "")]).unwrap();
+    let last = 400;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 1..=last {
+                let mut batch = put(&format!("mark/{number:04}"), "");
+                batch.delete(format!("mark/{:04}", number - 1).into_bytes());
+                store.commit(vec![batch]).unwrap();
+                if number % 3 == 0 {
+                    store.apply().unwrap();
+                }
+            }
+        });
+        let mut seen = 0;
+        while seen < last {
+            let page = match seen % 2 {
+                0 => store.scan(b"mark/", None, 9).unwrap(),
+                _ => store.scan_back(b"mark/", None, 9).unwrap(),
+            };
+            // Each batch moves the mark: there is never none, and never two.
+            let [(key, _)] = &page[..] else {
+                panic!("a batch was seen in part: {page:?}");
+            };
+            let number = std::str::from_utf8(&key[5..]).unwrap().parse().unwrap();
+            assert!(number >= seen, "{number} after {seen}");
+            seen = number;
+        }
+    });
 }
 
 #[test]
@@ -507,7 +595,7 @@ fn the_keeper_prepares_a_segment_and_bounds_the_replay() {
     assert!(!world.path(JOURNAL).join("next.tmp").exists());
     drop(store);
     let (store, report) = world.try_open().unwrap();
-    assert_eq!(report.replayed, 1);
+    assert_eq!((report.replayed, report.rebuilt), (1, None));
     drop(store);
     world.cut(|| false);
     let (store, report) = world.try_open().unwrap();
