@@ -10,6 +10,7 @@ use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::Duration;
 
 use super::file::{CHUNK_BYTES, names};
 use super::frame::{Frame, FrameBody, Input};
@@ -214,6 +215,24 @@ pub(crate) struct Index {
     pub(crate) fuse: super::faulty::Fuse,
 }
 
+/// How often, and how long apart, sled's lock is tried: two seconds together.
+const LOCK_TRIES: u32 = 100;
+const LOCK_WAIT: Duration = Duration::from_millis(20);
+
+/// Opens sled, waiting for its lock. The store's own lock is ours already, so whoever holds this
+/// one is a thread of a sled that was dropped in this process and is about to end.
+fn open_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
+    for _ in 1..LOCK_TRIES {
+        match config.open() {
+            Err(error) if error.to_string().contains("could not acquire lock") => {
+                std::thread::park_timeout(LOCK_WAIT);
+            }
+            opened => return opened,
+        }
+    }
+    config.open()
+}
+
 impl Index {
     /// Opens the index in a folder, or makes an empty one.
     pub(crate) fn open(folder: &Path) -> Result<Self, StoreError> {
@@ -230,7 +249,7 @@ impl Index {
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None);
         // On files it does not like sled panics; in a thread of its own that is one more error.
-        let opened = std::thread::spawn(move || config.open()).join();
+        let opened = std::thread::spawn(move || open_unlocked(&config)).join();
         match opened {
             Ok(Ok(db)) => Ok(Self {
                 db,
