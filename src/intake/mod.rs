@@ -47,8 +47,8 @@ pub const BUDGET: Duration = Duration::from_secs(60);
 /// More Received fields than this mean that a message goes in circles.
 const RECEIVED_MAX: usize = 50;
 
-/// How many letters are read at the same time: reading is work for a processor, and there is a
-/// bound to how many help.
+/// How many large letters are read back at the same time: that is work for a disk and a processor,
+/// and there is a bound to how many help.
 const READERS: usize = 4;
 
 /// Takes mail for the queues.
@@ -88,7 +88,7 @@ impl Intake {
     }
 
     /// Everything up to the hand-over to the engine.
-    async fn prepare(&self, arrival: &mut Arrival) -> Result<(Ingest, [u8; 32]), SmtpReply> {
+    async fn prepare(&self, arrival: &Arrival) -> Result<(Ingest, [u8; 32]), SmtpReply> {
         let received = (arrival.headers.iter())
             .filter(|header| header.name.eq_ignore_ascii_case(b"Received"))
             .count();
@@ -136,35 +136,38 @@ impl Intake {
         Ok((ingest, fingerprint))
     }
 
-    /// Reads the letter where blocking is allowed.
-    async fn read(&self, arrival: &mut Arrival) -> Result<Read, SmtpReply> {
-        let busy = || SmtpReply::new(451, 3, 2, "busy, try again");
-        let permit = (Arc::clone(&self.readers).acquire_owned().await).map_err(|_| busy())?;
-        let head = arrival.content.head().clone();
-        let whole = matches!(arrival.content, Content::Memory(_));
-        let path = match &arrival.content {
-            Content::Memory(_) => None,
-            Content::File(file) => Some(file.path().to_owned()),
+    /// Reads the letter's header and identifies the letter. A large one is read back from its file
+    /// where blocking is allowed; for a small one the way there would take longer than the work.
+    async fn read(&self, arrival: &Arrival) -> Result<Read, SmtpReply> {
+        let head = arrival.content.head();
+        let letter = Letter::read_header(head);
+        let fingerprint = match &arrival.content {
+            Content::Memory(_) => {
+                fingerprint::of(&arrival.envelope.sender, &arrival.headers, head, None)
+            }
+            Content::File(file) => {
+                let busy = |_| SmtpReply::new(451, 3, 2, "busy, try again");
+                let permit = Arc::clone(&self.readers).acquire_owned().await;
+                let permit = permit.map_err(busy)?;
+                let (head, path) = (head.clone(), file.path().to_owned());
+                let sender = arrival.envelope.sender.clone();
+                let headers = arrival.headers.clone();
+                let read = tokio::task::spawn_blocking(move || {
+                    let fingerprint = fingerprint::of(&sender, &headers, &head, Some(&path));
+                    drop(permit);
+                    fingerprint
+                });
+                read.await
+                    .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+            }
         };
-        let sender = arrival.envelope.sender.clone();
-        let headers = arrival.headers.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            let fingerprint = fingerprint::of(&sender, &headers, &head, path.as_deref());
-            let letter = Letter::read(&head, whole);
-            drop(permit);
-            fingerprint.map(|fingerprint| Read {
+        match fingerprint {
+            Ok(fingerprint) => Ok(Read {
                 letter,
                 fingerprint,
-            })
-        });
-        match read.await {
-            Ok(Ok(read)) => Ok(read),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "a large message could not be read back");
-                Err(SmtpReply::new(451, 3, 0, "temporary failure"))
-            }
+            }),
             Err(error) => {
-                tracing::error!(%error, "reading a letter failed, which is a bug");
+                tracing::error!(%error, "a large message could not be read back");
                 Err(SmtpReply::new(451, 3, 0, "temporary failure"))
             }
         }
@@ -268,7 +271,7 @@ impl Receiver for Intake {
 
     async fn message(&self, mut arrival: Arrival) -> Verdict {
         let began = self.handle.now();
-        let prepared = tokio::time::timeout(BUDGET, self.prepare(&mut arrival)).await;
+        let prepared = tokio::time::timeout(BUDGET, self.prepare(&arrival)).await;
         let (ingest, fingerprint) = match prepared {
             Ok(Ok(prepared)) => prepared,
             Ok(Err(reply)) => return refuse(&arrival, reply),
