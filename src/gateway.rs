@@ -117,6 +117,7 @@ pub async fn start(config: &Config, resolver: Option<Resolver>) -> Result<Runnin
     let authenticator =
         Authenticator::new(&resolver, &name, deadline).map_err(StartError::Resolver)?;
     let intake = Intake::new(
+        name.clone(),
         handle.clone(),
         Routes::new(&queues),
         Arc::clone(&keyring),

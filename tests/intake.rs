@@ -157,6 +157,27 @@ async fn a_letter_is_tagged_and_waits_in_its_queue() {
 }
 
 #[tokio::test]
+async fn results_are_ours_or_somebody_elses_never_forged() {
+    let house = House::open("").await;
+    let forged = format!(
+        "Authentication-Results: upstream.example; dkim=pass\n\
+         authentication-results: (so) SHOP.example 1; dmarc=pass\n{LETTER}"
+    );
+    let to = ["support@shop.example"];
+    let outcome = house.send("ada@ada.example", &to, &forged).await;
+    let results = tag(&outcome, &forged, "Authentication-Results");
+    let [ours, upstream] = results.as_slice() else {
+        panic!("{results:?}");
+    };
+    assert_eq!(upstream, "upstream.example; dkim=pass");
+    // What is longer than a line is folded.
+    assert!(
+        ours.starts_with("shop.example; spf=pass smtp.mailfrom=ada.example;"),
+        "{ours}"
+    );
+}
+
+#[tokio::test]
 async fn mail_for_nobody_is_released_unread() {
     let house = House::open("").await;
     let outcome = house

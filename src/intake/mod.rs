@@ -22,12 +22,13 @@ use crate::desk::{Correspondent, Filing, Ingest, Origin, Refusal, Target, Thread
 use crate::engine::{EngineError, Handle};
 use crate::mail::address::Address;
 use crate::mail::letter::Letter;
+use crate::mail::results;
 use crate::mail::threading::{self, CaseFacts, Decision};
 use crate::mail::token::Keyring;
-use crate::mail::trust::{self, Assessment};
+use crate::mail::trust::{self, Assessment, Authentication};
 use crate::milter::{
-    Arrival, Envelope, FieldName, Receiver, Recipient, RecipientVerdict, SmtpReply, Tag, Verdict,
-    plan_tags,
+    Arrival, Edit, Envelope, FieldName, Header, Receiver, Recipient, RecipientVerdict, SmtpReply,
+    Tag, Verdict, deletions, plan_tags,
 };
 
 /// The queues that a message was filed in.
@@ -39,6 +40,9 @@ pub const INTERACTION_FIELD: FieldName = FieldName::new("X-Postroom-Interaction"
 
 /// Our header fields: copies of them in what comes from outside are forged.
 pub const OUR_FIELDS: [FieldName; 3] = [QUEUE_FIELD, CASE_FIELD, INTERACTION_FIELD];
+
+/// What the checks of the sender gave, for filters and mail programs after us (RFC 8601).
+pub const RESULTS_FIELD: FieldName = FieldName::new("Authentication-Results");
 
 /// How long a message may take until it is handed to the engine. The client at the other end waits
 /// ten minutes by RFC 5321 (4.5.3.2.6), and much less in practice; a slow answer makes duplicates.
@@ -54,12 +58,20 @@ const READERS: usize = 4;
 /// Takes mail for the queues.
 #[derive(Debug)]
 pub struct Intake {
+    name: String,
     handle: Handle,
     routes: Routes,
     our_domains: Vec<String>,
     keyring: Arc<Keyring>,
     authenticator: Arc<Authenticator>,
     readers: Arc<Semaphore>,
+}
+
+/// A letter on its way to the engine.
+struct Prepared {
+    ingest: Ingest,
+    fingerprint: [u8; 32],
+    results: Authentication,
 }
 
 /// A letter, read and identified.
@@ -69,9 +81,11 @@ struct Read {
 }
 
 impl Intake {
-    /// Puts the intake together.
+    /// Puts the intake together. `name` is a domain of ours, in which the results of checking
+    /// senders are told.
     #[must_use]
     pub fn new(
+        name: String,
         handle: Handle,
         routes: Routes,
         keyring: Arc<Keyring>,
@@ -79,6 +93,7 @@ impl Intake {
     ) -> Self {
         Self {
             our_domains: routes.domains(),
+            name,
             handle,
             routes,
             keyring,
@@ -88,7 +103,7 @@ impl Intake {
     }
 
     /// Everything up to the hand-over to the engine.
-    async fn prepare(&self, arrival: &Arrival) -> Result<(Ingest, [u8; 32]), SmtpReply> {
+    async fn prepare(&self, arrival: &Arrival) -> Result<Prepared, SmtpReply> {
         let received = (arrival.headers.iter())
             .filter(|header| header.name.eq_ignore_ascii_case(b"Received"))
             .count();
@@ -116,7 +131,8 @@ impl Intake {
             letter,
             fingerprint,
         } = self.read(arrival).await?;
-        let assessment = self.assess(arrival, &letter).await;
+        let results = self.authenticate(arrival, &letter).await;
+        let assessment = trust::assess(&letter.author, &results, &self.our_domains);
         let thread = self.thread(&letter, &assessment).await?;
         let targets = self.targets(&arrival.recipients);
         let (customer, internet_message_id) = (author(&letter), &letter.internet_message_id);
@@ -133,7 +149,11 @@ impl Intake {
             mta_queue_id: arrival.mta_queue_id.clone().unwrap_or_default(),
             thread,
         };
-        Ok((ingest, fingerprint))
+        Ok(Prepared {
+            ingest,
+            fingerprint,
+            results,
+        })
     }
 
     /// Reads the letter's header and identifies the letter. A large one is read back from its file
@@ -173,7 +193,7 @@ impl Intake {
         }
     }
 
-    async fn assess(&self, arrival: &Arrival, letter: &Letter) -> Assessment {
+    async fn authenticate(&self, arrival: &Arrival, letter: &Letter) -> Authentication {
         let helo = arrival.peer.helo.as_deref().unwrap_or_default();
         let helo = String::from_utf8_lossy(helo);
         let mail_from = Address::parse_bytes(&arrival.envelope.sender).ok();
@@ -184,11 +204,24 @@ impl Intake {
         };
         let whole = matches!(arrival.content, Content::Memory(_));
         let head = arrival.content.head();
-        let results = self
-            .authenticator
+        self.authenticator
             .authenticate(route, &letter.author, head, whole)
-            .await;
-        trust::assess(&letter.author, &results, &self.our_domains)
+            .await
+    }
+
+    /// The changes that the MTA is asked for: forged fields out, ours in.
+    fn edits(&self, headers: &[Header], tags: &[Tag], results: &Authentication) -> Vec<Edit> {
+        let mut edits = deletions(headers, RESULTS_FIELD, |header| {
+            results::speaks_for(&header.value, &self.name)
+        });
+        edits.extend(plan_tags(headers, &OUR_FIELDS, tags));
+        // Without a resolver nothing was checked, and there is nothing to tell.
+        if *results != Authentication::default()
+            && let Ok(tag) = Tag::new(RESULTS_FIELD, &results::value(&self.name, results))
+        {
+            edits.push(tag.trace());
+        }
+        edits
     }
 
     /// Finds the case that the letter continues.
@@ -272,7 +305,11 @@ impl Receiver for Intake {
     async fn message(&self, mut arrival: Arrival) -> Verdict {
         let began = self.handle.now();
         let prepared = tokio::time::timeout(BUDGET, self.prepare(&arrival)).await;
-        let (ingest, fingerprint) = match prepared {
+        let Prepared {
+            ingest,
+            fingerprint,
+            results,
+        } = match prepared {
             Ok(Ok(prepared)) => prepared,
             Ok(Err(reply)) => return refuse(&arrival, reply),
             Err(_) => return refuse(&arrival, SmtpReply::new(451, 3, 0, "took too long")),
@@ -314,7 +351,7 @@ impl Receiver for Intake {
             .filter_map(|(name, value)| Tag::new(name, &value).ok())
             .collect();
         Verdict::Accept {
-            edits: plan_tags(&arrival.headers, &OUR_FIELDS, &tags),
+            edits: self.edits(&arrival.headers, &tags, &results),
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod message_id;
 pub mod token;
 
 pub mod letter;
+pub mod results;
 pub mod threading;
 pub mod trust;
 

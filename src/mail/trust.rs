@@ -102,38 +102,6 @@ impl Authentication {
     pub fn is_temporary(&self) -> bool {
         self.dmarc.verdict == Verdict::TempError
     }
-
-    /// The value of an `Authentication-Results` field (RFC 8601) in the name of
-    /// `authserv_id`, a domain. A result a line; lines end in a line feed and go on after a tab,
-    /// as the milter protocol wants added fields. Printable ASCII: domains are in normal form,
-    /// and nothing else of the letter is repeated.
-    #[must_use]
-    pub fn header_value(&self, authserv_id: &str) -> String {
-        let mut results = Vec::new();
-        let mut add = |method: &str, property: &str, checked: &Checked| {
-            if checked.verdict != Verdict::NotChecked {
-                let mut result = format!("{method}={}", checked.verdict.word());
-                if !checked.domain.is_empty() {
-                    result.push_str(&format!(" {property}={}", checked.domain));
-                }
-                results.push(result);
-            }
-        };
-        let property = if self.spf_of_helo {
-            "smtp.helo"
-        } else {
-            "smtp.mailfrom"
-        };
-        add("spf", property, &self.spf);
-        for signature in &self.dkim {
-            add("dkim", "header.d", signature);
-        }
-        add("dmarc", "header.from", &self.dmarc);
-        if results.is_empty() {
-            results.push("none".to_owned());
-        }
-        format!("{authserv_id};\n\t{}", results.join(";\n\t"))
-    }
 }
 
 /// Why a letter has its trust level; kept with the letter and shown to agents.
@@ -354,24 +322,6 @@ mod tests {
             a@our.example               -                    -                    -          D PosesAsUs
             a@OUR.example.              none                 -                    fail       D PosesAsUs
         ");
-    }
-
-    #[test]
-    fn header_values() {
-        let mut authentication = Authentication::default();
-        assert_eq!(
-            authentication.header_value("mx.our.example"),
-            "mx.our.example;\n\tnone"
-        );
-        authentication.spf = checked("softfail@y.example");
-        authentication.spf_of_helo = true;
-        authentication.dkim = vec![checked("pass@x.example"), checked("permerror")];
-        authentication.dmarc = checked("pass@x.example");
-        assert_eq!(
-            authentication.header_value("mx.our.example"),
-            "mx.our.example;\n\tspf=softfail smtp.helo=y.example;\n\tdkim=pass header.d=x.example;\n\t\
-             dkim=permerror;\n\tdmarc=pass header.from=x.example"
-        );
     }
 
     #[test]

@@ -167,23 +167,47 @@ impl Tag {
 pub fn plan_tags(received: &[Header], ours: &[FieldName], tags: &[Tag]) -> Vec<Edit> {
     let mut edits = Vec::new();
     for &name in ours {
-        let copies = received
-            .iter()
-            .filter(|header| header.name.eq_ignore_ascii_case(name.as_str().as_bytes()))
-            .count();
-        let copies = u32::try_from(copies).unwrap_or(u32::MAX);
-        edits.extend(
-            (1..=copies)
-                .rev()
-                .map(|index| Edit::DeleteHeader { name, index }),
-        );
+        edits.extend(deletions(received, name, |_| true));
     }
-    edits.extend(tags.iter().rev().map(|tag| Edit::InsertHeader {
-        index: 1,
-        name: tag.name,
-        value: tag.value.clone(),
-    }));
+    edits.extend(tags.iter().rev().map(|tag| tag.insert(1)));
     edits
+}
+
+/// Plans which of the received fields of one name go: those that `forged` points at, the last
+/// first, for the reason given at [`plan_tags`].
+#[must_use]
+pub fn deletions(
+    received: &[Header],
+    name: FieldName,
+    forged: impl Fn(&Header) -> bool,
+) -> Vec<Edit> {
+    let copies = received
+        .iter()
+        .filter(|header| header.name.eq_ignore_ascii_case(name.as_str().as_bytes()));
+    let mut deletions: Vec<Edit> = (1..)
+        .zip(copies)
+        .filter(|(_, header)| forged(header))
+        .map(|(index, _)| Edit::DeleteHeader { name, index })
+        .collect();
+    deletions.reverse();
+    deletions
+}
+
+impl Tag {
+    /// Plans the tag as a trace of the receiving host: at index 0, above the MTA's own Received
+    /// field (RFC 8601, section 4.1). The last of the edits of a message.
+    #[must_use]
+    pub fn trace(&self) -> Edit {
+        self.insert(0)
+    }
+
+    fn insert(&self, index: u32) -> Edit {
+        Edit::InsertHeader {
+            index,
+            name: self.name,
+            value: self.value.clone(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -236,6 +260,20 @@ mod tests {
                 "+X-Postroom-Case@1=c1",
             ]
         );
+    }
+
+    #[test]
+    fn only_what_is_forged_goes_and_the_last_first() {
+        let received: Vec<Header> = ["x", "ours", "x", "ours"]
+            .iter()
+            .map(|value| Header {
+                name: Bytes::from_static(b"x-postroom-CASE"),
+                value: Bytes::from_static(value.as_bytes()),
+            })
+            .collect();
+        let gone = deletions(&received, CASE, |header| header.value == "ours");
+        let at = |index| Edit::DeleteHeader { name: CASE, index };
+        assert_eq!(gone, [at(4), at(2)]);
     }
 
     #[test]
