@@ -212,16 +212,6 @@ impl Letter {
             notices: Vec::new(),
         }
     }
-
-    /// The beginning of what the author wrote, as one line of at most `chars_max` characters.
-    #[must_use]
-    pub fn preview(&self, chars_max: usize) -> String {
-        // White space is folded away, so look at more than is kept, but not at a megabyte.
-        clean_line(
-            prefix(self.body.fresh(), chars_max.saturating_mul(16)),
-            chars_max,
-        )
-    }
 }
 
 fn author(header: &Header<'_>) -> Author {

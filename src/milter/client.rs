@@ -142,14 +142,6 @@ pub enum Said {
     Reply(String),
 }
 
-impl Said {
-    /// Whether the client is told no.
-    #[must_use]
-    pub const fn is_refusal(&self) -> bool {
-        matches!(self, Self::Reject | Self::Tempfail | Self::Reply(_))
-    }
-}
-
 /// What became of one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {

@@ -233,10 +233,8 @@ pub(super) enum Event {
     Refuse,
     /// The answer to the final dot was lost.
     Lose,
-    /// A person, or the proof that it was never queued, asks for another attempt.
+    /// A person asks for another attempt.
     Resend,
-    /// Evidence came that the MTA has it after all.
-    Prove,
 }
 
 /// A change of state that the way of a message does not have. Nothing changed.
@@ -333,23 +331,17 @@ const fn after(state: DeliveryState, event: Event) -> Option<DeliveryState> {
         // Only what was handed over can have been taken, or be in doubt.
         (S::HandedOver, Event::Accept) => Some(S::Confirmed),
         (S::HandedOver, Event::Lose) => Some(S::Unconfirmed),
-        (S::Unconfirmed, Event::Prove) => Some(S::Confirmed),
         (S::Unconfirmed | S::Refused, Event::Resend) => Some(S::Ready),
         (S::Confirmed, _)
-        | (S::Ready | S::Deferred, Event::Accept | Event::Lose | Event::Resend | Event::Prove)
-        | (S::HandedOver, Event::HandOver | Event::Resend | Event::Prove)
+        | (S::Ready | S::Deferred, Event::Accept | Event::Lose | Event::Resend)
+        | (S::HandedOver, Event::HandOver | Event::Resend)
         | (
             S::Unconfirmed,
             Event::HandOver | Event::Accept | Event::Defer | Event::Refuse | Event::Lose,
         )
         | (
             S::Refused,
-            Event::HandOver
-            | Event::Accept
-            | Event::Defer
-            | Event::Refuse
-            | Event::Lose
-            | Event::Prove,
+            Event::HandOver | Event::Accept | Event::Defer | Event::Refuse | Event::Lose,
         ) => None,
     }
 }
@@ -358,26 +350,25 @@ const fn after(state: DeliveryState, event: Event) -> Option<DeliveryState> {
 mod tests {
     use super::*;
 
-    const EVENTS: [(&str, Event); 7] = [
+    const EVENTS: [(&str, Event); 6] = [
         ("hand over", Event::HandOver),
         ("accept", Event::Accept),
         ("defer", Event::Defer),
         ("refuse", Event::Refuse),
         ("lose", Event::Lose),
         ("resend", Event::Resend),
-        ("prove", Event::Prove),
     ];
 
     #[test]
     fn every_pair_of_state_and_event() {
         let table = "
-            state        | hand over   | accept    | defer    | refuse  | lose        | resend | prove
-            ready        | handed over | -         | deferred | refused | -           | -      | -
-            handed over  | -           | confirmed | deferred | refused | unconfirmed | -      | -
-            confirmed    | -           | -         | -        | -       | -           | -      | -
-            deferred     | handed over | -         | deferred | refused | -           | -      | -
-            unconfirmed  | -           | -         | -        | -       | -           | ready  | confirmed
-            refused      | -           | -         | -        | -       | -           | ready  | -
+            state        | hand over   | accept    | defer    | refuse  | lose        | resend
+            ready        | handed over | -         | deferred | refused | -           | -     
+            handed over  | -           | confirmed | deferred | refused | unconfirmed | -     
+            confirmed    | -           | -         | -        | -       | -           | -     
+            deferred     | handed over | -         | deferred | refused | -           | -     
+            unconfirmed  | -           | -         | -        | -       | -           | ready 
+            refused      | -           | -         | -        | -       | -           | ready 
         ";
         let mut rows = table
             .lines()
@@ -397,7 +388,7 @@ mod tests {
                 seen += 1;
             }
         }
-        assert_eq!(seen, 42);
+        assert_eq!(seen, 36);
     }
 
     #[test]

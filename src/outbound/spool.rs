@@ -65,8 +65,8 @@ pub enum SpoolError {
     Known,
     /// No submission is busy with this message. Only our own bug can do this.
     NotInFlight,
-    /// The message is in a state that this does not apply to. The caller's move for a resend or a
-    /// proof; otherwise only our own bug can do this.
+    /// The message is in a state that this does not apply to. The caller's move for a resend;
+    /// otherwise only our own bug can do this.
     Transition(TransitionError),
 }
 
@@ -314,8 +314,7 @@ impl Spool {
         Ok(Change { from, outbound })
     }
 
-    /// Makes an unconfirmed message ready again, on a person's word or on the proof that the MTA
-    /// never had it.
+    /// Makes an unconfirmed message ready again, on a person's word.
     ///
     /// # Errors
     /// [`SpoolError::Unknown`], or [`SpoolError::Transition`] if the message is not unconfirmed.
@@ -325,22 +324,6 @@ impl Spool {
         outbound.renew(now)?;
         let outbound = outbound.clone();
         self.waiting.insert((now, id));
-        Ok(Change { from, outbound })
-    }
-
-    /// Settles an unconfirmed message of which evidence says that the MTA has it: its queue file,
-    /// or a delivery notice to the message's own return address.
-    ///
-    /// # Errors
-    /// [`SpoolError::Unknown`], or [`SpoolError::Transition`] if the message is not unconfirmed.
-    pub fn prove(&mut self, id: MessageId, queue_id: Option<String>) -> Result<Change, SpoolError> {
-        let outbound = self.messages.get_mut(&id).ok_or(SpoolError::Unknown)?;
-        let from = outbound.state;
-        outbound.enter(Event::Prove)?;
-        outbound.remote_queue_id = queue_id.or(outbound.remote_queue_id.take());
-        settle_recipients(outbound, Vec::new(), &RecipientState::Accepted);
-        let outbound = outbound.clone();
-        self.messages.remove(&id);
         Ok(Change { from, outbound })
     }
 
