@@ -11,13 +11,17 @@ pub mod message_id;
 pub mod token;
 
 pub mod letter;
+pub mod lookalike;
+pub mod reported;
 pub mod results;
+pub mod rewritten;
 pub mod threading;
 pub mod trust;
 
 pub mod compose;
 pub mod subject;
 
+pub mod canonical;
 pub mod header;
 pub mod html;
 pub mod mime;
