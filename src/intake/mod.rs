@@ -25,10 +25,11 @@ use crate::desk::{Correspondent, Filing, Ingest, Origin, Refusal, Target, Thread
 use crate::engine::{EngineError, Fingerprint, Handle};
 use crate::mail::address::Address;
 use crate::mail::letter::Letter;
+use crate::mail::lookalike::OurDomains;
 use crate::mail::results;
 use crate::mail::threading::{self, CaseFacts, Decision};
 use crate::mail::token::Keyring;
-use crate::mail::trust::{self, Assessment, Authentication};
+use crate::mail::trust::{self, Assessment, Authentication, Standing};
 use crate::milter::{
     Arrival, Edit, Envelope, FieldName, Header, Receiver, Recipient, RecipientVerdict, SmtpReply,
     Tag, Verdict, deletions, plan_tags,
@@ -64,7 +65,7 @@ pub struct Intake {
     name: String,
     handle: Handle,
     routes: Routes,
-    our_domains: Vec<String>,
+    standing: Standing,
     keyring: Arc<Keyring>,
     authenticator: Arc<Authenticator>,
     readers: Arc<Semaphore>,
@@ -97,7 +98,10 @@ impl Intake {
         authenticator: Arc<Authenticator>,
     ) -> Self {
         Self {
-            our_domains: routes.domains(),
+            standing: Standing {
+                ours: OurDomains::new(routes.domains()),
+                forwarders: Vec::new(),
+            },
             name,
             handle,
             routes,
@@ -142,7 +146,7 @@ impl Intake {
             return Err(SmtpReply::new(451, 3, 2, again));
         };
         let results = self.authenticate(arrival, &letter).await;
-        let assessment = trust::assess(&letter.author, &results, &self.our_domains);
+        let assessment = trust::assess(&letter.author, &results, &self.standing);
         let thread = self.thread(&letter, &assessment).await?;
         let targets = self.targets(&arrival.recipients);
         let (customer, internet_message_id) = (author(&letter), &letter.internet_message_id);
@@ -209,10 +213,13 @@ impl Intake {
             helo: &helo,
             mail_from: mail_from.as_ref(),
         };
-        let whole = matches!(arrival.content, Content::Memory(_));
+        let file = match &arrival.content {
+            Content::Memory(_) => None,
+            Content::File(file) => Some(file.path()),
+        };
         let head = arrival.content.head();
         self.authenticator
-            .authenticate(route, &letter.author, head, whole)
+            .authenticate(route, &letter.author, head, file)
             .await
     }
 
@@ -371,8 +378,7 @@ impl Receiver for Intake {
 fn author(letter: &Letter) -> Correspondent {
     letter
         .author
-        .mailbox
-        .as_ref()
+        .correspondent()
         .map_or_else(Correspondent::default, |mailbox| Correspondent {
             address: mailbox.address.normalised(),
             display_name: mailbox.name.clone(),

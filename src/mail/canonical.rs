@@ -146,9 +146,6 @@ mod tests {
     fn long_bodies_pass_in_pieces() {
         let body = "\r\n".repeat(10_000) + &"x \r\n".repeat(10_000);
         let relaxed = canonical(true, &[body.as_bytes()]);
-        assert_eq!(
-            relaxed,
-            "\r\n".repeat(10_000) + &"x\r\n".repeat(10_000)
-        );
+        assert_eq!(relaxed, "\r\n".repeat(10_000) + &"x\r\n".repeat(10_000));
     }
 }

@@ -73,6 +73,7 @@ pub fn mixes_alphabets(address: &Address) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::address::normal_domain;
     use super::*;
 
     #[test]
@@ -88,15 +89,15 @@ mod tests {
             ("sh0p.example", Some("shop.example")),
             ("mail.sh0p.example", Some("shop.example")),
             // Cyrillic о and р.
-            ("xn--sh-mlcx.example", Some("shop.example")),
+            ("sh\u{43e}\u{440}.example", Some("shop.example")),
             ("modem.example", Some("modern.example")),
             ("xn--bcher-kva.example", None),
             ("shops.example", None),
             ("shop.example.org", None),
             ("shop-example", None),
-            ("", None),
         ] {
-            assert_eq!(ours.resembled_by(domain), like, "{domain}");
+            let normal = normal_domain(domain).unwrap();
+            assert_eq!(ours.resembled_by(&normal), like, "{domain}");
         }
         assert!(ours.contain("shop.example"));
         assert!(!ours.contain("mail.shop.example"));

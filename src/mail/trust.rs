@@ -243,11 +243,7 @@ pub struct Standing {
 /// What the From field looks like is judged first: the verifier skips DMARC when From names
 /// several domains, so a forger would only have to name two.
 #[must_use]
-pub fn assess(
-    author: &Author,
-    authentication: &Authentication,
-    standing: &Standing,
-) -> Assessment {
+pub fn assess(author: &Author, authentication: &Authentication, standing: &Standing) -> Assessment {
     let (trust, reason) = match author.identity() {
         None => (Trust::D, blame(author)),
         Some(address) => weigh(author, address, authentication, standing),
@@ -317,8 +313,9 @@ fn check(
     }
     // A domain vouches for itself and for what lies below it. Not the other way round: without
     // knowing where registries end, `shop.co.uk` must not speak for `co.uk`.
-    let vouches =
-        |verdict: Verdict, domain: &str| verdict == Verdict::Pass && is_within(address.domain(), domain);
+    let vouches = |verdict: Verdict, domain: &str| {
+        verdict == Verdict::Pass && is_within(address.domain(), domain)
+    };
     let signed = |signature: &Signature| vouches(signature.verdict, &signature.domain);
     if authentication.dkim.iter().any(signed) {
         return (Trust::B, Reason::AlignedDkim);
@@ -329,8 +326,11 @@ fn check(
     if let Some(by) = voucher(address, authentication, standing) {
         return (Trust::C, Reason::Vouched(by.to_owned()));
     }
-    let mut all = (authentication.dkim.iter().map(|signature| signature.verdict))
-        .chain([authentication.spf.verdict]);
+    let mut all = (authentication
+        .dkim
+        .iter()
+        .map(|signature| signature.verdict))
+    .chain([authentication.spf.verdict]);
     if all.any(|verdict| verdict == Verdict::TempError) {
         return (Trust::C, Reason::Unanswered);
     }
