@@ -111,7 +111,7 @@ pub async fn start(config: &Config, resolver: Option<Resolver>) -> Result<Runnin
     let keyring = Arc::new(keyring(handle.mail_secret())?);
 
     let resolver = resolver
-        .or_else(|| config.resolver())
+        .or_else(|| config.authentication.resolver())
         .ok_or_else(|| StartError::Config("authentication.resolver makes no sense".to_owned()))?;
     let deadline = Duration::from_secs(config.authentication.timeout_seconds);
     let authenticator =

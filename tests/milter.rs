@@ -161,6 +161,26 @@ async fn tags_are_on_top_of_what_came_and_forged_ones_are_gone() {
 }
 
 #[tokio::test]
+async fn the_others_still_get_a_message_that_is_split() {
+    let mut server = Server::start(false, |_| {}).await;
+    let mut client = server.client().await;
+    client.open(Caller::default()).await.unwrap();
+    let mut mail = mail("<Support@shop.example>", "split");
+    for more in [
+        "<other@example.net>",
+        "<nobody@shop.example>",
+        "sales@shop.example",
+    ] {
+        mail.recipients.push(Bytes::from_static(more.as_bytes()));
+    }
+    let outcome = client.send(&mail).await.unwrap();
+    assert_eq!(outcome.verdict, Said::Accept);
+    let left: Vec<_> = outcome.delivered_to(&mail).collect();
+    assert_eq!(left, ["<other@example.net>"]);
+    server.shown.recv().await.unwrap();
+}
+
+#[tokio::test]
 async fn each_missing_no_reply_bit_is_obeyed() {
     let mut server = Server::start(false, |_| {}).await;
     for bit in 0..=20 {

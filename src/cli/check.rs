@@ -65,7 +65,7 @@ fn hints(config: &Config) -> Vec<String> {
         "Postfix finds this gateway with smtpd_milters = {} in main.cf",
         config.milter.listen.get_ref()
     )];
-    if config.resolver() == Some(Resolver::Off) {
+    if config.authentication.resolver() == Some(Resolver::Off) {
         hints.push("authentication.resolver is off: no sender is ever proven".to_owned());
     }
     let ours = config.milter.message_bytes_max;

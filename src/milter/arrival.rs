@@ -44,7 +44,8 @@ pub enum RecipientVerdict {
 /// What is answered at the end of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The MTA delivers the message, with these changes.
+    /// The MTA delivers the message, with these changes. Changes that it does not offer to make
+    /// are left out, with a line in the log: it then delivers more than was wanted, never less.
     Accept {
         /// In the order in which the MTA shall make them.
         edits: Vec<Edit>,

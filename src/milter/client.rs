@@ -166,6 +166,25 @@ impl Outcome {
         letter.edited(&self.edits, self.leading_space)
     }
 
+    /// To whom the MTA would deliver it: the recipients that were neither refused nor removed.
+    /// Postfix finds one to be removed by what RCPT said, letter by letter, brackets or not.
+    pub fn delivered_to<'a>(&self, mail: &'a Mail) -> impl Iterator<Item = &'a Bytes> {
+        let bare = |path: &Bytes| {
+            let path = path.strip_prefix(b"<").unwrap_or(path);
+            Bytes::copy_from_slice(path.strip_suffix(b">").unwrap_or(path))
+        };
+        let removed: Vec<Bytes> = (self.edits.iter())
+            .filter_map(|edit| match edit {
+                Reply::DelRcpt(argument) => Some(bare(argument)),
+                _ => None,
+            })
+            .collect();
+        (mail.recipients.iter().zip(&self.recipients))
+            .filter(|(_, said)| matches!(said, Said::Continue | Said::Skip))
+            .map(|(recipient, _)| recipient)
+            .filter(move |recipient| !removed.contains(&bare(recipient)))
+    }
+
     fn new(leading_space: bool) -> Self {
         Self {
             recipients: Vec::new(),

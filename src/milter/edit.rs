@@ -1,8 +1,11 @@
-//! Changes to a message that we ask of the MTA: our own header fields in, forged ones out.
+//! Changes to a message that we ask of the MTA: our own header fields in, forged ones out, and
+//! recipients whose mail is only ours.
 
 use std::fmt;
 
-use super::arrival::Header;
+use bytes::Bytes;
+
+use super::arrival::{Header, Recipient};
 
 /// Preferred longest line of a header field, in characters without the line end (RFC 5322
 /// section 2.1.1).
@@ -30,6 +33,13 @@ pub enum Edit {
         name: FieldName,
         /// Its value, folded.
         value: FieldValue,
+    },
+    /// Removes a recipient from the MTA's copy: its mail is ours alone. Where all recipients would
+    /// go, the session discards the copy instead, because Postfix drops a message without
+    /// recipients silently.
+    RemoveRecipient {
+        /// [`Recipient::argument`]: the MTA compares with what RCPT said, letter by letter.
+        argument: Bytes,
     },
 }
 
@@ -193,6 +203,22 @@ pub fn deletions(
     deletions
 }
 
+/// Plans that the MTA delivers nothing to these recipients. One that was named twice is removed
+/// once, which removes both.
+#[must_use]
+pub fn removals(recipients: &[Recipient]) -> Vec<Edit> {
+    let mut arguments: Vec<&Bytes> = Vec::new();
+    for recipient in recipients {
+        if !arguments.contains(&&recipient.argument) {
+            arguments.push(&recipient.argument);
+        }
+    }
+    let remove = |argument: &Bytes| Edit::RemoveRecipient {
+        argument: argument.clone(),
+    };
+    arguments.into_iter().map(remove).collect()
+}
+
 impl Tag {
     /// Plans the tag as a trace of the receiving host: at index 0, above the MTA's own Received
     /// field (RFC 8601, section 4.1). The last of the edits of a message.
@@ -213,7 +239,6 @@ impl Tag {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
 
     const CASE: FieldName = FieldName::new("X-Postroom-Case");
     const QUEUE: FieldName = FieldName::new("X-Postroom-Queue");
@@ -247,6 +272,7 @@ mod tests {
                 Edit::InsertHeader { index, name, value } => {
                     format!("+{name}@{index}={}", value.as_str())
                 }
+                Edit::RemoveRecipient { argument } => format!("{argument:?}"),
             })
             .collect();
         assert_eq!(
@@ -274,6 +300,19 @@ mod tests {
         let gone = deletions(&received, CASE, |header| header.value == "ours");
         let at = |index| Edit::DeleteHeader { name: CASE, index };
         assert_eq!(gone, [at(4), at(2)]);
+    }
+
+    #[test]
+    fn recipients_are_removed_as_they_were_typed_and_once() {
+        let typed = ["<a@x>", "<A@x>", "a@x", "<a@x>"];
+        let recipients = typed.map(|argument| Recipient::new(argument.as_bytes(), Some(b"a@x")));
+        let removed = |argument: &'static str| Edit::RemoveRecipient {
+            argument: Bytes::from_static(argument.as_bytes()),
+        };
+        assert_eq!(
+            removals(&recipients),
+            [removed("<a@x>"), removed("<A@x>"), removed("a@x")]
+        );
     }
 
     #[test]

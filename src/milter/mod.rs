@@ -28,6 +28,6 @@ pub use address::Address;
 pub use arrival::{
     Arrival, Envelope, Header, Peer, Receiver, Recipient, RecipientVerdict, Verdict,
 };
-pub use edit::{Edit, FieldName, FieldValue, Tag, deletions, plan_tags};
+pub use edit::{Edit, FieldName, FieldValue, Tag, deletions, plan_tags, removals};
 pub use reply::SmtpReply;
 pub use server::{Listener, Options, serve};

@@ -142,8 +142,12 @@ bits! {
 }
 
 impl Actions {
-    /// What we ask for: to tag, and to remove forged tags. Nothing that we do not use.
-    pub const WANTED: Self = Self::ADDHDRS.or(Self::CHGHDRS).or(Self::SETSYMLIST);
+    /// What we ask for: to tag, to remove forged tags, and to remove recipients whose mail is ours
+    /// alone. Nothing that we do not use.
+    pub const WANTED: Self = Self::ADDHDRS
+        .or(Self::CHGHDRS)
+        .or(Self::DELRCPT)
+        .or(Self::SETSYMLIST);
 
     /// What header edits need. With only one of them a forged tag could stay beside ours.
     pub const TAGGING: Self = Self::ADDHDRS.or(Self::CHGHDRS);
@@ -378,7 +382,7 @@ mod tests {
     #[test]
     fn what_postfix_and_its_old_settings_get() {
         let agreed = Offer::POSTFIX.agree().unwrap();
-        assert_eq!(agreed.actions.0, 0x111);
+        assert_eq!(agreed.actions.0, 0x119);
         assert_eq!(agreed.steps.0, 0x1c_3180);
         // milter_protocol = 2, and the same with no_header_reply: headers are answered there.
         assert_eq!(offer(2, 0x3f, 0x7f).agree().unwrap().steps.0, 0);

@@ -1,8 +1,11 @@
 //! One MTA connection as a state machine: commands in, actions out.
 //!
-//! It reads no socket and keeps no content; `server` does both. It is tolerant where libmilter is:
+//! It reads no socket and keeps no content; `server` does both. How a verdict is put into replies is
+//! in `conclusion`. It is tolerant where libmilter is:
 //! every stage may be missing, MAIL resets, ABORT is idempotent and never answered, because a
 //! filter that closes its connection costs the SMTP client a 451 for all further mail.
+
+mod conclusion;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,11 +13,11 @@ use std::net::IpAddr;
 use bytes::Bytes;
 
 use super::arrival::{Envelope, Peer, Receiver, Recipient, RecipientVerdict, Verdict};
-use super::edit::Edit;
 use super::macros::Macros;
-use super::negotiation::{Actions, Agreed, Offer, Steps};
+use super::negotiation::{Agreed, Offer, Steps};
 use super::reply::SmtpReply;
 use super::wire::{Arguments, Command, CommandCode, Family, Plain, Reply, parse_ip};
+pub use conclusion::Conclusion;
 
 /// Most recipients of ours in one message, as Postfix's `smtpd_recipient_limit` has it by default.
 pub const RECIPIENTS_MAX: usize = 1000;
@@ -123,7 +126,12 @@ enum Phase {
         headers_ended: bool,
     },
     /// The verdict is awaited.
-    Judging,
+    Judging {
+        /// What RCPT said of each recipient of ours.
+        arguments: Vec<Bytes>,
+        /// How many others there are.
+        foreign: usize,
+    },
     /// No recipient is ours: the MTA was told, or will be at the next chance, to go on without us.
     Released,
     /// Refused, and the MTA shows us the message nevertheless.
@@ -141,15 +149,6 @@ struct Transaction {
     foreign_recipients: usize,
     /// A refusal that must wait for the end of the message.
     refusal: Option<SmtpReply>,
-}
-
-/// How a verdict goes to the MTA.
-#[derive(Debug)]
-pub struct Conclusion {
-    /// Edits, then exactly one final reply.
-    pub replies: Vec<Reply>,
-    /// How many edits were left out because the MTA did not offer to make them.
-    pub edits_dropped: usize,
 }
 
 impl Session {
@@ -263,7 +262,7 @@ impl Session {
                     Phase::Content { .. } => actions.push(Action::Header { name, value }),
                     Phase::Idle
                     | Phase::Envelope(_)
-                    | Phase::Judging
+                    | Phase::Judging { .. }
                     | Phase::Released
                     | Phase::Refused(_) => {}
                 }
@@ -304,29 +303,16 @@ impl Session {
     /// Says the verdict on the message that [`Action::Finish`] handed out. All of it belongs into
     /// one write: Postfix keeps edits even if the verdict never comes.
     pub fn conclude(&mut self, verdict: Verdict) -> Conclusion {
-        let agreed = self.agreed.as_ref();
-        let may_edit = agreed.is_some_and(|agreed| agreed.actions.contains(Actions::TAGGING));
-        let leading_space = agreed.is_some_and(|agreed| agreed.steps.contains(Steps::HDR_LEADSPC));
-        let mut edits_dropped = 0;
-        let replies = match verdict {
-            Verdict::Accept { edits } if may_edit => edits
-                .iter()
-                .map(|edit| edit_reply(edit, leading_space))
-                .chain([Reply::Plain(Plain::Accept)])
-                .collect(),
-            Verdict::Accept { edits } => {
-                edits_dropped = edits.len();
-                vec![Reply::Plain(Plain::Accept)]
-            }
-            Verdict::Refuse(reply) => vec![refusal(&reply)],
-            Verdict::Discard => vec![Reply::Plain(Plain::Discard)],
+        let recipients = match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Judging { arguments, foreign } => conclusion::Recipients { arguments, foreign },
+            Phase::Idle
+            | Phase::Envelope(_)
+            | Phase::Content { .. }
+            | Phase::Released
+            | Phase::Refused(_) => conclusion::Recipients::default(),
         };
-        self.phase = Phase::Idle;
         self.macros.end_message();
-        Conclusion {
-            replies,
-            edits_dropped,
-        }
+        conclusion::conclude(verdict, self.agreed.as_ref(), &recipients)
     }
 
     fn negotiate(&mut self, offer: &Offer, actions: &mut Vec<Action>) {
@@ -387,7 +373,7 @@ impl Session {
         let transaction = match &mut self.phase {
             Phase::Envelope(transaction) => transaction,
             Phase::Refused(reply) => return refusal(reply),
-            Phase::Idle | Phase::Content { .. } | Phase::Judging | Phase::Released => {
+            Phase::Idle | Phase::Content { .. } | Phase::Judging { .. } | Phase::Released => {
                 return Reply::Plain(Plain::Continue);
             }
         };
@@ -434,7 +420,7 @@ impl Session {
             Phase::Idle
             | Phase::Envelope(_)
             | Phase::Content { .. }
-            | Phase::Judging
+            | Phase::Judging { .. }
             | Phase::Refused(_) => Plain::Continue,
         }
     }
@@ -483,7 +469,11 @@ impl Session {
         self.end_headers(actions);
         let reply = match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Content { transaction, .. } => {
-                self.phase = Phase::Judging;
+                let recipients = transaction.recipients.iter();
+                self.phase = Phase::Judging {
+                    arguments: recipients.map(|one| one.argument.clone()).collect(),
+                    foreign: transaction.foreign_recipients,
+                };
                 actions.push(Action::Finish(Box::new(self.finished(*transaction))));
                 return;
             }
@@ -494,7 +484,7 @@ impl Session {
                 refusal(&reply)
             }
             Phase::Refused(reply) => refusal(&reply),
-            Phase::Idle | Phase::Judging | Phase::Released => Reply::Plain(Plain::Accept),
+            Phase::Idle | Phase::Judging { .. } | Phase::Released => Reply::Plain(Plain::Accept),
         };
         self.macros.end_message();
         actions.push(Action::Reply(reply));
@@ -547,24 +537,6 @@ pub(super) fn too_big() -> SmtpReply {
 
 fn no_content() -> SmtpReply {
     SmtpReply::new(451, 3, 5, "No message content was received")
-}
-
-fn edit_reply(edit: &Edit, leading_space: bool) -> Reply {
-    match edit {
-        Edit::DeleteHeader { name, index } => Reply::ChangeHeader {
-            index: *index,
-            name: Bytes::from_static(name.as_str().as_bytes()),
-            value: Bytes::new(),
-        },
-        Edit::InsertHeader { index, name, value } => {
-            let space = if leading_space { " " } else { "" };
-            Reply::InsertHeader {
-                index: *index,
-                name: Bytes::from_static(name.as_str().as_bytes()),
-                value: Bytes::from(format!("{space}{}", value.as_str())),
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use postroom::milter::server::Drained;
 use postroom::milter::wire::{Arguments, Command, Frame, Plain, Reply};
 use postroom::milter::{
     Address, Arrival, Envelope, FieldName, Listener, Options, Receiver, Recipient,
-    RecipientVerdict, SmtpReply, Tag, Verdict, plan_tags, serve,
+    RecipientVerdict, SmtpReply, Tag, Verdict, plan_tags, removals, serve,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -68,9 +68,14 @@ impl Receiver for House {
         match subject.map(|header| &header.value[..]) {
             Some(b" reject") => Verdict::Refuse(SmtpReply::new(554, 6, 0, "No")),
             Some(b" discard") => Verdict::Discard,
-            _ => Verdict::Accept {
-                edits: plan_tags(&arrival.headers, &[TAG], &[Tag::new(TAG, "t1").unwrap()]),
-            },
+            subject => {
+                let mut edits =
+                    plan_tags(&arrival.headers, &[TAG], &[Tag::new(TAG, "t1").unwrap()]);
+                if subject == Some(b" split") {
+                    edits.extend(removals(&arrival.recipients));
+                }
+                Verdict::Accept { edits }
+            }
         }
     }
 }

@@ -7,8 +7,8 @@ use std::fs;
 use super::{files, root, text};
 
 const REFERENCE_BEGINS: &str =
-    "<!-- Written from src/config.rs by: UPDATE=1 cargo test --test tidy -->\n";
-const REFERENCE_ENDS: &str = "<!-- End of what is written from src/config.rs. -->\n";
+    "<!-- Written from src/config/ by: UPDATE=1 cargo test --test tidy -->\n";
+const REFERENCE_ENDS: &str = "<!-- End of what is written from src/config/. -->\n";
 
 /// One key of the configuration file.
 #[derive(Debug)]
@@ -20,7 +20,14 @@ struct Field {
     default: String,
 }
 
-/// The fields of `pub struct name` in the text of `src/config.rs`, in their order.
+/// The text of all files of `src/config/`, in the order of their names.
+fn configuration() -> String {
+    let folder = root().join("src/config");
+    let read = |file| fs::read_to_string(folder.join(file)).unwrap();
+    files(&folder).into_iter().map(read).collect()
+}
+
+/// The fields of `pub struct name` in the text of `src/config/`, in their order.
 fn fields_of(config: &str, name: &str) -> Vec<Field> {
     let head = format!("pub struct {name} {{\n");
     let body = config
@@ -54,22 +61,35 @@ fn fields_of(config: &str, name: &str) -> Vec<Field> {
     fields
 }
 
-/// The configuration reference as README.md shall have it.
-fn reference(config: &str) -> String {
-    let mut written = String::new();
-    for section in fields_of(config, "Config") {
+/// A section: its key in `Config`, the struct behind it, and how the file writes it.
+fn sections_of(config: &str) -> Vec<(Field, &str, String)> {
+    let section = |field: Field| {
         let declared = config
-            .split_once(&format!("pub {}: ", section.name))
+            .split_once(&format!("pub {}: ", field.name))
             .and_then(|(_, rest)| rest.split_once(",\n"))
             .unwrap()
             .0;
-        let (kind, header) = match declared
-            .strip_prefix("Vec<")
-            .and_then(|kind| kind.strip_suffix('>'))
-        {
-            Some(kind) => (kind, format!("[[{}]]", section.name)),
-            None => (declared, format!("[{}]", section.name)),
-        };
+        let list = declared.strip_prefix("Vec<");
+        match list.and_then(|kind| kind.strip_suffix('>')) {
+            Some(kind) => {
+                let header = format!("[[{}]]", field.name);
+                (field, kind, header)
+            }
+            None => {
+                let header = format!("[{}]", field.name);
+                (field, declared, header)
+            }
+        }
+    };
+    (fields_of(config, "Config").into_iter())
+        .map(section)
+        .collect()
+}
+
+/// The configuration reference as README.md shall have it.
+fn reference(config: &str) -> String {
+    let mut written = String::new();
+    for (section, kind, header) in sections_of(config) {
         let _ = write!(
             written,
             "\n**`{header}`** {}\n\n| key | default | meaning |\n| --- | --- | --- |\n",
@@ -94,7 +114,7 @@ fn reference(config: &str) -> String {
 
 #[test]
 fn the_readme_explains_every_key_of_the_configuration() {
-    let expected = reference(&text("src/config.rs"));
+    let expected = reference(&configuration());
     let readme = text("README.md");
     let (before, rest) = readme.split_once(REFERENCE_BEGINS).unwrap();
     let (written, after) = rest.split_once(REFERENCE_ENDS).unwrap();
@@ -105,26 +125,18 @@ fn the_readme_explains_every_key_of_the_configuration() {
     }
     assert_eq!(
         written, expected,
-        "README.md is behind src/config.rs; run with UPDATE=1"
+        "README.md is behind src/config/; run with UPDATE=1"
     );
 }
 
 #[test]
 fn the_defaults_that_are_written_are_the_defaults() {
-    let config = text("src/config.rs");
+    let config = configuration();
     let smallest = "[gateway]\ndata_dir = \"d\"\nname = \"shop.example\"\n[[queue]]\nid = \"support\"\naddresses = [\"a@shop.example\"]\n";
     let parsed = postroom::config::Config::parse(smallest).unwrap();
     // The printed form names every field with its value, whatever type it has.
     let printed = format!("{parsed:?}");
-    for section in [
-        "Gateway",
-        "Milter",
-        "Control",
-        "Outbound",
-        "Authentication",
-        "Store",
-        "Queue",
-    ] {
+    for (_, section, _) in sections_of(&config) {
         for Field { name, default, .. } in fields_of(&config, section) {
             let Some(value) = default.strip_prefix('`').and_then(|d| d.split_once('`')) else {
                 continue;

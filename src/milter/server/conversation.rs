@@ -216,11 +216,18 @@ impl<'a, S: Transport, R: Receiver> Conversation<'a, S, R> {
                 let verdict = self.judge(*finished).await?;
                 let queue_id = self.session.mta_queue_id();
                 let conclusion = self.session.conclude(verdict);
-                if conclusion.edits_dropped > 0 {
+                if conclusion.tags_dropped > 0 {
                     tracing::warn!(
                         mta_queue_id = queue_id,
-                        edits = conclusion.edits_dropped,
+                        edits = conclusion.tags_dropped,
                         "the MTA does not let us edit headers: the message goes on without tags"
+                    );
+                }
+                if conclusion.recipients_kept > 0 {
+                    tracing::warn!(
+                        mta_queue_id = queue_id,
+                        recipients = conclusion.recipients_kept,
+                        "the MTA does not let us remove recipients: it delivers a copy to ours too"
                     );
                 }
                 for reply in &conclusion.replies {

@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::milter::arrival::Arrival;
+use crate::milter::edit::Edit;
+use crate::milter::negotiation::Actions;
 
 /// Knows `support@`, refuses `nobody@`, and leaves the rest to others.
 struct House;
@@ -328,6 +330,7 @@ fn what_is_known_of_the_client() {
 #[test]
 fn edits_go_only_where_they_were_offered() {
     use crate::milter::edit::{FieldName, Tag, plan_tags};
+
     let name = FieldName::new("X-Tag");
     let edits = plan_tags(&[], &[name], &[Tag::new(name, "v").unwrap()]);
     for (actions, steps, value) in [
@@ -360,9 +363,70 @@ fn edits_go_only_where_they_were_offered() {
             ),
             None => {
                 assert_eq!(conclusion.replies, [accept]);
-                assert_eq!(conclusion.edits_dropped, 1);
+                assert_eq!(conclusion.tags_dropped, 1);
             }
         }
+    }
+}
+
+/// Recipients that RCPT named, those whose removal is asked for, what is offered, what is said.
+#[test]
+fn recipients_go_as_they_were_typed_and_never_all_of_them() {
+    for (named, removed, offered, said) in [
+        ("<support@x> <c@y>", "<support@x>", true, "-<support@x> a"),
+        (
+            "<support@x> <support@X> <c@y>",
+            "<support@x> <support@X>",
+            true,
+            "-<support@x> -<support@X> a",
+        ),
+        // One of ours stays, so there is somebody to deliver to.
+        (
+            "<support@x> <support@z>",
+            "<support@x>",
+            true,
+            "-<support@x> a",
+        ),
+        // Nobody would be left.
+        ("<support@x>", "<support@x>", true, "d"),
+        ("<support@x> <support@x>", "<support@x>", true, "d"),
+        (
+            "<support@x> <support@X>",
+            "<support@x> <support@X>",
+            true,
+            "d",
+        ),
+        ("<support@x> <nobody@x>", "<support@x>", true, "d"),
+        // The wish cannot be fulfilled: more is delivered, not less.
+        ("<support@x>", "<support@x>", false, "a kept 1"),
+        ("<support@x> <c@y>", "<support@x>", false, "a kept 1"),
+    ] {
+        let mut offer = Offer::POSTFIX;
+        if !offered {
+            offer.actions = offer.actions.without(Actions::DELRCPT);
+        }
+        let mut session = session(offer);
+        let mut actions = Vec::new();
+        let rcpts = named.split(' ').map(|argument| format!("R:{argument}"));
+        let words = ["M:<a@x>".to_owned()].into_iter().chain(rcpts);
+        for word in words.chain(["T".into(), "N".into(), "E".into()]) {
+            session.handle(command(&word), &House, &mut actions);
+        }
+        let edits = removed.split(' ').map(|argument| Edit::RemoveRecipient {
+            argument: Bytes::copy_from_slice(argument.as_bytes()),
+        });
+        let conclusion = session.conclude(Verdict::Accept {
+            edits: edits.collect(),
+        });
+        let replies = conclusion.replies.iter().map(|reply| match reply {
+            Reply::DelRcpt(argument) => format!("-{}", String::from_utf8_lossy(argument)),
+            other => char::from(other.code().byte()).to_string(),
+        });
+        let mut shown = replies.collect::<Vec<_>>().join(" ");
+        if conclusion.recipients_kept > 0 {
+            shown += &format!(" kept {}", conclusion.recipients_kept);
+        }
+        assert_eq!(shown, said, "{named} without {removed}, offered: {offered}");
     }
 }
 

@@ -1,0 +1,207 @@
+//! The configuration file: one struct and one file a section, every field explained at the field.
+//!
+//! Unknown keys are refused, so that a misspelt one does not silently mean its default. Every
+//! problem is reported with its line, all at once. `contrib/postroom.toml` is the commented
+//! example; the README has the same fields as a table.
+
+mod authentication;
+mod check;
+mod control;
+mod gateway;
+mod milter;
+mod outbound;
+mod queue;
+mod store;
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+pub use authentication::Authentication;
+pub use check::Problem;
+use check::{Check, line_of};
+pub use control::Control;
+pub use gateway::Gateway;
+pub use milter::Milter;
+pub use outbound::{Outbound, Security};
+pub use queue::{Decline, Queue};
+pub use store::Store;
+
+use crate::desk::QueueSettings;
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// This installation.
+    pub gateway: Gateway,
+    /// Where Postfix shows us mail.
+    #[serde(default)]
+    pub milter: Milter,
+    /// Where agents and administrators connect.
+    #[serde(default)]
+    pub control: Control,
+    /// Where answers are handed to.
+    #[serde(default)]
+    pub outbound: Outbound,
+    /// How senders are proven.
+    #[serde(default)]
+    pub authentication: Authentication,
+    /// How the disk is used.
+    #[serde(default)]
+    pub store: Store,
+    /// The queues, at least one.
+    #[serde(default)]
+    pub queue: Vec<Queue>,
+}
+
+fn unplaced(text: &str) -> Spanned<String> {
+    Spanned::new(0..0, text.to_owned())
+}
+
+/// Largest configuration file, in bytes: room for thousands of queues.
+pub const FILE_BYTES_MAX: u64 = 4 << 20;
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    ///
+    /// Every problem there is, in the order of the file.
+    pub fn load(file: &Path) -> Result<Self, Vec<Problem>> {
+        let unreadable = |what: String| vec![Problem { line: 0, what }];
+        let size = std::fs::metadata(file)
+            .map_err(|error| unreadable(format!("cannot be read: {error}")))?
+            .len();
+        if size > FILE_BYTES_MAX {
+            return Err(unreadable(format!("is larger than {FILE_BYTES_MAX} bytes")));
+        }
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+        Self::parse(&text)
+    }
+
+    /// Reads and checks the text of a file.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::load`].
+    pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
+        let config: Self = toml::from_str(text).map_err(|error| {
+            vec![Problem {
+                line: error.span().map_or(0, |span| line_of(text, &span)),
+                what: error.message().to_owned(),
+            }]
+        })?;
+        let mut check = Check {
+            text,
+            problems: Vec::new(),
+        };
+        config.check(&mut check);
+        if check.problems.is_empty() {
+            Ok(config)
+        } else {
+            check.problems.sort_by_key(|problem| problem.line);
+            Err(check.problems)
+        }
+    }
+
+    fn check(&self, check: &mut Check<'_>) {
+        self.gateway.check(check);
+        self.milter.check(check);
+        self.control.check(check);
+        self.outbound.check(check);
+        self.authentication.check(check);
+        self.store.check(check);
+        if self.queue.is_empty() {
+            check.whole("there is no [[queue]]: no mail would be taken".to_owned());
+        }
+        queue::check_all(&self.queue, check);
+    }
+
+    /// The control socket's path.
+    #[must_use]
+    pub fn control_socket(&self) -> PathBuf {
+        (self.control.socket.clone()).unwrap_or_else(|| self.gateway.data_dir.join("control.sock"))
+    }
+
+    /// The queues as the desk wants them. Those that do not pass [`Self::parse`] are left out.
+    #[must_use]
+    pub fn queues(&self) -> Vec<QueueSettings> {
+        self.queue.iter().filter_map(Queue::settings).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::authenticate::Resolver;
+
+    const SMALL: &str = r#"
+[gateway]
+data_dir = "/tmp/x"
+name = "shop.example"
+
+[[queue]]
+id = "support"
+addresses = ["Support@Shop.Example"]
+"#;
+
+    #[test]
+    fn a_small_file_is_enough() {
+        let config = Config::parse(SMALL).unwrap();
+        let queues = config.queues();
+        assert_eq!(queues[0].mailboxes[0].address, "support@shop.example");
+        assert_eq!(queues[0].post_processing, None);
+        assert_eq!(config.authentication.resolver(), Some(Resolver::System));
+        assert_eq!(config.control_socket(), Path::new("/tmp/x/control.sock"));
+    }
+
+    #[test]
+    fn every_problem_has_its_line() {
+        let rows = [
+            ("[gateway]\ndata_dir = 1\n", "2: "),
+            ("[gateway]\nfoo = 1\n", "2: unknown field `foo`"),
+            ("[gate]\n", "1: unknown field `gate`"),
+            ("x", "1: "),
+            (
+                &SMALL.replace("shop.example\"\n", "-\"\n"),
+                "4: gateway.name",
+            ),
+            (
+                &SMALL.replace("\"support\"", "\"S\""),
+                "7: queue id \"S\" is not",
+            ),
+            (&SMALL.replace("Support@", "Supp ort@"), "8: "),
+            (
+                &SMALL.replace("[[queue]]", "[milter]\nlisten = \"x\"\n[[queue]]"),
+                "7: milter.listen",
+            ),
+            (
+                &SMALL.replace("[[queue]]", "[control]\nlisten = \"0.0.0.0:1\"\n[[queue]]"),
+                "7: control.listen = 0.0.0.0:1 would carry passwords",
+            ),
+            (
+                &format!("{SMALL}offer_timeout_seconds = 4\n"),
+                "9: offer_timeout_seconds must be",
+            ),
+            (
+                &format!("{SMALL}[[queue]]\nid = \"support\"\naddresses = [\"a@b.c\"]\n"),
+                "10: queue support is defined twice, first in line 7",
+            ),
+            (
+                &format!(
+                    "{SMALL}[[queue]]\nid = \"sales\"\naddresses = [\"Support@shop.example\"]\n"
+                ),
+                "11: Support@shop.example belongs to queue support already",
+            ),
+        ];
+        for (text, complaint) in rows {
+            let problems = Config::parse(text).unwrap_err();
+            assert_eq!(problems.len(), 1, "{text}\n{problems:?}");
+            let found = problems[0].to_string();
+            assert!(found.starts_with(complaint), "{found}\nnot {complaint}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! A `[[queue]]`, and what all of them together must keep.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::check::Check;
+use crate::desk::{DeclineAction, Mailbox, QueueSettings};
+use crate::id::QueueId;
+use crate::mail::address::Address;
+
+/// What becomes of an agent who declines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decline {
+    /// Left alone for the queue's cooldown.
+    Cooldown,
+    /// Set to Work Offline.
+    WorkOffline,
+}
+
+impl From<Decline> for DeclineAction {
+    fn from(action: Decline) -> Self {
+        match action {
+            Decline::Cooldown => Self::Cooldown,
+            Decline::WorkOffline => Self::WorkOffline,
+        }
+    }
+}
+
+/// One queue.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// Its short name: 2 to 63 of `a-z`, `0-9` and `-`. No default.
+    pub id: Spanned<String>,
+    /// What people read. Default: the id.
+    #[serde(default)]
+    pub display_name: String,
+    /// Its addresses, at least one. Mail to one of them, with or without `+detail`, lands in this
+    /// queue, and its agents may send from it; the first is the default. No default.
+    pub addresses: Vec<Spanned<String>>,
+    /// How long an offer waits for an answer, in seconds, 5 to 600. Default: `30`.
+    #[serde(default = "offer_timeout")]
+    pub offer_timeout_seconds: Spanned<u64>,
+    /// How long post-processing lasts, in seconds, up to 86400; 0 switches it off. Default: `0`.
+    #[serde(default)]
+    pub post_processing_seconds: u64,
+    /// What a rejected offer does to the agent: `cooldown` or `work_offline`.
+    /// Default: `cooldown`.
+    #[serde(default = "cooldown")]
+    pub rejected_action: Decline,
+    /// What too many missed offers do to the agent: `cooldown` or `work_offline`.
+    /// Default: `work_offline`.
+    #[serde(default = "work_offline")]
+    pub missed_action: Decline,
+    /// How many offers in a row may be missed before that. Default: `3`.
+    #[serde(default = "missed_limit")]
+    pub missed_limit: u32,
+    /// How long an agent who rejected or missed an offer is left alone, in seconds, up to 3600.
+    /// Default: `5`.
+    #[serde(default = "cooldown_seconds")]
+    pub cooldown_seconds: u64,
+    /// How many interactions may wait; further mail is told to come back. Default: `100000`.
+    #[serde(default = "waiting_max")]
+    pub waiting_max: usize,
+}
+
+fn offer_timeout() -> Spanned<u64> {
+    Spanned::new(0..0, 30)
+}
+
+const fn cooldown() -> Decline {
+    Decline::Cooldown
+}
+
+const fn work_offline() -> Decline {
+    Decline::WorkOffline
+}
+
+const fn missed_limit() -> u32 {
+    3
+}
+
+const fn cooldown_seconds() -> u64 {
+    5
+}
+
+const fn waiting_max() -> usize {
+    100_000
+}
+
+impl Queue {
+    pub(super) fn settings(&self) -> Option<QueueSettings> {
+        let id: QueueId = self.id.get_ref().parse().ok()?;
+        let display_name = if self.display_name.is_empty() {
+            id.to_string()
+        } else {
+            self.display_name.clone()
+        };
+        let mailboxes = self
+            .addresses
+            .iter()
+            .filter_map(|address| Address::parse(address.get_ref()).ok())
+            .map(|address| Mailbox {
+                address: address.normalised(),
+                display_name: display_name.clone(),
+            })
+            .collect();
+        Some(QueueSettings {
+            id,
+            display_name,
+            mailboxes,
+            offer_timeout: Duration::from_secs(*self.offer_timeout_seconds.get_ref()),
+            post_processing: (self.post_processing_seconds > 0)
+                .then(|| Duration::from_secs(self.post_processing_seconds)),
+            rejected_action: self.rejected_action.into(),
+            missed_action: self.missed_action.into(),
+            missed_limit: self.missed_limit.max(1),
+            cooldown: Duration::from_secs(self.cooldown_seconds),
+            waiting_max: self.waiting_max.max(1),
+        })
+    }
+}
+
+/// Checks each queue, and that no two of them claim the same id or address.
+pub(super) fn check_all(queues: &[Queue], check: &mut Check<'_>) {
+    let mut ids: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut owners: BTreeMap<String, &str> = BTreeMap::new();
+    for queue in queues {
+        let id = queue.id.get_ref();
+        if id.parse::<QueueId>().is_err() {
+            let what = format!("queue id {id:?} is not 2 to 63 of a-z, 0-9 and -");
+            check.blame(&queue.id, what);
+        }
+        let line = check.line(&queue.id);
+        if let Some(first) = ids.insert(id, line) {
+            let what = format!("queue {id} is defined twice, first in line {first}");
+            check.blame(&queue.id, what);
+        }
+        if queue.addresses.is_empty() {
+            let what = format!("queue {id} has no addresses, so no mail can reach it");
+            check.blame(&queue.id, what);
+        }
+        for address in &queue.addresses {
+            match Address::parse(address.get_ref()) {
+                Ok(parsed) => {
+                    if let Some(other) = owners.insert(parsed.normalised(), id) {
+                        let what = format!("{parsed} belongs to queue {other} already");
+                        check.blame(address, what);
+                    }
+                }
+                Err(error) => {
+                    let what = format!("{:?} is no address: {error}", address.get_ref());
+                    check.blame(address, what);
+                }
+            }
+        }
+        if !(5..=600).contains(queue.offer_timeout_seconds.get_ref()) {
+            let what = "offer_timeout_seconds must be 5 to 600".to_owned();
+            check.blame(&queue.offer_timeout_seconds, what);
+        }
+        if queue.post_processing_seconds > 86_400 {
+            let what = format!("post_processing_seconds of queue {id} is over 86400");
+            check.blame(&queue.id, what);
+        }
+        if queue.cooldown_seconds > 3600 {
+            let what = format!("cooldown_seconds of queue {id} is over 3600");
+            check.blame(&queue.id, what);
+        }
+    }
+}
