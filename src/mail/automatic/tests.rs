@@ -1,3 +1,5 @@
+//! Which letters are whose: a person's, a program's, our own.
+
 use super::super::message_id::InternetMessageId;
 use super::super::token::KEY_BYTES;
 use super::*;
