@@ -116,12 +116,17 @@ pub async fn start(config: &Config, resolver: Option<Resolver>) -> Result<Runnin
     let deadline = Duration::from_secs(config.authentication.timeout_seconds);
     let authenticator =
         Authenticator::new(&resolver, &name, deadline).map_err(StartError::Resolver)?;
+    let authenticator = authenticator.believing(config.authentication.filters());
     let intake = Intake::new(
         name.clone(),
         handle.clone(),
         Routes::new(&queues),
         Arc::clone(&keyring),
         Arc::new(authenticator),
+    );
+    let intake = intake.judging(
+        config.authentication.forwarders(),
+        config.authentication.dmarc_reject,
     );
     let outbound = Arc::new(outbound_settings(config, &name)?);
 

@@ -6,16 +6,18 @@
 
 pub mod authenticate;
 pub mod fingerprint;
+pub mod patience;
 pub mod reservation;
 pub mod routes;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use authenticate::{Authenticator, Route};
 use bytes::Bytes;
 use fingerprint::Unfinished;
+use patience::Patience;
 use reservation::{Reservation, Reservations};
 use routes::Routes;
 use tokio::sync::Semaphore;
@@ -29,7 +31,7 @@ use crate::mail::lookalike::OurDomains;
 use crate::mail::results;
 use crate::mail::threading::{self, CaseFacts, Decision};
 use crate::mail::token::Keyring;
-use crate::mail::trust::{self, Assessment, Authentication, Standing};
+use crate::mail::trust::{self, Assessment, Authentication, Ruling, Standing};
 use crate::milter::{
     Arrival, Edit, Envelope, FieldName, Header, Receiver, Recipient, RecipientVerdict, SmtpReply,
     Tag, Verdict, deletions, plan_tags,
@@ -66,6 +68,8 @@ pub struct Intake {
     handle: Handle,
     routes: Routes,
     standing: Standing,
+    rejects: bool,
+    patience: Mutex<Patience>,
     keyring: Arc<Keyring>,
     authenticator: Arc<Authenticator>,
     readers: Arc<Semaphore>,
@@ -102,6 +106,8 @@ impl Intake {
                 ours: OurDomains::new(routes.domains()),
                 forwarders: Vec::new(),
             },
+            rejects: true,
+            patience: Mutex::default(),
             name,
             handle,
             routes,
@@ -110,6 +116,15 @@ impl Intake {
             readers: Arc::new(Semaphore::new(READERS)),
             reservations: Reservations::default(),
         }
+    }
+
+    /// Judges senders as the operator wants: the domains of forwarders that may spoil proofs, and
+    /// whether other domains' policies turn letters away.
+    #[must_use]
+    pub fn judging(mut self, forwarders: Vec<String>, rejects: bool) -> Self {
+        self.standing.forwarders = forwarders;
+        self.rejects = rejects;
+        self
     }
 
     /// Everything up to the hand-over to the engine.
@@ -147,6 +162,7 @@ impl Intake {
         };
         let results = self.authenticate(arrival, &letter).await;
         let assessment = trust::assess(&letter.author, &results, &self.standing);
+        self.rule(&assessment, &results, &fingerprints)?;
         let thread = self.thread(&letter, &assessment).await?;
         let targets = self.targets(&arrival.recipients);
         let (customer, internet_message_id) = (author(&letter), &letter.internet_message_id);
@@ -221,6 +237,37 @@ impl Intake {
         self.authenticator
             .authenticate(route, &letter.author, head, file)
             .await
+    }
+
+    /// What the sender's domain wants done with the letter, or the DNS's silence.
+    fn rule(
+        &self,
+        assessment: &Assessment,
+        results: &Authentication,
+        fingerprints: &[Fingerprint],
+    ) -> Result<(), SmtpReply> {
+        match trust::ruling(assessment, results, self.rejects) {
+            Ruling::Take | Ruling::Hold => Ok(()),
+            Ruling::Refuse => Err(SmtpReply::new(
+                550,
+                7,
+                26,
+                "the sender's domain says that this is not its mail (DMARC)",
+            )),
+            Ruling::Later => {
+                let now = self.handle.now();
+                let mut patience = self.patience.lock().unwrap_or_else(PoisonError::into_inner);
+                let waits = fingerprints.iter().fold(true, |waits, fingerprint| {
+                    patience.has(fingerprint.digest, now) && waits
+                });
+                if waits {
+                    let later = "the sender cannot be checked now, try again later";
+                    Err(SmtpReply::new(451, 7, 0, later))
+                } else {
+                    Ok(())
+                }
+            }
+        }
     }
 
     /// The changes that the MTA is asked for: forged fields out, ours in.

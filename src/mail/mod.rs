@@ -10,12 +10,16 @@ pub mod mailbox;
 pub mod message_id;
 pub mod token;
 
+pub mod automatic;
 pub mod letter;
-pub mod lookalike;
-pub mod reported;
-pub mod results;
+pub mod loop_mark;
+pub mod report;
 pub mod rewritten;
 pub mod threading;
+
+pub mod findings;
+pub mod lookalike;
+pub mod results;
 pub mod trust;
 
 pub mod compose;
@@ -29,3 +33,6 @@ pub mod quotation;
 
 pub mod decode;
 pub mod text;
+
+mod bounce;
+mod phrases;

@@ -1,6 +1,6 @@
 //! Authentication-Results (RFC 8601): ours written, and those told apart that only claim to be.
 
-use super::reported::Tokens;
+use super::findings::Tokens;
 use super::trust::{Authentication, Checked, Signature, Verdict};
 
 /// Longest value that is written, in bytes: what the milter puts into one field. Signatures whose

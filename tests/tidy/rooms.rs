@@ -39,6 +39,7 @@ const PURE_CRATES: &[&str] = &[
     "bytes",
     "data_encoding",
     "idna",
+    "unicode_security",
     "mail_builder",
     "mail_parser",
     "ring::hmac",

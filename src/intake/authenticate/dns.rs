@@ -23,7 +23,7 @@ use super::cache::{Cache, Known, View};
 use super::signed::{Sealed, Signed};
 use super::{Resolver, ResolverError, Route};
 use crate::mail::address::{Address, normal_domain};
-use crate::mail::reported;
+use crate::mail::findings;
 use crate::mail::trust::{Chain, Checked, Policy, Seal, Signature, Verdict};
 
 /// How many messages of the DNS the resolver keeps, most of them about what does not exist.
@@ -188,7 +188,7 @@ impl Dns {
             .filter(|_| holds)
             .map(|set| Seal {
                 domain: normal_domain(&set.seal.header.d).unwrap_or_default(),
-                proved: reported::proved(set.results.value),
+                proved: findings::proved(set.results.value),
             })
             .collect();
         Chain { verdict, seals }
@@ -272,7 +272,7 @@ pub(super) fn dkim_checked(output: &DkimOutput<'_>) -> Signature {
             .and_then(|signature| normal_domain(&signature.d).ok())
             .unwrap_or_default(),
         selector: signature
-            .and_then(|signature| reported::selector(&signature.s))
+            .and_then(|signature| findings::selector(&signature.s))
             .unwrap_or_default(),
     }
 }

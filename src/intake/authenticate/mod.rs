@@ -18,9 +18,9 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::mail::address::Address;
+use crate::mail::findings;
 use crate::mail::header::Header;
 use crate::mail::letter::Author;
-use crate::mail::reported;
 use crate::mail::trust::{Authentication, Chain, Checked, Policy, Signature, Verdict};
 
 /// Time for all look-ups of one letter unless the operator says otherwise. The MTA waits for our
@@ -194,7 +194,7 @@ impl Authenticator {
         let first = values.first()?;
         let mut said = (self.believed.iter())
             .find(|id| crate::mail::results::speaks_for(first, id))
-            .and_then(|id| reported::read(values.iter().copied(), id))?;
+            .and_then(|id| findings::read(values.iter().copied(), id))?;
         // A filter that read From in another way has proved another's domain.
         let from = author.identity().map(Address::domain);
         if from != Some(said.dmarc.domain.as_str()) {

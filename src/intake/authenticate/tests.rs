@@ -1,3 +1,5 @@
+//! Letters and zones, and what is found of them.
+
 use mail_auth::common::crypto::Ed25519Key;
 use mail_auth::common::headers::HeaderWriter;
 use mail_auth::dkim::DkimSigner;

@@ -1,3 +1,5 @@
+//! Tables of what was found and how far that is believed.
+
 use super::super::letter::Letter;
 use super::*;
 
