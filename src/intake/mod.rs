@@ -64,6 +64,7 @@ pub struct Intake {
     our_domains: Vec<String>,
     keyring: Arc<Keyring>,
     authenticator: Arc<Authenticator>,
+    message_bytes_max: u64,
     readers: Arc<Semaphore>,
 }
 
@@ -90,6 +91,7 @@ impl Intake {
         routes: Routes,
         keyring: Arc<Keyring>,
         authenticator: Arc<Authenticator>,
+        message_bytes_max: u64,
     ) -> Self {
         Self {
             our_domains: routes.domains(),
@@ -98,6 +100,7 @@ impl Intake {
             routes,
             keyring,
             authenticator,
+            message_bytes_max,
             readers: Arc::new(Semaphore::new(READERS)),
         }
     }
@@ -286,6 +289,10 @@ impl Intake {
 }
 
 impl Receiver for Intake {
+    fn message_bytes_max(&self) -> u64 {
+        self.message_bytes_max
+    }
+
     fn sender(&self, _: &Envelope) -> Result<(), SmtpReply> {
         if self.handle.takes_mail() {
             Ok(())
