@@ -72,6 +72,7 @@ pub struct Intake {
     patience: Mutex<Patience>,
     keyring: Arc<Keyring>,
     authenticator: Arc<Authenticator>,
+    message_bytes_max: u64,
     readers: Arc<Semaphore>,
     reservations: Reservations,
 }
@@ -100,6 +101,7 @@ impl Intake {
         routes: Routes,
         keyring: Arc<Keyring>,
         authenticator: Arc<Authenticator>,
+        message_bytes_max: u64,
     ) -> Self {
         Self {
             standing: Standing {
@@ -113,6 +115,7 @@ impl Intake {
             routes,
             keyring,
             authenticator,
+            message_bytes_max,
             readers: Arc::new(Semaphore::new(READERS)),
             reservations: Reservations::default(),
         }
@@ -347,6 +350,10 @@ impl Intake {
 }
 
 impl Receiver for Intake {
+    fn message_bytes_max(&self) -> u64 {
+        self.message_bytes_max
+    }
+
     fn sender(&self, _: &Envelope) -> Result<(), SmtpReply> {
         if self.handle.takes_mail() {
             Ok(())
