@@ -120,6 +120,7 @@ pub async fn start(config: &Config, resolver: Option<Resolver>) -> Result<Runnin
         name.clone(),
         handle.clone(),
         Routes::new(&queues),
+        config.policy(),
         Arc::clone(&keyring),
         Arc::new(authenticator),
     );
