@@ -1,6 +1,7 @@
 //! A `[[rule]]`: what shall be done with some letters, and what is wrong with the rules.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -8,10 +9,9 @@ use toml::Spanned;
 use super::Config;
 use super::check::Check;
 use crate::id::QueueId;
-use crate::intake::rules::{
-    self, Action, AddressPattern, Conditions, FieldPattern, Orders, PatternError,
-};
+use crate::intake::rules::{self, Action, AddressPattern, Conditions, FieldPattern, Orders};
 use crate::mail::address::Address;
+use crate::mail::automatic::Kind;
 use crate::mail::trust::Trust;
 use crate::milter::SmtpReply;
 
@@ -38,7 +38,7 @@ const REFUSAL_CHARS_MAX: usize = 200;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// What logs and `postroom inject --explain` call it; each rule has its own. No default.
+    /// What logs call it; each rule has its own. No default.
     pub name: Spanned<String>,
     /// The queue that was written to. Default: any.
     #[serde(default)]
@@ -62,6 +62,11 @@ pub struct Rule {
     /// The sender is believed no further than this. Default: any.
     #[serde(default)]
     pub trust_at_most: Option<Spanned<Trust>>,
+    /// The letter's kind is one of these: `human`, `own-loop`, `delivery-report`,
+    /// `disposition-notification`, `feedback-report`, `bounce-like`, `auto-reply`,
+    /// `auto-generated`, `bulk`, `no-reply`, `probable-absence`, `null-sender`. Default: any.
+    #[serde(default)]
+    pub kind: Vec<Spanned<String>>,
     /// The letter has more bytes than this. Default: any.
     #[serde(default)]
     pub larger_than: Option<Spanned<u64>>,
@@ -102,6 +107,10 @@ impl Rule {
         let recipient = addresses("recipient", &self.recipient);
         let sender = addresses("sender", &self.sender);
         let header = patterns("header", &self.header, report, FieldPattern::parse);
+        let kind = patterns("kind", &self.kind, report, |name| {
+            let found = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+            found.ok_or("there is no such kind")
+        });
         let mut queue = |key: &str, id: &Option<Spanned<String>>| -> Option<QueueId> {
             let id = id.as_ref()?;
             let parsed = id.get_ref().parse().ok();
@@ -117,7 +126,7 @@ impl Rule {
             sender,
             trust_at_least: self.trust_at_least.as_ref().map(|trust| *trust.get_ref()),
             trust_at_most: self.trust_at_most.as_ref().map(|trust| *trust.get_ref()),
-            kind: Vec::new(),
+            kind,
             larger_than: self.larger_than.as_ref().map(|size| *size.get_ref()),
             smaller_than: self.smaller_than.as_ref().map(|size| *size.get_ref()),
             header,
@@ -290,11 +299,11 @@ impl<T> Place for Spanned<T> {
     }
 }
 
-fn patterns<T>(
+fn patterns<T, E: fmt::Display>(
     key: &str,
     texts: &[Spanned<String>],
     report: &mut dyn FnMut(&dyn Place, String),
-    parse: impl Fn(&str) -> Result<T, PatternError>,
+    parse: impl Fn(&str) -> Result<T, E>,
 ) -> Vec<T> {
     if let Some(first_too_many) = texts.get(PATTERNS_MAX) {
         report(

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ring::digest;
@@ -54,6 +55,15 @@ impl RequestKey {
     }
 }
 
+/// By what a letter is known when its sender tries again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Digest of what is the same at each attempt.
+    pub digest: [u8; 32],
+    /// How long it is remembered.
+    pub memory: Duration,
+}
+
 /// What a command answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
@@ -87,7 +97,7 @@ pub(super) enum Call {
         command: Box<Command>,
         body: Option<Content>,
         request: Option<RequestKey>,
-        fingerprint: Option<[u8; 32]>,
+        fingerprints: Vec<Fingerprint>,
         reply: oneshot::Sender<Result<Done, EngineError>>,
     },
     Look(Look),
@@ -159,7 +169,7 @@ impl Handle {
             command: Box::new(command),
             body: None,
             request,
-            fingerprint: None,
+            fingerprints: Vec::new(),
             reply,
         })
         .await
@@ -180,14 +190,14 @@ impl Handle {
             command: Box::new(command),
             body: Some(body),
             request,
-            fingerprint: None,
+            fingerprints: Vec::new(),
             reply,
         })
         .await
     }
 
-    /// Files a letter, once for each queue however often it is sent: `fingerprint` tells it from
-    /// all others. Answers where it is, and whether all of that was known before.
+    /// Files a letter, once for each queue however often it is sent: it is known again by any of
+    /// its fingerprints. Answers where it is, and whether all of that was known before.
     ///
     /// # Errors
     ///
@@ -196,14 +206,14 @@ impl Handle {
         &self,
         letter: Ingest,
         body: Content,
-        fingerprint: [u8; 32],
+        fingerprints: Vec<Fingerprint>,
     ) -> Result<(Vec<Filing>, bool), EngineError> {
         let done = self
             .ask(|reply| Call::Command {
                 command: Box::new(Command::Ingest(Box::new(letter))),
                 body: Some(body),
                 request: None,
-                fingerprint: Some(fingerprint),
+                fingerprints,
                 reply,
             })
             .await?;

@@ -7,6 +7,7 @@
 pub mod authenticate;
 pub mod fingerprint;
 pub mod policy;
+pub mod reservation;
 pub mod responsibility;
 pub mod routes;
 pub mod rules;
@@ -17,7 +18,9 @@ use std::time::Duration;
 
 use authenticate::{Authenticator, Route};
 use bytes::Bytes;
+use fingerprint::Unfinished;
 use policy::Policy;
+use reservation::{Reservation, Reservations};
 use responsibility::{Mode, MtaCopy, mta_copy};
 use routes::Routes;
 use rules::{Action, Facts};
@@ -25,7 +28,7 @@ use tokio::sync::Semaphore;
 
 use crate::content::Content;
 use crate::desk::{Correspondent, Filing, Ingest, Origin, Refusal, Target, Thread};
-use crate::engine::{EngineError, Handle};
+use crate::engine::{EngineError, Fingerprint, Handle};
 use crate::id::QueueId;
 use crate::mail::address::Address;
 use crate::mail::letter::Letter;
@@ -73,19 +76,21 @@ pub struct Intake {
     keyring: Arc<Keyring>,
     authenticator: Arc<Authenticator>,
     readers: Arc<Semaphore>,
+    reservations: Reservations,
 }
 
 /// A letter on its way to the engine.
 struct Prepared {
     ingest: Ingest,
-    fingerprint: [u8; 32],
+    fingerprints: Vec<Fingerprint>,
+    reservation: Reservation,
     results: Authentication,
 }
 
 /// A letter, read and identified.
 struct Read {
     letter: Letter,
-    fingerprint: [u8; 32],
+    fingerprints: Vec<Fingerprint>,
 }
 
 impl Intake {
@@ -109,6 +114,7 @@ impl Intake {
             keyring,
             authenticator,
             readers: Arc::new(Semaphore::new(READERS)),
+            reservations: Reservations::default(),
         }
     }
 
@@ -139,8 +145,12 @@ impl Intake {
         }
         let Read {
             letter,
-            fingerprint,
+            fingerprints,
         } = self.read(arrival).await?;
+        let Some(reservation) = self.reservations.take(&fingerprints).await else {
+            let again = "this message is being received already, try again";
+            return Err(SmtpReply::new(451, 3, 2, again));
+        };
         let results = self.authenticate(arrival, &letter).await;
         let assessment = trust::assess(&letter.author, &results, &self.our_domains);
         let thread = self.thread(&letter, &assessment).await?;
@@ -161,7 +171,8 @@ impl Intake {
         };
         Ok(Prepared {
             ingest,
-            fingerprint,
+            fingerprints,
+            reservation,
             results,
         })
     }
@@ -169,32 +180,28 @@ impl Intake {
     /// Reads the letter's header and identifies the letter. A large one is read back from its file
     /// where blocking is allowed; for a small one the way there would take longer than the work.
     async fn read(&self, arrival: &Arrival) -> Result<Read, SmtpReply> {
-        let head = arrival.content.head();
-        let letter = Letter::read_header(head);
-        let fingerprint = match &arrival.content {
-            Content::Memory(_) => {
-                fingerprint::of(&arrival.envelope.sender, &arrival.headers, head, None)
-            }
+        let letter = Letter::read_header(arrival.content.head());
+        let unfinished = Unfinished::new(arrival);
+        let fingerprints = match &arrival.content {
+            Content::Memory(whole) => Ok(unfinished.finish(whole)),
             Content::File(file) => {
                 let busy = |_| SmtpReply::new(451, 3, 2, "busy, try again");
                 let permit = Arc::clone(&self.readers).acquire_owned().await;
                 let permit = permit.map_err(busy)?;
-                let (head, path) = (head.clone(), file.path().to_owned());
-                let sender = arrival.envelope.sender.clone();
-                let headers = arrival.headers.clone();
+                let path = file.path().to_owned();
                 let read = tokio::task::spawn_blocking(move || {
-                    let fingerprint = fingerprint::of(&sender, &headers, &head, Some(&path));
+                    let fingerprints = unfinished.finish_file(&path);
                     drop(permit);
-                    fingerprint
+                    fingerprints
                 });
                 read.await
                     .unwrap_or_else(|error| Err(std::io::Error::other(error)))
             }
         };
-        match fingerprint {
-            Ok(fingerprint) => Ok(Read {
+        match fingerprints {
+            Ok(fingerprints) => Ok(Read {
                 letter,
-                fingerprint,
+                fingerprints,
             }),
             Err(error) => {
                 tracing::error!(%error, "a large message could not be read back");
@@ -358,7 +365,8 @@ impl Receiver for Intake {
         let prepared = tokio::time::timeout(BUDGET, self.prepare(&arrival)).await;
         let Prepared {
             ingest,
-            fingerprint,
+            fingerprints,
+            reservation,
             results,
         } = match prepared {
             Ok(Ok(prepared)) => prepared,
@@ -369,7 +377,9 @@ impl Receiver for Intake {
         let trust = ingest.trust;
         let content = std::mem::replace(&mut arrival.content, Content::Memory(Bytes::new()));
         let size = content.len();
-        let filed = self.handle.ingest(ingest, content, fingerprint).await;
+        let filed = self.handle.ingest(ingest, content, fingerprints).await;
+        // From here on the store knows the letter.
+        drop(reservation);
         let (filings, again) = match filed {
             Ok(filed) => filed,
             Err(error) => return refuse(&arrival, answer(&error)),

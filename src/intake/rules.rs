@@ -16,6 +16,7 @@ use std::fmt;
 pub use pattern::{AddressPattern, FieldPattern, PATTERN_BYTES_MAX, PatternError, Wildcard};
 
 use crate::id::QueueId;
+use crate::mail::automatic::Kind;
 use crate::mail::decode;
 use crate::mail::text::prefix;
 use crate::mail::trust::Trust;
@@ -55,8 +56,8 @@ pub struct Conditions {
     pub trust_at_least: Option<Trust>,
     /// The sender is believed no further than this.
     pub trust_at_most: Option<Trust>,
-    /// The name of the letter's kind, one of these.
-    pub kind: Vec<String>,
+    /// The letter's kind is one of these.
+    pub kind: Vec<Kind>,
     /// The letter has more bytes.
     pub larger_than: Option<u64>,
     /// The letter has fewer bytes.
@@ -163,8 +164,8 @@ pub struct LetterFacts<'a> {
     pub sender: &'a str,
     /// How far the sender is believed.
     pub trust: Trust,
-    /// The name of the letter's kind.
-    pub kind: &'a str,
+    /// What kind of letter it is.
+    pub kind: Kind,
     /// The letter's size in bytes.
     pub size: u64,
     /// Its fields, as far as rules ask for them: see [`Rules::fields`].
@@ -289,7 +290,7 @@ impl Conditions {
             ),
             (
                 Condition::Kind,
-                self.kind.is_empty() || self.kind.iter().any(|kind| kind == letter.kind),
+                self.kind.is_empty() || self.kind.contains(&letter.kind),
             ),
             (
                 Condition::LargerThan,
@@ -367,7 +368,10 @@ impl Conditions {
             Condition::Sender => listed(&self.sender),
             Condition::TrustAtLeast => trust(self.trust_at_least),
             Condition::TrustAtMost => trust(self.trust_at_most),
-            Condition::Kind => self.kind.join(", "),
+            Condition::Kind => {
+                let names: Vec<&str> = self.kind.iter().map(|kind| kind.name()).collect();
+                names.join(", ")
+            }
             Condition::LargerThan => size(self.larger_than),
             Condition::SmallerThan => size(self.smaller_than),
             Condition::Header(place) => {
@@ -387,7 +391,7 @@ impl Conditions {
             (Condition::TrustAtLeast | Condition::TrustAtMost, Some(letter)) => {
                 format!("{:?}", letter.trust)
             }
-            (Condition::Kind, Some(letter)) => letter.kind.to_owned(),
+            (Condition::Kind, Some(letter)) => letter.kind.name().to_owned(),
             (Condition::LargerThan | Condition::SmallerThan, Some(letter)) => {
                 letter.size.to_string()
             }

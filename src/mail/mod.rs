@@ -10,7 +10,10 @@ pub mod mailbox;
 pub mod message_id;
 pub mod token;
 
+pub mod automatic;
 pub mod letter;
+pub mod loop_mark;
+pub mod phrases;
 pub mod results;
 pub mod threading;
 pub mod trust;

@@ -11,7 +11,7 @@ use postroom::content::Content;
 use postroom::desk::message::Origin;
 use postroom::desk::queue::Mailbox;
 use postroom::desk::{Correspondent, Ingest, QueueSettings, Target, Thread};
-use postroom::engine::{self, Engine, Handle};
+use postroom::engine::{self, Engine, Fingerprint, Handle};
 use postroom::grpc::pb;
 use postroom::grpc::pb::session_service_client::SessionServiceClient;
 use postroom::grpc::server::{self, Certificate, Listeners};
@@ -174,10 +174,17 @@ impl Gateway {
             mta_queue_id: "4ABC".to_owned(),
             thread: Thread::New(Origin::SameLetter),
         };
-        let mut fingerprint = [0; 32];
-        fingerprint[..8].copy_from_slice(&number.to_be_bytes());
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&number.to_be_bytes());
+        let fingerprint = Fingerprint {
+            digest,
+            memory: Duration::from_secs(3600),
+        };
         let body = Content::Memory(raw.clone().into());
-        self.handle.ingest(letter, body, fingerprint).await.unwrap();
+        self.handle
+            .ingest(letter, body, vec![fingerprint])
+            .await
+            .unwrap();
         raw
     }
 }

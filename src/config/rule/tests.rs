@@ -1,3 +1,5 @@
+//! What is wrong with rules, as a table: the keys, and the complaint with its line.
+
 use super::*;
 
 const BEFORE: &str = r#"[gateway]
@@ -165,7 +167,7 @@ fn rules_are_read_as_they_are_written() {
         letter: Some(&rules::LetterFacts {
             sender: "",
             trust: Trust::C,
-            kind: "human",
+            kind: Kind::Human,
             size: 1,
             fields: &rules::Fields::new(),
         }),
@@ -189,5 +191,13 @@ fn a_sender_that_anybody_can_claim_is_not_to_be_preferred() {
     for (rule, names) in [(blind, vec!["one"]), (proven, vec![])] {
         let config = Config::parse(&format!("{BEFORE}{rule}")).unwrap();
         assert_eq!(config.blind_rules(), names);
+    }
+}
+
+#[test]
+fn every_kind_is_explained() {
+    let source = include_str!("../rule.rs");
+    for kind in Kind::ALL {
+        assert!(source.contains(&format!("`{}`", kind.name())), "{kind:?}");
     }
 }

@@ -1,3 +1,5 @@
+//! One letter, and what each condition makes of it: at RCPT, and with all of it there.
+
 use super::*;
 use bytes::Bytes;
 
@@ -46,7 +48,7 @@ fn outcome(conditions: &Conditions, at_rcpt: bool) -> Outcome {
     let letter = LetterFacts {
         sender: "ada@list.ada.example",
         trust: Trust::B,
-        kind: "bulk",
+        kind: Kind::Bulk,
         size: 1000,
         fields: &fields,
     };
@@ -118,14 +120,8 @@ fn each_condition_holds_or_not() {
             conditions(|c| c.trust_at_most = Some(Trust::C)),
             Some(C::TrustAtMost),
         ),
-        (
-            conditions(|c| c.kind = vec!["human".to_owned(), "bulk".to_owned()]),
-            None,
-        ),
-        (
-            conditions(|c| c.kind = vec!["human".to_owned()]),
-            Some(C::Kind),
-        ),
+        (conditions(|c| c.kind = vec![Kind::Human, Kind::Bulk]), None),
+        (conditions(|c| c.kind = vec![Kind::Human]), Some(C::Kind)),
         (conditions(|c| c.larger_than = Some(999)), None),
         (
             conditions(|c| c.larger_than = Some(1000)),
@@ -163,16 +159,16 @@ fn each_condition_holds_or_not() {
 
 #[test]
 fn the_first_rule_that_matches_decides() {
-    let only = |kind: &str| conditions(|c| c.kind = vec![kind.to_owned()]);
+    let only = |kind: Kind| conditions(|c| c.kind = vec![kind]);
     let banned = conditions(|c| c.envelope_sender = addresses(&["spam.example"]));
     let rules = Rules::new(vec![
-        rule("reports", only("human"), Action::Pass),
+        rule("reports", only(Kind::Human), Action::Pass),
         rule("banned", banned, refuse()),
         rule("all", Conditions::default(), Action::Pass),
     ]);
     let queue: QueueId = "support".parse().unwrap();
     let fields = Fields::new();
-    let asked = |kind: Option<&str>, from: &str| {
+    let asked = |kind: Option<Kind>, from: &str| {
         let letter = kind.map(|kind| LetterFacts {
             sender: "",
             trust: Trust::C,
@@ -191,9 +187,15 @@ fn the_first_rule_that_matches_decides() {
         (found.map(|rule| rule.name.clone()), count)
     };
     let found = |name: &str, count| (Some(name.to_owned()), count);
-    assert_eq!(asked(Some("human"), "a@spam.example"), found("reports", 1));
-    assert_eq!(asked(Some("bulk"), "a@spam.example"), found("banned", 2));
-    assert_eq!(asked(Some("bulk"), ""), found("all", 3));
+    assert_eq!(
+        asked(Some(Kind::Human), "a@spam.example"),
+        found("reports", 1)
+    );
+    assert_eq!(
+        asked(Some(Kind::Bulk), "a@spam.example"),
+        found("banned", 2)
+    );
+    assert_eq!(asked(Some(Kind::Bulk), ""), found("all", 3));
     // At RCPT the first rule may yet match, so the second may not refuse.
     assert_eq!(asked(None, "a@spam.example"), (None, 1));
 }
