@@ -358,13 +358,16 @@ impl Config {
         blind.map(|rule| rule.name.get_ref().as_str()).collect()
     }
 
+    /// Whether there is such a queue. One whose id cannot be read may be it: that is a problem of
+    /// its own, and one is enough.
     fn has_queue(&self, id: &str) -> bool {
-        self.queue.iter().any(|queue| queue.id.get_ref() == id)
+        let mut queues = self.queue.iter().map(|queue| queue.id.get_ref());
+        queues.any(|own| own == id || own.parse::<QueueId>().is_err())
     }
 
     fn takes_mail(&self, id: &str) -> bool {
         let mut queues = self.queue.iter();
-        queues.any(|queue| queue.id.get_ref() == id && queue.enabled)
+        queues.all(|queue| queue.id.get_ref() != id || queue.enabled)
     }
 
     /// The queue that an address of a pattern belongs to, with or without its detail.
