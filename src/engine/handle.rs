@@ -16,7 +16,8 @@ use super::views::{DeskWatch, SessionWatch};
 use super::{EngineError, Shared, Verdict};
 use crate::content::Content;
 use crate::desk::{
-    Answer, Case, Command, Desk, Event, Filing, Ingest, Interaction, Message, Offer, Role,
+    Answer, Case, Command, Desk, Event, Filing, Ingest, Interaction, Message, Offer, QueueSettings,
+    Role,
 };
 use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, SessionId};
 use crate::mail::token::MainNumber;
@@ -221,6 +222,17 @@ impl Handle {
             Answer::Filed(filings) => Ok((filings, done.replayed)),
             _ => Ok((Vec::new(), done.replayed)),
         }
+    }
+
+    /// Takes over the queues of a changed configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::desk::Refusal::QueueInUse`] if one would go in which something is open, and as for
+    /// [`Self::command`]. Whatever the error, the queues are as they were.
+    pub async fn reconfigure(&self, queues: Vec<QueueSettings>) -> Result<(), EngineError> {
+        let done = self.command(Command::SetQueues(queues), None).await;
+        done.map(drop)
     }
 
     /// Looks at the desk as it is after all that was asked before.

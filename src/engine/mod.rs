@@ -428,10 +428,15 @@ impl Runner {
             Command::FinishSubmission { message, .. } => Some(*message),
             _ => None,
         };
+        let queues = match &command {
+            Command::SetQueues(queues) => Some(queues.clone()),
+            _ => None,
+        };
         let mut effects = self.desk.handle(now, command)?;
         let mut answer = effects.answer.take().unwrap_or(Answer::Done);
         let message = effects.body;
         group.released.finished.extend(finished);
+        group.released.queues = queues.or(group.released.queues.take());
         let mut additions = group.add(effects);
         if let (Some(message), Some(body)) = (message, body) {
             additions.body(message.to_bytes(), body);
@@ -576,7 +581,11 @@ impl Runner {
                     finished,
                     keys,
                     sessions,
+                    queues,
                 } = released;
+                if let Some(queues) = queues {
+                    self.settings.queues = queues;
+                }
                 for key in keys {
                     self.shared.keys.put_key(key);
                 }

@@ -75,6 +75,7 @@ pub struct Intake {
     our_domains: Vec<String>,
     keyring: Arc<Keyring>,
     authenticator: Arc<Authenticator>,
+    message_bytes_max: u64,
     readers: Arc<Semaphore>,
     reservations: Reservations,
 }
@@ -104,6 +105,7 @@ impl Intake {
         policy: Policy,
         keyring: Arc<Keyring>,
         authenticator: Arc<Authenticator>,
+        message_bytes_max: u64,
     ) -> Self {
         Self {
             our_domains: routes.domains(),
@@ -113,6 +115,7 @@ impl Intake {
             policy,
             keyring,
             authenticator,
+            message_bytes_max,
             readers: Arc::new(Semaphore::new(READERS)),
             reservations: Reservations::default(),
         }
@@ -339,6 +342,10 @@ impl Intake {
 }
 
 impl Receiver for Intake {
+    fn message_bytes_max(&self) -> u64 {
+        self.message_bytes_max
+    }
+
     fn sender(&self, _: &Envelope) -> Result<(), SmtpReply> {
         if self.handle.takes_mail() {
             Ok(())

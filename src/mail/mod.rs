@@ -13,7 +13,7 @@ pub mod token;
 pub mod automatic;
 pub mod letter;
 pub mod loop_mark;
-pub mod phrases;
+pub mod report;
 pub mod results;
 pub mod threading;
 pub mod trust;
@@ -28,3 +28,6 @@ pub mod quotation;
 
 pub mod decode;
 pub mod text;
+
+mod bounce;
+mod phrases;

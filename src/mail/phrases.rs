@@ -130,7 +130,7 @@ const BOUNCES: &[&str] = &[
 /// Whether a subject is that of an absence note. The phrase must stand at the beginning and be
 /// set off from what follows: people order furniture for when they are out of office.
 #[must_use]
-pub fn reads_as_absence(subject: &str) -> bool {
+pub(super) fn reads_as_absence(subject: &str) -> bool {
     let subject = subject.trim().to_lowercase();
     ABSENCES.iter().any(|phrase| {
         subject.strip_prefix(phrase).is_some_and(|rest| {
@@ -143,7 +143,7 @@ pub fn reads_as_absence(subject: &str) -> bool {
 /// The phrase with which a body begins that a server returned; a line of its first
 /// kilobyte must begin with it.
 #[must_use]
-pub fn opens_bounce(body: &[u8]) -> Option<&'static str> {
+pub(super) fn opens_bounce(body: &[u8]) -> Option<&'static str> {
     let opening = body.get(..OPENING_BYTES_MAX).unwrap_or(body);
     let opening = String::from_utf8_lossy(opening);
     prefix(&opening, OPENING_BYTES_MAX)
