@@ -131,17 +131,14 @@ impl Parts {
         let authenticator =
             Authenticator::new(&resolver, name, deadline).map_err(StartError::Resolver)?;
         let authenticator = authenticator.believing(config.authentication.filters());
-        let intake = Intake::new(
+        Ok(Intake::new(
             name.clone(),
             self.handle.clone(),
             Routes::new(&config.queues()),
+            config.policy(),
             Arc::clone(&self.keyring),
             Arc::new(authenticator),
             config.milter.message_bytes_max,
-        );
-        Ok(intake.judging(
-            config.authentication.forwarders(),
-            config.authentication.dmarc_reject,
         ))
     }
 }

@@ -7,8 +7,11 @@
 pub mod authenticate;
 pub mod fingerprint;
 pub mod patience;
+pub mod policy;
 pub mod reservation;
+pub mod responsibility;
 pub mod routes;
+pub mod rules;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,13 +21,17 @@ use authenticate::{Authenticator, Route};
 use bytes::Bytes;
 use fingerprint::Unfinished;
 use patience::Patience;
+use policy::Policy;
 use reservation::{Reservation, Reservations};
+use responsibility::{Mode, MtaCopy, mta_copy};
 use routes::Routes;
+use rules::{Action, Facts};
 use tokio::sync::Semaphore;
 
 use crate::content::Content;
 use crate::desk::{Correspondent, Filing, Ingest, Origin, Refusal, Target, Thread};
 use crate::engine::{EngineError, Fingerprint, Handle};
+use crate::id::QueueId;
 use crate::mail::address::Address;
 use crate::mail::letter::Letter;
 use crate::mail::lookalike::OurDomains;
@@ -68,8 +75,8 @@ pub struct Intake {
     handle: Handle,
     routes: Routes,
     standing: Standing,
-    rejects: bool,
     patience: Mutex<Patience>,
+    policy: Policy,
     keyring: Arc<Keyring>,
     authenticator: Arc<Authenticator>,
     message_bytes_max: u64,
@@ -99,6 +106,7 @@ impl Intake {
         name: String,
         handle: Handle,
         routes: Routes,
+        policy: Policy,
         keyring: Arc<Keyring>,
         authenticator: Arc<Authenticator>,
         message_bytes_max: u64,
@@ -106,28 +114,19 @@ impl Intake {
         Self {
             standing: Standing {
                 ours: OurDomains::new(routes.domains()),
-                forwarders: Vec::new(),
+                forwarders: policy.forwarders.clone(),
             },
-            rejects: true,
             patience: Mutex::default(),
             name,
             handle,
             routes,
+            policy,
             keyring,
             authenticator,
             message_bytes_max,
             readers: Arc::new(Semaphore::new(READERS)),
             reservations: Reservations::default(),
         }
-    }
-
-    /// Judges senders as the operator wants: the domains of forwarders that may spoil proofs, and
-    /// whether other domains' policies turn letters away.
-    #[must_use]
-    pub fn judging(mut self, forwarders: Vec<String>, rejects: bool) -> Self {
-        self.standing.forwarders = forwarders;
-        self.rejects = rejects;
-        self
     }
 
     /// Everything up to the hand-over to the engine.
@@ -249,7 +248,7 @@ impl Intake {
         results: &Authentication,
         fingerprints: &[Fingerprint],
     ) -> Result<(), SmtpReply> {
-        match trust::ruling(assessment, results, self.rejects) {
+        match trust::ruling(assessment, results, !self.policy.takes_disowned) {
             Ruling::Take | Ruling::Hold => Ok(()),
             Ruling::Refuse => Err(SmtpReply::new(
                 550,
@@ -260,9 +259,9 @@ impl Intake {
             Ruling::Later => {
                 let now = self.handle.now();
                 let mut patience = self.patience.lock().unwrap_or_else(PoisonError::into_inner);
-                let waits = fingerprints.iter().fold(true, |waits, fingerprint| {
-                    patience.has(fingerprint.digest, now) && waits
-                });
+                let waits = fingerprints
+                    .iter()
+                    .all(|fingerprint| patience.has(fingerprint.digest, now));
                 if waits {
                     let later = "the sender cannot be checked now, try again later";
                     Err(SmtpReply::new(451, 7, 0, later))
@@ -331,6 +330,42 @@ impl Intake {
         })
     }
 
+    /// Why a recipient of ours is refused before the content is sent, if it is: its queue is
+    /// closed or full, or a rule that looks at the envelope alone says so.
+    fn refusal(
+        &self,
+        envelope: &Envelope,
+        recipient: &Recipient,
+        queue: &QueueId,
+    ) -> Option<SmtpReply> {
+        if !self.policy.door(queue).enabled {
+            return Some(SmtpReply::new(550, 2, 1, "this address takes no mail"));
+        }
+        let facts = Facts {
+            queue,
+            envelope_sender: &lower_case(&envelope.sender),
+            recipients: &[lower_case(&recipient.address)],
+            letter: None,
+        };
+        match &self.policy.rules.ask(&facts, |_, _| {})?.action {
+            Action::Refuse(reply) => Some(reply.clone()),
+            Action::Pass | Action::File(_) => None,
+        }
+    }
+
+    /// What the MTA does with its copy. Recipients are looked at by the queue that they wrote to,
+    /// wherever a rule may have moved the letter.
+    fn mta_copy(&self, arrival: &Arrival) -> MtaCopy {
+        let mode = |recipient: &Recipient| {
+            let route = self.routes.find(&recipient.address);
+            route.map_or(Mode::Tag, |route| self.policy.door(&route.queue).mode)
+        };
+        let ours: Vec<(&Recipient, Mode)> = (arrival.recipients.iter())
+            .map(|recipient| (recipient, mode(recipient)))
+            .collect();
+        mta_copy(&ours, arrival.foreign_recipients)
+    }
+
     /// The queues that were written to, each once, in the order of the recipients.
     fn targets(&self, recipients: &[Recipient]) -> Vec<Target> {
         let mut targets: Vec<Target> = Vec::new();
@@ -362,11 +397,16 @@ impl Receiver for Intake {
         }
     }
 
-    fn recipient(&self, _: &Envelope, recipient: &Recipient) -> RecipientVerdict {
-        if self.routes.find(&recipient.address).is_some() {
-            RecipientVerdict::Ours
-        } else {
-            RecipientVerdict::Foreign
+    fn recipient(&self, envelope: &Envelope, recipient: &Recipient) -> RecipientVerdict {
+        match self.routes.find(&recipient.address) {
+            Some(route) => match self.refusal(envelope, recipient, &route.queue) {
+                Some(reply) => RecipientVerdict::Refuse(reply),
+                None => RecipientVerdict::Ours,
+            },
+            None if self.policy.is_nobody(&recipient.address) => {
+                RecipientVerdict::Refuse(SmtpReply::new(550, 1, 1, "no such address here"))
+            }
+            None => RecipientVerdict::Foreign,
         }
     }
 
@@ -400,10 +440,16 @@ impl Receiver for Intake {
             names.join(", ")
         };
         let case = (filings.first()).map_or_else(String::new, |filing| filing.case.to_string());
+        let copy = self.mta_copy(&arrival);
+        let verdict = match &copy {
+            MtaCopy::Dropped => "discard",
+            MtaCopy::Delivered { removals } if removals.is_empty() => "accept",
+            MtaCopy::Delivered { .. } => "split",
+        };
         let queues = names(|filing| filing.queue.to_string());
         let interactions = names(|filing| filing.interaction.to_string());
         tracing::info!(
-            "{}: case={case} queue={queues} from=<{}> nrcpt={}/{} size={size} trust={trust:?} verdict=accept dup={} t={}ms(store {}ms)",
+            "{}: case={case} queue={queues} from=<{}> nrcpt={}/{} size={size} trust={trust:?} verdict={verdict} dup={} t={}ms(store {}ms)",
             arrival.mta_queue_id.as_deref().unwrap_or("NOQUEUE"),
             printable(&arrival.envelope.sender),
             arrival.recipients.len(),
@@ -417,13 +463,19 @@ impl Receiver for Intake {
             (CASE_FIELD, case),
             (INTERACTION_FIELD, interactions),
         ];
+        // One copy goes to all: what others may not know cannot stand in it.
+        let told = arrival.foreign_recipients == 0 || self.policy.tag_foreign;
         let tags: Vec<Tag> = fields
             .into_iter()
+            .filter(|_| told)
             .filter_map(|(name, value)| Tag::new(name, &value).ok())
             .collect();
-        Verdict::Accept {
-            edits: self.edits(&arrival.headers, &tags, &results),
-        }
+        let MtaCopy::Delivered { removals } = copy else {
+            return Verdict::Discard;
+        };
+        let mut edits = removals;
+        edits.extend(self.edits(&arrival.headers, &tags, &results));
+        Verdict::Accept { edits }
     }
 }
 
@@ -437,6 +489,14 @@ fn author(letter: &Letter) -> Correspondent {
             address: mailbox.address.normalised(),
             display_name: mailbox.name.clone(),
         })
+}
+
+/// An address of the envelope as rules compare it. What is no address stays what it is.
+fn lower_case(address: &[u8]) -> String {
+    match Address::parse_bytes(address) {
+        Ok(address) => address.normalised().to_lowercase(),
+        Err(_) => String::from_utf8_lossy(address).to_lowercase(),
+    }
 }
 
 fn printable(bytes: &[u8]) -> impl std::fmt::Display + '_ {

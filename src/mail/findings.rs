@@ -80,37 +80,31 @@ fn take(said: &mut Authentication, result: &MethodResult) {
         let domain = value.rsplit_once('@').map_or(value, |(_, domain)| domain);
         normal_domain(domain).ok()
     };
+    // The first result of a method, or one after a pass.
+    let counts = |so_far: Verdict| matches!(so_far, Verdict::NotChecked | Verdict::Pass);
     match result.method.as_str() {
-        "spf" => {
+        "spf" if counts(said.spf.verdict) => {
             let mail_from = domain("smtp.mailfrom");
-            if said.spf.verdict == Verdict::NotChecked || said.spf.verdict == Verdict::Pass {
-                said.spf_of_helo = mail_from.is_none();
-                let domain = mail_from.or_else(|| domain("smtp.helo"));
-                said.spf = Checked {
-                    verdict,
-                    domain: domain.unwrap_or_default(),
-                };
-            }
+            said.spf_of_helo = mail_from.is_none();
+            let domain = mail_from.or_else(|| domain("smtp.helo"));
+            said.spf = Checked {
+                verdict,
+                domain: domain.unwrap_or_default(),
+            };
         }
         "dkim" => said.dkim.push(Signature {
             verdict,
             domain: (domain("header.d").or_else(|| domain("header.i"))).unwrap_or_default(),
             selector: (result.property("header.s").and_then(selector)).unwrap_or_default(),
         }),
-        "dmarc" => {
-            if said.dmarc.verdict == Verdict::NotChecked || said.dmarc.verdict == Verdict::Pass {
-                said.dmarc = Checked {
-                    verdict,
-                    domain: domain("header.from").unwrap_or_default(),
-                };
-                said.policy = policy(result);
-            }
+        "dmarc" if counts(said.dmarc.verdict) => {
+            said.dmarc = Checked {
+                verdict,
+                domain: domain("header.from").unwrap_or_default(),
+            };
+            said.policy = policy(result);
         }
-        "arc" => {
-            if said.arc.verdict == Verdict::NotChecked || said.arc.verdict == Verdict::Pass {
-                said.arc.verdict = verdict;
-            }
-        }
+        "arc" if counts(said.arc.verdict) => said.arc.verdict = verdict,
         _ => {}
     }
 }

@@ -186,9 +186,11 @@ record_sets!(ptr, IpAddr, Box<str>);
 /// A table that cannot grow: a name has its place in one small set, and pushes out another of that
 /// set if it is full. Nobody outside knows which names share a set.
 struct Sets<K, V> {
-    sets: Box<[Mutex<Vec<Slot<K, V>>>]>,
+    sets: Box<[Set<K, V>]>,
     hasher: RandomState,
 }
+
+type Set<K, V> = Mutex<Vec<Slot<K, V>>>;
 
 struct Slot<K, V> {
     name: K,

@@ -290,21 +290,30 @@ fn dkim_verdict(result: &DkimResult) -> Verdict {
 
 /// Awaits all of them at the same time, in this task; their results are in their order.
 async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut running: Vec<(Pin<Box<F>>, Option<F::Output>)> =
-        futures.map(|future| (Box::pin(future), None)).collect();
+    let mut running: Vec<Either<F>> = futures.map(|f| Either::Running(Box::pin(f))).collect();
     poll_fn(|context| {
         let mut over = true;
-        for (future, result) in running.iter_mut().filter(|(_, result)| result.is_none()) {
-            match future.as_mut().poll(context) {
-                Poll::Ready(value) => *result = Some(value),
-                Poll::Pending => over = false,
+        for either in &mut running {
+            if let Either::Running(future) = either {
+                match future.as_mut().poll(context) {
+                    Poll::Ready(output) => *either = Either::Over(output),
+                    Poll::Pending => over = false,
+                }
             }
         }
         if over { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    running
-        .into_iter()
-        .filter_map(|(_, result)| result)
+    let outputs = running.into_iter();
+    outputs
+        .filter_map(|either| match either {
+            Either::Running(_) => None,
+            Either::Over(output) => Some(output),
+        })
         .collect()
+}
+
+enum Either<F: Future> {
+    Running(Pin<Box<F>>),
+    Over(F::Output),
 }

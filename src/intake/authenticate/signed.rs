@@ -75,7 +75,7 @@ impl<'a> Signed<'a> {
         let start = fields.body_start();
         let (block, body) = head.split_at_checked(start).unwrap_or((head, &[]));
         let long = |name: &&str| fields.all(name).any(|value| value.len() > FIELD_BYTES_MAX);
-        if fields.is_cut() || SIGNING_FIELDS.iter().any(|name| long(&name)) {
+        if fields.is_cut() || SIGNING_FIELDS.iter().any(long) {
             return Self::Unchecked;
         }
         let Some(mut letter) = AuthenticatedMessage::parse(block) else {
