@@ -429,6 +429,17 @@ pub(super) fn read_into(message: &mut pb::Message, view: View) {
     message.protections = (letter.protections.iter())
         .map(|found| protection(*found).into())
         .collect();
+    message.calendar_event = view.event.map(|event| pb::CalendarEvent {
+        method: event.method,
+        summary: event.summary,
+        organizer: event.organizer,
+        location: event.location,
+        start: event.start,
+        end: event.end,
+        time_zone: event.time_zone,
+        repeats: event.repeats,
+        answer: event.answer,
+    });
     if let Some(html) = view.html {
         message.blocked_image_count = count(html.blocked_images);
         message.html_body = html.text;

@@ -460,6 +460,7 @@ mod tests {
             (Some("gb2312"), b"\xe9\x46", "镕"),
             (Some("ISO-2022-JP"), b"\x1b$B$3\x1b(B", "こ"),
             (None, b"\x1b$B$3\x1b(B", "こ"),
+            (Some("ISO-2022-JP"), b"\x1b(I1\x1b(B", "ｱ"),
             (Some("\"koi8-r\""), b"\xc1", "а"),
             (Some("no-such-charset"), b"\xe4", "ä"),
         ] {

@@ -5,6 +5,7 @@
 //! letter is still a letter that somebody must answer.
 
 mod attachment;
+mod opaque;
 mod protection;
 mod reader;
 mod view;
@@ -21,7 +22,7 @@ use super::quotation::{self, Hints};
 use super::rewritten;
 use super::signature;
 use super::subject;
-use super::text::{LINE_CHARS_MAX, clean_line, prefix};
+use super::text::{LINE_CHARS_MAX, clean_body, clean_line, prefix};
 use crate::time::Timestamp;
 use reader::{Reader, Shown};
 
@@ -209,10 +210,7 @@ impl Letter {
     ) -> Self {
         let mut body = reader.body(shown);
         let letter = Self::of(header);
-        body.divide(Hints {
-            answer: !letter.in_reply_to.is_empty() || !letter.references.is_empty(),
-            forward: subject::is_forward(&letter.subject),
-        });
+        body.divide(letter.hints());
         let notices = [
             (!whole, Notice::HeadOnly),
             (header.is_cut(), Notice::HeaderCut),
@@ -234,6 +232,25 @@ impl Letter {
                 .collect(),
             ..letter
         }
+    }
+
+    fn hints(&self) -> Hints {
+        Hints {
+            answer: !self.in_reply_to.is_empty() || !self.references.is_empty(),
+            forward: subject::is_forward(&self.subject),
+        }
+    }
+
+    /// Shows this text, which was found in a file.
+    fn show(&mut self, text: &str) {
+        let text = clean_body(text);
+        let shown = prefix(&text, TEXT_BYTES_MAX);
+        self.body = Body {
+            truncated: shown.len() < text.len(),
+            text: shown.to_owned(),
+            ..Body::default()
+        };
+        self.body.divide(self.hints());
     }
 
     /// Reads the header fields, which is all that decides where a letter goes; text, files and

@@ -32,6 +32,9 @@ pub mod mime;
 pub mod quotation;
 pub mod signature;
 
+pub mod calendar;
+pub mod tnef;
+
 pub mod decode;
 pub mod text;
 

@@ -84,12 +84,15 @@ pub fn clean_line(text: &str, chars_max: usize) -> String {
 }
 
 /// Many lines: every line ending becomes a line feed, control characters other than tab go, and
-/// trailing blank lines with them. Bidirectional controls stay, because prose may need them.
+/// trailing blank lines with them, and what is too much of combining marks. Bidirectional controls
+/// stay, because prose may need them.
 #[must_use]
 pub fn clean_body(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
+    let mut marks = 0;
     while let Some(c) = chars.next() {
+        marks = if is_combining(c) { marks + 1 } else { 0 };
         match c {
             '\r' => {
                 if chars.peek() == Some(&'\n') {
@@ -99,7 +102,7 @@ pub fn clean_body(text: &str) -> String {
             }
             '\n' | '\t' => out.push(c),
             '\u{feff}' => {}
-            c if c.is_control() => {}
+            c if c.is_control() || marks > COMBINING_MARKS_MAX => {}
             c => out.push(c),
         }
     }
@@ -208,6 +211,10 @@ mod tests {
             ("a\r\nb\rc\nd\r\n\r\n", "a\nb\nc\nd"),
             ("\u{feff}hello\0\tworld\u{1b}[1m", "hello\tworld[1m"),
             ("   indented\n", "   indented"),
+            (
+                "z\u{300}\u{300}\u{300}\u{300}\u{300}\u{300}y",
+                "z\u{300}\u{300}\u{300}\u{300}y",
+            ),
         ] {
             assert_eq!(clean_body(text), clean);
         }

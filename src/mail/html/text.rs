@@ -77,6 +77,8 @@ struct Writer {
     quotes: Vec<bool>,
     /// How many of them do.
     depth: usize,
+    /// How many did on the last line that was written.
+    line_depth: usize,
     /// Preformatted elements that are open.
     preformatted: usize,
     /// The address of the open link, and where its words begin.
@@ -107,6 +109,8 @@ impl Writer {
             if let Some(alt) = tag.attribute("alt").filter(|alt| !alt.trim().is_empty()) {
                 self.words(&format!("[{}]", alt.trim()));
             }
+        } else if is("td") || is("th") {
+            self.blank |= self.filled;
         } else if is("blockquote") {
             self.boundary();
             let quotes = fold::is_cited(tag);
@@ -196,14 +200,14 @@ impl Writer {
         if !self.out.is_empty() && self.breaks > 0 {
             self.out.push('\n');
             if self.breaks > 1 {
-                let mark = self.mark();
+                let mark = mark(self.depth.min(self.line_depth));
                 self.out.push_str(mark.trim_end());
                 self.out.push('\n');
             }
         }
         if !self.filled {
-            let mark = self.mark();
-            self.out.push_str(&mark);
+            self.out.push_str(&mark(self.depth));
+            self.line_depth = self.depth;
             if std::mem::take(&mut self.item) {
                 self.out.push_str("- ");
             }
@@ -212,15 +216,6 @@ impl Writer {
             self.out.push(' ');
         }
         (self.breaks, self.blank, self.filled) = (0, false, true);
-    }
-
-    /// What a line of a quotation begins with.
-    fn mark(&self) -> String {
-        let mut mark = ">".repeat(self.depth.min(QUOTES_MAX));
-        if self.depth > 0 {
-            mark.push(' ');
-        }
-        mark
     }
 
     /// The line ends here, if there is one.
@@ -238,6 +233,15 @@ impl Writer {
         self.breaks = if self.filled { 1 } else { self.breaks + 1 }.min(2);
         (self.filled, self.blank, self.spaced) = (false, false, false);
     }
+}
+
+/// What a line of a quotation begins with.
+fn mark(depth: usize) -> String {
+    let mut mark = ">".repeat(depth.min(QUOTES_MAX));
+    if depth > 0 {
+        mark.push(' ');
+    }
+    mark
 }
 
 fn is_block(name: &str) -> bool {
@@ -265,6 +269,8 @@ mod tests {
             ("<br><p>&nbsp;</p>a", "a"),
             ("<ul><li>one</li><li>two</li></ul>end", "- one\n- two\nend"),
             ("<ul><li> <p>one</p>\n<li>two</ul>", "- one\n- two"),
+            ("<tr><td>a<td>b<tr><td>c", "a b\nc"),
+            ("a<br><br><blockquote type=cite>b</blockquote>", "a\n\n> b"),
             ("<tr><td>a</td><td>b</td></tr><tr><td>c</td></tr>", "a b\nc"),
             (
                 "<style>p{}</style><script>x()</script>a &amp; b &lt;c&gt;",

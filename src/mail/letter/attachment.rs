@@ -28,7 +28,8 @@ pub struct Attachment {
     pub range: Range<usize>,
     /// How they are wrapped.
     pub encoding: TransferEncoding,
-    /// What is in it, as far as it was opened: the files of a `winmail.dat`.
+    /// What is in it, as far as it was opened: the files of a `winmail.dat`, or of a letter within
+    /// its S/MIME signature.
     pub contents: Vec<Inner>,
     /// The name as the sender wrote it, and the place that HTML may call it by (RFC 2557).
     pub(super) called: Vec<String>,

@@ -1,0 +1,219 @@
+//! What a letter costs, step by step: a short one, a typical one, a large one, and letters made to
+//! take long. Time a byte must not grow with size.
+
+#![expect(clippy::unwrap_used, reason = "a bench that cannot begin is to stop")]
+#![expect(missing_docs, reason = "criterion's macro writes a public function")]
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::time::Duration;
+
+use bytes::Bytes;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use postroom::content::Content;
+use postroom::intake::fingerprint::Unfinished;
+use postroom::mail::automatic::{Facts, classify};
+use postroom::mail::header::Header;
+use postroom::mail::html;
+use postroom::mail::letter::{Letter, View};
+use postroom::mail::quotation::{self, Hints};
+use postroom::mail::threading;
+use postroom::mail::token::Keyring;
+use postroom::mail::trust::{self, Authentication, Standing};
+use postroom::milter::{self, Arrival};
+
+const ANSWER: Hints = Hints {
+    answer: true,
+    forward: false,
+};
+
+/// An answer with text, HTML and history, of about so many bytes.
+fn letter(bytes: usize) -> Vec<u8> {
+    let mut raw = String::from(
+        "Received: from out.customer.example (out.customer.example [192.0.2.7])\r\n\
+         \tby mx.shop.example (Postfix) with ESMTPS id 4ABC for <support@shop.example>;\r\n\
+         \tMon, 23 Nov 2026 09:15:02 +0100 (CET)\r\n\
+         DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=customer.example; s=a;\r\n\
+         \tbh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=dGhpcyBpcyBub3QgYSBzaWduYXR1cmU\r\n\
+         From: =?utf-8?q?J=C3=B6rg_Berg?= <joerg@customer.example>\r\n\
+         To: Support <support@shop.example>\r\nCc: Anna <anna@customer.example>\r\n\
+         Subject: =?utf-8?b?UmU6IEdyw7bDn2UgZGVyIExhbXBl?= [Case 5724]\r\n\
+         Date: Mon, 23 Nov 2026 09:15:00 +0100\r\nMessage-ID: <b2@customer.example>\r\n\
+         In-Reply-To: <b1@mx.shop.example>\r\nReferences: <a@x.example> <b1@mx.shop.example>\r\n\
+         MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=\"b\"\r\n\r\n\
+         --b\r\nContent-Type: text/plain; charset=utf-8\r\n\
+         Content-Transfer-Encoding: quoted-printable\r\n\r\n\
+         Gr=C3=BC=C3=9Fe, die Lampe ist da.\r\n\r\nOn Mon, 23 Nov 2026, Support wrote:\r\n",
+    );
+    while raw.len() < bytes * 2 / 5 {
+        raw.push_str("> Ihre Bestellung ist unterwegs und kommt am Dienstag.\r\n");
+    }
+    raw.push_str("--b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<html><body>");
+    while raw.len() + 20 < bytes {
+        raw.push_str(
+            "<p style=\"color:red;margin:0\">Ihre <b>Bestellung</b> ist \
+             <a href=\"https://shop.example/?a=1&amp;b=2\">unterwegs</a>.</p>\r\n",
+        );
+    }
+    raw.push_str("\r\n--b--\r\n");
+    raw.into_bytes()
+}
+
+/// A letter whose bytes are mostly a file.
+fn with_file(bytes: usize) -> Vec<u8> {
+    let mut raw = String::from(
+        "From: Anna <anna@customer.example>\r\nTo: support@shop.example\r\nSubject: Photo\r\n\
+         Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nsee attached\r\n--b\r\n\
+         Content-Type: image/jpeg; name=a.jpg\r\nContent-Transfer-Encoding: base64\r\n\r\n",
+    );
+    while raw.len() < bytes {
+        raw.push_str(
+            "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8UHRof\r\n",
+        );
+    }
+    raw.push_str("--b--\r\n");
+    raw.into_bytes()
+}
+
+fn html_of(piece: &str, bytes: usize) -> Vec<u8> {
+    let pieces = piece.repeat(bytes / piece.len());
+    format!("From: a@x.example\r\nContent-Type: text/html\r\n\r\n{pieces}").into_bytes()
+}
+
+/// The plain text and the HTML of a letter, to be measured alone.
+fn texts(raw: &[u8]) -> (String, String) {
+    let text = Letter::read(raw, true).body.text().to_owned();
+    let source = String::from_utf8_lossy(raw);
+    let html = source.split_once("<html>").unwrap_or_default().1;
+    (text, html.to_owned())
+}
+
+fn arrival(raw: &[u8]) -> Arrival {
+    let header = Header::parse(raw);
+    let headers = (header.fields().iter())
+        .map(|field| milter::Header {
+            name: Bytes::copy_from_slice(field.name.as_bytes()),
+            value: Bytes::copy_from_slice(field.value.trim_ascii()),
+        })
+        .collect();
+    Arrival {
+        peer: milter::Peer::default(),
+        mta_queue_id: None,
+        envelope: milter::Envelope::default(),
+        recipients: Vec::new(),
+        foreign_recipients: 0,
+        headers,
+        content: Content::Memory(raw.to_vec().into()),
+    }
+}
+
+/// Every step on its own, and what happens before the answer to the MTA together.
+fn steps(c: &mut Criterion) {
+    let keyring = Keyring::new(1, [(1, [7; 32])]).unwrap();
+    let standing = Standing::default();
+    let authentication = Authentication::default();
+    for (size, bytes) in [("2KiB", 2 << 10), ("8KiB", 8 << 10), ("2MiB", 2 << 20)] {
+        let raw = letter(bytes);
+        let arrival = arrival(&raw);
+        let read = Letter::read_header(&raw);
+        let (text, source) = texts(&raw);
+        let facts = Facts {
+            keyring: &keyring,
+            host: "mx.shop.example",
+            envelope_sender: b"joerg@customer.example",
+            to_return_path: false,
+            from_queue: false,
+            own_message_id: false,
+        };
+        let classified = |letter: &Letter| {
+            let header = Header::parse(&raw);
+            let body = raw.get(header.body_start()..).unwrap_or_default();
+            classify(letter, &header, body, &facts)
+        };
+        let threaded = |letter: &Letter| {
+            let trust = trust::assess(&letter.author, &authentication, &standing).trust;
+            threading::thread(letter, letter.author.identity(), trust, &keyring, |_, _| {
+                None
+            })
+        };
+        let mut group = c.benchmark_group(format!("letter_{size}"));
+        group.throughput(Throughput::Bytes(raw.len() as u64));
+        group.bench_function("header", |b| {
+            b.iter(|| Letter::read_header(black_box(&raw)))
+        });
+        group.bench_function("fingerprint", |b| {
+            b.iter(|| Unfinished::new(black_box(&arrival)).finish(&raw));
+        });
+        group.bench_function("trust_and_thread", |b| {
+            b.iter(|| threaded(black_box(&read)))
+        });
+        group.bench_function("classify", |b| b.iter(|| classified(black_box(&read))));
+        group.bench_function("before_the_answer", |b| {
+            b.iter(|| {
+                let letter = Letter::read_header(black_box(&raw));
+                let prints = Unfinished::new(&arrival).finish(&raw);
+                (threaded(&letter), classified(&letter), prints)
+            });
+        });
+        group.bench_function("read", |b| b.iter(|| Letter::read(black_box(&raw), true)));
+        group.bench_function("quotation", |b| {
+            b.iter(|| quotation::find(black_box(&text), ANSWER));
+        });
+        group.bench_function("html_to_text", |b| {
+            b.iter(|| html::to_text(black_box(&source)))
+        });
+        group.bench_function("html_clean", |b| {
+            b.iter(|| html::clean(black_box(&source), &mut |_| None));
+        });
+        group.bench_function("view", |b| b.iter(|| View::read(black_box(&raw), true)));
+        group.finish();
+    }
+}
+
+/// Letters made to take long, at two sizes: the throughput of the two has to be alike.
+fn shapes(c: &mut Criterion) {
+    let mut parts = String::from("Content-Type: multipart/mixed; boundary=b\r\n\r\n");
+    for n in 0..20_000 {
+        let _ = write!(parts, "--b\r\nA: {n}\r\n\r\nx\r\n");
+    }
+    type Make = fn(usize) -> Vec<u8>;
+    let makes: [(&str, Make); 6] = [
+        ("file", with_file),
+        ("deep_html", |bytes| html_of("<div>", bytes)),
+        ("open_paragraphs", |bytes| html_of("<p>x", bytes)),
+        ("open_bold", |bytes| html_of("<b>x", bytes)),
+        ("cited", |bytes| html_of("<blockquote type=cite>x", bytes)),
+        ("attributions", |bytes| {
+            format!("\r\n{}", "On 1 May 2026 x wrote:\n".repeat(bytes / 23)).into_bytes()
+        }),
+    ];
+    let mut group = c.benchmark_group("shape");
+    for (name, make) in makes {
+        for kib in [64, 512] {
+            let raw = make(kib << 10);
+            group.throughput(Throughput::Bytes(raw.len() as u64));
+            group.bench_with_input(
+                BenchmarkId::new(name, format!("{kib}KiB")),
+                &raw,
+                |b, raw| {
+                    b.iter(|| View::read(black_box(raw), true));
+                },
+            );
+        }
+    }
+    group.throughput(Throughput::Bytes(parts.len() as u64));
+    group.bench_function("many_parts", |b| {
+        b.iter(|| View::read(black_box(parts.as_bytes()), true));
+    });
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(800));
+    targets = steps, shapes
+}
+criterion_main!(benches);
