@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use postroom::desk::{
-    Answer, Change, Command, Correspondent, Desk, Effects, Ingest, NewAgent, Origin, Policy,
-    QueueSettings, Requested, Target, Thread,
+    Answer, Change, Command, Correspondent, Desk, Effects, Handling, Ingest, NewAgent, Origin,
+    Policy, QueueSettings, Requested, Target, Thread,
 };
 use postroom::id::{AgentId, InteractionId, OfferId, QueueId, SessionId};
 use postroom::mail::trust::Trust;
@@ -141,6 +141,10 @@ fn letter(queue: &QueueId) -> Command {
         trust_reason: "dmarc=pass".into(),
         mta_queue_id: "4ABC".into(),
         thread: Thread::New(Origin::SameLetter),
+        handling: Handling::default(),
+        copied: BTreeSet::new(),
+        clues: Vec::new(),
+        dossier: Box::default(),
     }))
 }
 

@@ -7,9 +7,13 @@
 
 pub mod address;
 pub mod mailbox;
+pub mod main_number;
 pub mod message_id;
+pub mod return_path;
 pub mod token;
 
+pub mod clue;
+pub mod dossier;
 pub mod letter;
 pub mod results;
 pub mod threading;
