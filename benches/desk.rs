@@ -5,6 +5,7 @@
 #![expect(missing_docs, reason = "criterion's macro writes a public function")]
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -229,9 +230,13 @@ fn encode(effects: &Effects) -> usize {
         Change::Interaction(interaction) => record::encode(&**interaction).len(),
         Change::Case(case) => record::encode(&**case).len(),
         Change::Message(message) => record::encode(&**message).len(),
+        Change::Dossier(_, dossier) => record::encode(&**dossier).len(),
         Change::Outbound(outbound) => record::encode(&**outbound).len(),
         Change::Logged(_, _, event) => record::encode(&**event).len(),
-        Change::SessionEnded(_) | Change::OfferForgotten(_) | Change::LogTrimmed(..) => 0,
+        Change::Clue(..)
+        | Change::SessionEnded(_)
+        | Change::OfferForgotten(_)
+        | Change::LogTrimmed(..) => 0,
     };
     effects.changes.iter().map(size).sum()
 }

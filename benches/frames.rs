@@ -8,7 +8,7 @@ use std::hint::black_box;
 use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use postroom::milter::negotiation::Offer;
-use postroom::milter::session::{Session, Terms};
+use postroom::milter::session::Session;
 use postroom::milter::wire::{Arguments, Command, DATA_BYTES_MAX, Frame};
 use postroom::milter::{
     Arrival, Envelope, Receiver, Recipient, RecipientVerdict, SmtpReply, Verdict,
@@ -18,6 +18,10 @@ use postroom::milter::{
 struct Taker;
 
 impl Receiver for Taker {
+    fn message_bytes_max(&self) -> u64 {
+        u64::MAX
+    }
+
     fn sender(&self, _: &Envelope) -> Result<(), SmtpReply> {
         Ok(())
     }
@@ -70,9 +74,7 @@ fn frames(criterion: &mut Criterion) {
             bencher.iter_batched(
                 || bytes.clone(),
                 |mut arrived| {
-                    let mut session = Session::new(Terms {
-                        message_bytes_max: u64::MAX,
-                    });
+                    let mut session = Session::new();
                     let mut actions = Vec::new();
                     while let Ok(Some(frame)) = Frame::take(&mut arrived) {
                         if let Ok(command) = Command::decode(frame) {

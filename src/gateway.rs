@@ -1,5 +1,8 @@
 //! The gateway: all rooms put together, started in order and stopped in order.
 
+mod inherited;
+mod reload;
+
 use std::fmt;
 use std::fs;
 use std::io;
@@ -8,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +26,8 @@ use crate::milter;
 use crate::outbound;
 use crate::outbound::reply::ReplySettings;
 use crate::store::{Local, LocalConfig, OpenError};
+pub use inherited::{InheritError, Inherited, Socket};
+pub use reload::ReloadError;
 
 /// The id of the key that signs case tokens.
 const MAIL_KEY_ID: u8 = 1;
@@ -44,6 +49,8 @@ pub enum StartError {
     Milter(milter::server::BindError),
     /// The control plane's address could not be listened on.
     Control(SocketAddr, io::Error),
+    /// A socket that was handed over could not be used.
+    Inherited(InheritError),
     /// The configuration was not checked.
     Config(String),
 }
@@ -63,6 +70,7 @@ impl fmt::Display for StartError {
                     "control.listen = {address} cannot be listened on: {error}"
                 )
             }
+            Self::Inherited(error) => error.fmt(f),
             Self::Config(what) => f.write_str(what),
         }
     }
@@ -80,7 +88,7 @@ impl From<OpenError> for StartError {
 /// the next start takes a little longer.
 #[derive(Debug)]
 pub struct Running {
-    /// Where Postfix finds us.
+    /// Where Postfix finds us; one of the places if there are several.
     pub milter: milter::Address,
     /// Where agents find us.
     pub control: SocketAddr,
@@ -88,6 +96,10 @@ pub struct Running {
     pub socket: PathBuf,
     /// The engine.
     pub handle: Handle,
+    parts: Parts,
+    receiver: Arc<milter::Current<Intake>>,
+    /// Whether the file of the control socket is ours to remove.
+    owns_socket: bool,
     stop: CancellationToken,
     intake: JoinHandle<milter::server::Drained>,
     submitter: JoinHandle<()>,
@@ -96,12 +108,58 @@ pub struct Running {
     store: Arc<Local>,
 }
 
+/// What an intake is put together from, now and at each reload.
+#[derive(Debug)]
+struct Parts {
+    /// As it was at the start.
+    config: Config,
+    resolver: Option<Resolver>,
+    handle: Handle,
+    keyring: Arc<Keyring>,
+}
+
+impl Parts {
+    /// An intake as the configuration wants it, under the name that we had at the start.
+    fn intake(&self, config: &Config) -> Result<Intake, StartError> {
+        let name = self.config.gateway.name.get_ref();
+        let resolver = (self.resolver.clone())
+            .or_else(|| config.authentication.resolver())
+            .ok_or_else(|| {
+                StartError::Config("authentication.resolver makes no sense".to_owned())
+            })?;
+        let deadline = Duration::from_secs(config.authentication.timeout_seconds);
+        let authenticator =
+            Authenticator::new(&resolver, name, deadline).map_err(StartError::Resolver)?;
+        Ok(Intake::new(
+            name.clone(),
+            self.handle.clone(),
+            Routes::new(&config.queues()),
+            Arc::clone(&self.keyring),
+            Arc::new(authenticator),
+            config.milter.message_bytes_max,
+        ))
+    }
+}
+
 /// Starts the gateway. `resolver` answers in place of the configured one, if given.
 ///
 /// # Errors
 ///
 /// [`StartError`].
 pub async fn start(config: &Config, resolver: Option<Resolver>) -> Result<Running, StartError> {
+    start_on(config, resolver, Inherited::default()).await
+}
+
+/// As [`start`], on sockets that are there already, as far as they are.
+///
+/// # Errors
+///
+/// [`StartError`].
+pub async fn start_on(
+    config: &Config,
+    resolver: Option<Resolver>,
+    inherited: Inherited,
+) -> Result<Running, StartError> {
     let queues = config.queues();
     let name = config.gateway.name.get_ref().clone();
     let store = Arc::new(open(config).await?);
@@ -109,34 +167,30 @@ pub async fn start(config: &Config, resolver: Option<Resolver>) -> Result<Runnin
     let (engine, handle, submissions) =
         Engine::start(Arc::<Local>::clone(&store), settings).map_err(StartError::Engine)?;
     let keyring = Arc::new(keyring(handle.mail_secret())?);
-
-    let resolver = resolver
-        .or_else(|| config.authentication.resolver())
-        .ok_or_else(|| StartError::Config("authentication.resolver makes no sense".to_owned()))?;
-    let deadline = Duration::from_secs(config.authentication.timeout_seconds);
-    let authenticator =
-        Authenticator::new(&resolver, &name, deadline).map_err(StartError::Resolver)?;
-    let intake = Intake::new(
-        name.clone(),
-        handle.clone(),
-        Routes::new(&queues),
-        Arc::clone(&keyring),
-        Arc::new(authenticator),
-    );
+    let parts = Parts {
+        config: config.clone(),
+        resolver,
+        handle: handle.clone(),
+        keyring: Arc::clone(&keyring),
+    };
+    let receiver = Arc::new(milter::Current::new(Arc::new(parts.intake(config)?)));
     let outbound = Arc::new(outbound_settings(config, &name)?);
 
-    let address: milter::Address = (config.milter.listen.get_ref().parse())
-        .map_err(|_| StartError::Config("milter.listen makes no sense".to_owned()))?;
-    let listener = milter::Listener::bind(&address)
-        .await
-        .map_err(StartError::Milter)?;
-    let address = listener.address().clone();
+    let milters = milter_listeners(config, inherited.milter).await?;
+    let address = (milters.first())
+        .map(|listener| listener.address().clone())
+        .ok_or_else(|| StartError::Config("nothing to listen on for Postfix".to_owned()))?;
+    let places: Vec<String> = milters
+        .iter()
+        .map(|listener| listener.address().to_string())
+        .collect();
     let mut options = milter::Options::new(handle.incoming());
-    options.message_bytes_max = config.milter.message_bytes_max;
     options.connections_max = config.milter.connections_max;
 
     let socket = config.control_socket();
-    let (listeners, control) = control_listeners(config, &socket).await?;
+    let owns_socket = inherited.administrator.is_none();
+    let (listeners, control) =
+        control_listeners(config, &socket, inherited.agents, inherited.administrator).await?;
     let settings = server::Settings {
         reply: ReplySettings {
             message_id_domain: name,
@@ -147,8 +201,8 @@ pub async fn start(config: &Config, resolver: Option<Resolver>) -> Result<Runnin
 
     let stop = CancellationToken::new();
     let intake = tokio::spawn(milter::serve(
-        vec![listener],
-        Arc::new(intake),
+        milters,
+        Arc::clone(&receiver),
         options,
         stop.child_token(),
     ));
@@ -165,14 +219,22 @@ pub async fn start(config: &Config, resolver: Option<Resolver>) -> Result<Runnin
     ));
     let engine = tokio::task::spawn_blocking(move || engine.join().map(drop));
     tracing::info!(
-        "listening for Postfix on {address}, for agents on {control}, for the administrator on {}",
-        socket.display()
+        "listening for Postfix on {}, for agents on {control}, for the administrator on {}",
+        places.join(" and "),
+        if owns_socket {
+            socket.display().to_string()
+        } else {
+            "an inherited socket".to_owned()
+        }
     );
     Ok(Running {
         milter: address,
         control,
         socket,
         handle,
+        parts,
+        receiver,
+        owns_socket,
         stop,
         intake,
         submitter,
@@ -182,15 +244,43 @@ pub async fn start(config: &Config, resolver: Option<Resolver>) -> Result<Runnin
     })
 }
 
-/// Opens the doors of the control plane. The port may be 0: then the machine chooses one.
+/// Where Postfix connects: what was inherited, or else the configured address.
+async fn milter_listeners(
+    config: &Config,
+    inherited: Vec<Socket>,
+) -> Result<Vec<milter::Listener>, StartError> {
+    if inherited.is_empty() {
+        let address: milter::Address = (config.milter.listen.get_ref().parse())
+            .map_err(|_| StartError::Config("milter.listen makes no sense".to_owned()))?;
+        let listener = milter::Listener::bind(&address).await;
+        return Ok(vec![listener.map_err(StartError::Milter)?]);
+    }
+    let adopted = inherited.into_iter().map(|socket| match socket {
+        Socket::Tcp(listener, _) => milter::Listener::adopt_tcp(listener),
+        Socket::Unix(listener) => milter::Listener::adopt_unix(listener),
+    });
+    (adopted.collect::<io::Result<_>>())
+        .map_err(|error| StartError::Inherited(InheritError::Unfit("milter".to_owned(), error)))
+}
+
+/// Opens the doors of the control plane that were not inherited. The port may be 0: then the
+/// machine chooses one.
 async fn control_listeners(
     config: &Config,
     socket: &Path,
+    agents: Option<(std::net::TcpListener, SocketAddr)>,
+    administrator: Option<std::os::unix::net::UnixListener>,
 ) -> Result<(server::Listeners, SocketAddr), StartError> {
-    let refused = |error| StartError::Control(config.control.listen, error);
-    let tcp = TcpListener::bind(config.control.listen)
-        .await
-        .map_err(refused)?;
+    let wanted = (agents.as_ref()).map_or(config.control.listen, |(_, address)| *address);
+    if let Some(why) = config.control.in_clear_text(wanted) {
+        return Err(StartError::Config(why));
+    }
+    let refused = |error| StartError::Control(wanted, error);
+    let tcp = match agents {
+        Some((listener, _)) => TcpListener::from_std(listener),
+        None => TcpListener::bind(wanted).await,
+    };
+    let tcp = tcp.map_err(refused)?;
     let address = tcp.local_addr().map_err(refused)?;
     let file =
         |path: &PathBuf| fs::read(path).map_err(|error| StartError::File(path.clone(), error));
@@ -202,8 +292,11 @@ async fn control_listeners(
         }),
         None => None,
     };
-    let control = server::bind_control_socket(socket)
-        .map_err(|error| StartError::File(socket.to_owned(), error))?;
+    let control = match administrator {
+        Some(listener) => UnixListener::from_std(listener),
+        None => server::bind_control_socket(socket),
+    };
+    let control = control.map_err(|error| StartError::File(socket.to_owned(), error))?;
     let listeners = server::Listeners {
         tcp: Some((tcp, certificate)),
         control: Some(control),
@@ -246,7 +339,9 @@ impl Running {
         // A submitter or a control plane that ended badly has said so in the log.
         let _ = self.submitter.await;
         let _ = self.agents.await;
-        server::remove_control_socket(&self.socket);
+        if self.owns_socket {
+            server::remove_control_socket(&self.socket);
+        }
         let handle = self.handle.clone();
         let stopping = tokio::task::spawn_blocking(move || handle.stop());
         let _ = stopping.await;

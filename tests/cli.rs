@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 
 use postroom::milter::{
-    Address, Arrival, Envelope, FieldName, Listener, Options, Receiver, Recipient,
+    Address, Arrival, Current, Envelope, FieldName, Listener, Options, Receiver, Recipient,
     RecipientVerdict, SmtpReply, Tag, Verdict, plan_tags, serve,
 };
 use serde_json::Value;
@@ -226,6 +226,10 @@ fn every_problem_is_named_by_file_and_line() {
 struct Puppet;
 
 impl Receiver for Puppet {
+    fn message_bytes_max(&self) -> u64 {
+        u64::MAX
+    }
+
     fn sender(&self, _: &Envelope) -> Result<(), SmtpReply> {
         Ok(())
     }
@@ -281,7 +285,7 @@ async fn puppet() -> Played {
     let options = Options::new(folder.path());
     tokio::spawn(serve(
         vec![listener],
-        Arc::new(Puppet),
+        Arc::new(Current::new(Arc::new(Puppet))),
         options,
         stop.clone(),
     ));

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -16,7 +17,8 @@ use postroom::desk::{
 };
 use postroom::engine::watch::FRAMES_MAX;
 use postroom::engine::{
-    Done, Engine, EngineError, Handle, RequestKey, SessionWatch, Settings, Submissions, WatchFrame,
+    Done, Engine, EngineError, Fingerprint, Handle, RequestKey, SessionWatch, Settings,
+    Submissions, WatchFrame,
 };
 use postroom::id::{AgentId, QueueId, SessionId};
 use postroom::mail::trust::Trust;
@@ -108,7 +110,9 @@ impl Rig {
     }
 
     async fn mail(&self, queues: &[QueueId], mark: u8) -> Result<(Vec<Filing>, bool), EngineError> {
-        self.handle.ingest(letter(queues), body(), [mark; 32]).await
+        self.handle
+            .ingest(letter(queues), body(), print(mark))
+            .await
     }
 
     /// Anna takes what is offered and answers it.
@@ -174,6 +178,14 @@ impl Rig {
 
 fn body() -> Content {
     Content::Memory(Bytes::from_static(b"Hey\n"))
+}
+
+/// The fingerprint of letter number `mark`.
+fn print(mark: u8) -> Vec<Fingerprint> {
+    vec![Fingerprint {
+        digest: [mark; 32],
+        memory: Duration::from_secs(3600),
+    }]
 }
 
 fn letter(queues: &[QueueId]) -> Ingest {
@@ -303,7 +315,7 @@ async fn nothing_is_visible_before_it_is_durable() {
     let (arrival, opener) = store.close();
     let handle = rig.handle.clone();
     let filed =
-        tokio::spawn(async move { handle.ingest(letter(&[support()]), body(), [1; 32]).await });
+        tokio::spawn(async move { handle.ingest(letter(&[support()]), body(), print(1)).await });
     tokio::task::spawn_blocking(move || arrival.recv())
         .await
         .unwrap()
@@ -366,13 +378,13 @@ async fn a_look_at_what_could_not_be_written_is_kept_back() {
     let (arrival, opener) = store.close();
     let first = rig.handle.clone();
     let first =
-        tokio::spawn(async move { first.ingest(letter(&[sales()]), body(), [1; 32]).await });
+        tokio::spawn(async move { first.ingest(letter(&[sales()]), body(), print(1)).await });
     tokio::task::spawn_blocking(move || arrival.recv())
         .await
         .unwrap()
         .unwrap();
     let (second, look) = (rig.handle.clone(), rig.handle.clone());
-    let mut second = Box::pin(second.ingest(letter(&[sales()]), body(), [2; 32]));
+    let mut second = Box::pin(second.ingest(letter(&[sales()]), body(), print(2)));
     let mut look = Box::pin(look.look(|desk, _| desk.interactions().len()));
     assert!(now_or_never(second.as_mut()).is_none());
     assert!(now_or_never(look.as_mut()).is_none());
@@ -413,7 +425,7 @@ async fn after_an_unknown_end_the_engine_stops_and_everybody_is_answered() {
             let handle = rig.handle.clone();
             tokio::spawn(async move {
                 handle
-                    .ingest(letter(&[support()]), body(), [mark; 32])
+                    .ingest(letter(&[support()]), body(), print(mark))
                     .await
             })
         })
@@ -495,6 +507,35 @@ async fn a_request_is_carried_out_once() {
         .await
         .unwrap();
     assert!(again.replayed);
+    rig.stop().unwrap();
+}
+
+#[tokio::test]
+async fn any_fingerprint_tells_a_letter_and_each_for_its_time() {
+    let store: Arc<dyn Store> = Arc::new(Memory::default());
+    let rig = Rig::over(store);
+    let never = Fingerprint {
+        digest: [9; 32],
+        memory: Duration::ZERO,
+    };
+    let ingest = async |rig: &Rig, prints: Vec<Fingerprint>| {
+        let filed = rig.handle.ingest(letter(&[support()]), body(), prints);
+        filed.await.unwrap()
+    };
+    let prints = [print(1), print(2), vec![never]].concat();
+    let (first, replayed) = ingest(&rig, prints).await;
+    assert!(!replayed);
+    for prints in [print(2), [print(3), print(1)].concat()] {
+        assert_eq!(ingest(&rig, prints).await, (first.clone(), true));
+    }
+
+    // A start forgets at once what has fallen due.
+    let rig = Rig::over(rig.stop().unwrap());
+    rig.handle.look(|_, _| ()).await.unwrap();
+    let (second, replayed) = ingest(&rig, vec![never]).await;
+    assert!(!replayed);
+    assert_ne!(second, first);
+    assert_eq!(ingest(&rig, print(2)).await, (first, true));
     rig.stop().unwrap();
 }
 

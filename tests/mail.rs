@@ -9,8 +9,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use postroom::mail::address::Address;
+use postroom::mail::automatic::{Facts, Kind, Match, classify};
+use postroom::mail::header::Header;
 use postroom::mail::letter::Letter;
 use postroom::mail::mailbox::Mailbox;
+use postroom::mail::report::{Report, Said};
+use postroom::mail::token::{KEY_BYTES, Keyring};
 
 #[test]
 fn letters_look_as_expected() {
@@ -18,14 +23,17 @@ fn letters_look_as_expected() {
     let mut letters = Vec::new();
     find(&root, &mut letters);
     letters.sort();
-    assert!(letters.len() >= 24, "only {} letters found", letters.len());
+    assert!(letters.len() >= 40, "only {} letters found", letters.len());
     let update = std::env::var_os("UPDATE").is_some();
     let mut wrong = Vec::new();
     for path in letters {
         let readme = path.with_extension("readme");
         assert!(readme.exists(), "{} is missing", readme.display());
         let raw = fs::read(&path).expect("the letter can be read");
-        let got = outline(&Letter::read(&raw, true));
+        let mut got = outline(&Letter::read(&raw, true));
+        if path.parent().is_some_and(|folder| folder.ends_with("auto")) {
+            got.push_str(&kind(&raw));
+        }
         fs::write(path.with_extension("got"), &got).expect("the answer can be written");
         let expect = path.with_extension("expect");
         if update {
@@ -37,7 +45,9 @@ fn letters_look_as_expected() {
         }
         // A letter of which only the head is at hand must be readable too, wherever it ends.
         for end in (0..raw.len()).step_by(raw.len() / 50 + 1) {
-            let _ = Letter::read(raw.get(..end).unwrap_or_default(), false);
+            let head = raw.get(..end).unwrap_or_default();
+            let _ = Letter::read(head, false);
+            let _ = Report::read(head);
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -150,6 +160,71 @@ fn outline(letter: &Letter) -> String {
         let _ = writeln!(out, "---- trimmed\n{}", letter.body.quoted());
     }
     out
+}
+
+/// What kind of letter it is, why, and what it reports. Its Return-Path is the envelope sender.
+fn kind(raw: &[u8]) -> String {
+    let header = Header::parse(raw);
+    let keyring = Keyring::new(0, [(0, [7; KEY_BYTES])]).expect("a ring of one key");
+    let sender = header.text("Return-Path").unwrap_or_default();
+    let facts = Facts {
+        keyring: &keyring,
+        host: "mx.shop.example",
+        envelope_sender: sender.trim_matches(['<', '>']).as_bytes(),
+        to_return_path: false,
+        from_queue: false,
+        own_message_id: false,
+    };
+    let body = raw.get(header.body_start()..).unwrap_or_default();
+    let found = classify(&Letter::read_header(raw), &header, body, &facts);
+    let mut out = format!("---- {}", found.kind);
+    if found.do_not_answer {
+        out.push_str(", not to be answered");
+    }
+    if found.no_receipts {
+        out.push_str(", no receipts");
+    }
+    out.push('\n');
+    for Match { kind, evidence } in &found.matches {
+        let kind = kind.map_or("-", Kind::name);
+        let _ = writeln!(out, "{kind}: {evidence}");
+    }
+    if let Some(report) = Report::read(raw).filter(|_| found.kind.is_report()) {
+        report_lines(&report, &mut out);
+    }
+    out
+}
+
+fn report_lines(report: &Report, out: &mut String) {
+    let name = |address: &Option<Address>| {
+        (address.as_ref()).map_or("somebody".to_owned(), ToString::to_string)
+    };
+    match &report.said {
+        Said::Delivery(recipients) => {
+            for found in recipients {
+                let (whom, action, severity) =
+                    (name(&found.address), found.action, found.severity());
+                let _ = writeln!(out, "report: {whom} {action:?}, {severity:?}: {found}");
+            }
+        }
+        Said::Disposition {
+            what,
+            automatic,
+            recipient,
+        } => {
+            let by = if *automatic { "a program" } else { "a person" };
+            let _ = writeln!(out, "report: {} {what} by {by}", name(recipient));
+        }
+        Said::Complaint { what, recipient } => {
+            let _ = writeln!(out, "report: {} complains: {what}", name(recipient));
+        }
+    }
+    if let Some(id) = &report.envelope_id {
+        let _ = writeln!(out, "about envelope: {id}");
+    }
+    if let Some(id) = &report.internet_message_id {
+        let _ = writeln!(out, "about: {id}");
+    }
 }
 
 fn people(mailboxes: &[Mailbox]) -> String {

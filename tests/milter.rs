@@ -12,6 +12,7 @@ mod house;
 mod script;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -21,8 +22,9 @@ use postroom::milter::server::{BindError, Drained};
 use postroom::milter::wire::{Arguments, Command, FRAME_BYTES_MAX, Plain, Reply};
 use postroom::milter::{Address, Listener};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::Semaphore;
 
-use house::{MESSAGE_BYTES_MAX, Server, body, mail};
+use house::{House, MESSAGE_BYTES_MAX, Server, body, mail};
 use script::{Pace, parse, play};
 
 #[tokio::test]
@@ -158,6 +160,33 @@ async fn tags_are_on_top_of_what_came_and_forged_ones_are_gone() {
         let (_, content) = server.shown.recv().await.unwrap();
         assert_eq!(content, letter.as_bytes());
     }
+}
+
+#[tokio::test]
+async fn a_message_is_decided_on_by_whoever_was_there_at_its_mail() {
+    let mut server = Server::start(false, |_| {}).await;
+    let (shown_to, mut shown_later) = tokio::sync::mpsc::unbounded_channel();
+    let later = Arc::new(House {
+        shown: shown_to,
+        verdicts: Semaphore::new(1),
+    });
+    let mut raw = server.raw().await;
+    raw.until_data().await;
+    server.receiver.replace(later);
+    let end = [Command::EndOfHeaders, Command::EndOfMessage(Bytes::new())];
+    raw.say(&end).await;
+    assert!(raw.reply().await.is_some());
+    raw.expect(&[Plain::Accept]).await;
+    assert!(server.shown.try_recv().is_ok());
+    assert!(shown_later.try_recv().is_err());
+
+    // The next one on the same connection, without an abort in between.
+    raw.until_data_again().await;
+    raw.say(&end).await;
+    assert!(raw.reply().await.is_some());
+    raw.expect(&[Plain::Accept]).await;
+    assert!(server.shown.try_recv().is_err());
+    assert!(shown_later.try_recv().is_ok());
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod failure;
 mod inject;
 mod key;
 mod mta;
+mod notify;
 mod page;
 mod serve;
 mod watch;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 
 use toml::Spanned;
 
@@ -17,6 +18,17 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.line, self.what)
+    }
+}
+
+impl Problem {
+    /// The problem with its file and line in front, as compilers write it.
+    #[must_use]
+    pub fn in_file(&self, file: &Path) -> String {
+        match self.line {
+            0 => format!("{}: {}", file.display(), self.what),
+            line => format!("{}:{line}: {}", file.display(), self.what),
+        }
     }
 }
 

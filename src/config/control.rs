@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::check::Check;
 
 /// Where agents and administrators connect.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Control {
     /// UNIX socket of the administrator: whoever is root or the gateway's own user may do
@@ -47,14 +47,17 @@ impl Control {
         if self.tls_certificate.is_some() != self.tls_key.is_some() {
             check.whole("control.tls_certificate and control.tls_key go together".to_owned());
         }
-        if self.tls_certificate.is_none()
-            && !self.listen.ip().is_loopback()
-            && !self.allow_plaintext
-        {
-            check.whole(format!(
-                "control.listen = {} would carry passwords in clear text: set control.tls_certificate and control.tls_key, or control.allow_plaintext = true",
-                self.listen
-            ));
+        if let Some(what) = self.in_clear_text(self.listen) {
+            check.whole(what);
         }
+    }
+
+    /// What is wrong with listening at this address, if passwords would travel in clear text.
+    pub(crate) fn in_clear_text(&self, address: SocketAddr) -> Option<String> {
+        let safe =
+            self.tls_certificate.is_some() || address.ip().is_loopback() || self.allow_plaintext;
+        (!safe).then(|| format!(
+            "control.listen = {address} would carry passwords in clear text: set control.tls_certificate and control.tls_key, or control.allow_plaintext = true"
+        ))
     }
 }

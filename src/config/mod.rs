@@ -120,6 +120,29 @@ impl Config {
         queue::check_all(&self.queue, check);
     }
 
+    /// What differs in another configuration and cannot be taken over without a restart: keys, and
+    /// sections of which it holds for every key.
+    #[must_use]
+    pub fn fixed(&self, other: &Self) -> Vec<&'static str> {
+        let keys = [
+            (
+                "gateway.data_dir",
+                self.gateway.data_dir == other.gateway.data_dir,
+            ),
+            ("gateway.name", self.gateway.name == other.gateway.name),
+            ("milter.listen", self.milter.listen == other.milter.listen),
+            (
+                "milter.connections_max",
+                self.milter.connections_max == other.milter.connections_max,
+            ),
+            ("[control]", self.control == other.control),
+            ("[outbound]", self.outbound == other.outbound),
+            ("[store]", self.store == other.store),
+        ];
+        let differ = keys.into_iter().filter(|(_, same)| !same);
+        differ.map(|(key, _)| key).collect()
+    }
+
     /// The control socket's path.
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {

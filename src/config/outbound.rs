@@ -21,7 +21,7 @@ pub enum Security {
 }
 
 /// Where answers are handed to.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Outbound {
     /// Host name or address and port of the MTA. Default: `127.0.0.1:25`.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::check::Check;
 
 /// How the disk is used.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
     /// Free space, in MiB, below which no more mail is taken: Postfix tells senders to try later,

@@ -21,7 +21,8 @@ use crate::outbound::message::{Outbound, Outcome as SubmissionOutcome};
 /// All that can be asked of the desk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Replaces the queues by those of the configuration.
+    /// Replaces the queues by those of the configuration, unless one would go in which something
+    /// is open.
     SetQueues(Vec<QueueSettings>),
     /// Makes an agent's account.
     CreateAgent(NewAgent),

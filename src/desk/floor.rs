@@ -14,14 +14,22 @@ use crate::time::Timestamp;
 pub(super) const NAME_BYTES_MAX: usize = 256;
 
 impl Desk {
-    /// Takes over the queues of the configuration. A queue that is no longer configured stays with
-    /// its old rules while something is left in it or somebody serves it: mail is never dropped
-    /// because a line was deleted.
+    /// Takes over the queues of the configuration. A queue in which something is open cannot go;
+    /// one that only has agents stays with its old rules until they have left it.
     pub(super) fn set_queues(
         &mut self,
         now: Timestamp,
         configured: Vec<QueueSettings>,
     ) -> Result<Pending, Refusal> {
+        let stays = |id: &QueueId| configured.iter().any(|settings| settings.id == *id);
+        for id in self.queues.keys().filter(|id| !stays(id)) {
+            let open = (self.interactions.values())
+                .filter(|open| open.queue == *id)
+                .count();
+            if open > 0 {
+                return Err(Refusal::QueueInUse(id.clone(), open));
+            }
+        }
         let mut before = std::mem::take(&mut self.queues);
         for settings in configured {
             let queue = match before.remove(&settings.id) {
@@ -30,12 +38,9 @@ impl Desk {
             };
             self.queues.insert(queue.settings.id.clone(), queue);
         }
-        let used = |id: &QueueId| {
-            self.interactions.values().any(|found| found.queue == *id)
-                || self.agents.values().any(|agent| agent.queues.contains(id))
-        };
+        let served = |id: &QueueId| self.agents.values().any(|agent| agent.queues.contains(id));
         let kept: BTreeMap<QueueId, Queue> =
-            before.into_iter().filter(|(id, _)| used(id)).collect();
+            before.into_iter().filter(|(id, _)| served(id)).collect();
         self.queues.extend(kept);
         let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
         for agent in agents {

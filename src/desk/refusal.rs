@@ -21,6 +21,8 @@ pub enum Refusal {
     QueueUnknown(QueueId),
     /// So many interactions wait in the queue that no more are taken; the sender tries again.
     QueueFull(QueueId),
+    /// The queue cannot go while so many of its interactions are not closed. The operator's move.
+    QueueInUse(QueueId, usize),
     /// There is no such offer, or not any more.
     OfferUnknown(OfferId),
     /// The offer was made to somebody else.
@@ -78,6 +80,10 @@ impl fmt::Display for Refusal {
             Self::AgentExists(agent) => write!(f, "agent {agent} exists already"),
             Self::QueueUnknown(queue) => write!(f, "there is no queue {queue}"),
             Self::QueueFull(queue) => write!(f, "queue {queue} is full"),
+            Self::QueueInUse(queue, open) => write!(
+                f,
+                "queue {queue} has {open} open interactions; transfer or close them before it goes"
+            ),
             Self::OfferUnknown(offer) => write!(f, "there is no offer {offer}"),
             Self::NotOfferTarget(offer) => write!(f, "offer {offer} was made to another agent"),
             Self::OfferOver(offer, state) => {

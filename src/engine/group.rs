@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::desk::{Answer, Case, Change, Effects, Event, Filing};
+use crate::desk::{Answer, Case, Change, Effects, Event, Filing, QueueSettings};
 use crate::id::MessageId;
 use crate::mail::token::MainNumber;
 use crate::outbound::message::Outbound;
@@ -23,6 +23,8 @@ pub(super) struct Released {
     pub(super) finished: Vec<MessageId>,
     pub(super) keys: Vec<ApiKey>,
     pub(super) sessions: Vec<crate::desk::Session>,
+    /// The queues of a configuration that was taken over.
+    pub(super) queues: Option<Vec<QueueSettings>>,
 }
 
 /// The batches of one round, and what is not yet in the store because of them.

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ring::digest;
@@ -16,7 +17,8 @@ use super::views::{DeskWatch, SessionWatch};
 use super::{EngineError, Shared, Verdict};
 use crate::content::Content;
 use crate::desk::{
-    Answer, Case, Command, Desk, Event, Filing, Ingest, Interaction, Message, Offer, Role,
+    Answer, Case, Command, Desk, Event, Filing, Ingest, Interaction, Message, Offer, QueueSettings,
+    Role,
 };
 use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, SessionId};
 use crate::mail::dossier::Dossier;
@@ -57,6 +59,15 @@ impl RequestKey {
     }
 }
 
+/// By what a letter is known when its sender tries again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Digest of what is the same at each attempt.
+    pub digest: [u8; 32],
+    /// How long it is remembered.
+    pub memory: Duration,
+}
+
 /// What a command answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
@@ -90,7 +101,7 @@ pub(super) enum Call {
         command: Box<Command>,
         body: Option<Content>,
         request: Option<RequestKey>,
-        fingerprint: Option<[u8; 32]>,
+        fingerprints: Vec<Fingerprint>,
         reply: oneshot::Sender<Result<Done, EngineError>>,
     },
     Look(Look),
@@ -162,7 +173,7 @@ impl Handle {
             command: Box::new(command),
             body: None,
             request,
-            fingerprint: None,
+            fingerprints: Vec::new(),
             reply,
         })
         .await
@@ -183,14 +194,14 @@ impl Handle {
             command: Box::new(command),
             body: Some(body),
             request,
-            fingerprint: None,
+            fingerprints: Vec::new(),
             reply,
         })
         .await
     }
 
-    /// Files a letter, once for each queue however often it is sent: `fingerprint` tells it from
-    /// all others. Answers where it is, and whether all of that was known before.
+    /// Files a letter, once for each queue however often it is sent: it is known again by any of
+    /// its fingerprints. Answers where it is, and whether all of that was known before.
     ///
     /// # Errors
     ///
@@ -199,14 +210,14 @@ impl Handle {
         &self,
         letter: Ingest,
         body: Content,
-        fingerprint: [u8; 32],
+        fingerprints: Vec<Fingerprint>,
     ) -> Result<(Vec<Filing>, bool), EngineError> {
         let done = self
             .ask(|reply| Call::Command {
                 command: Box::new(Command::Ingest(Box::new(letter))),
                 body: Some(body),
                 request: None,
-                fingerprint: Some(fingerprint),
+                fingerprints,
                 reply,
             })
             .await?;
@@ -214,6 +225,17 @@ impl Handle {
             Answer::Filed(filings) => Ok((filings, done.replayed)),
             _ => Ok((Vec::new(), done.replayed)),
         }
+    }
+
+    /// Takes over the queues of a changed configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::desk::Refusal::QueueInUse`] if one would go in which something is open, and as for
+    /// [`Self::command`]. Whatever the error, the queues are as they were.
+    pub async fn reconfigure(&self, queues: Vec<QueueSettings>) -> Result<(), EngineError> {
+        let done = self.command(Command::SetQueues(queues), None).await;
+        done.map(drop)
     }
 
     /// Looks at the desk as it is after all that was asked before.

@@ -37,13 +37,13 @@ use watch::Watchers;
 pub use watch::WatchFrame;
 
 pub use found::Found;
-pub use handle::{Done, Handle, NewKey, RequestKey};
+pub use handle::{Done, Fingerprint, Handle, NewKey, RequestKey};
 pub use load::StartError;
 pub use submissions::Submissions;
 pub use views::{DeskWatch, Overview, QueueStats, SessionWatch, Snapshot};
 
 use crate::content::Content;
-use crate::desk::{Answer, Command, Desk, Origin, Policy, QueueSettings, Refusal, Thread};
+use crate::desk::{Answer, Command, Desk, Filing, Origin, Policy, QueueSettings, Refusal, Thread};
 use crate::id::{KeyId, MessageId, SessionId};
 use crate::outbound::message::Outbound;
 use crate::store::{CommitError, Store};
@@ -58,9 +58,6 @@ pub struct Settings {
     pub queues: Vec<QueueSettings>,
     /// How long the answer to a request id is remembered.
     pub request_memory: Duration,
-    /// How long a letter is remembered that may be sent again. Senders give up after four to
-    /// seven days.
-    pub delivery_memory: Duration,
     /// How long to leave a store alone that could not write, before it is tried again.
     pub store_pause: Duration,
 }
@@ -73,7 +70,6 @@ impl Settings {
             policy: Policy::default(),
             queues,
             request_memory: Duration::from_secs(24 * 3600),
-            delivery_memory: Duration::from_secs(14 * 24 * 3600),
             store_pause: Duration::from_secs(1),
         }
     }
@@ -344,10 +340,10 @@ impl Runner {
                 command,
                 body,
                 request,
-                fingerprint,
+                fingerprints,
                 reply,
             } => {
-                let done = self.command(now, *command, body, request, fingerprint, group);
+                let done = self.command(now, *command, body, request, &fingerprints, group);
                 verdicts.push(answer_after(done, reply));
             }
             Call::WatchSession { session, reply } => {
@@ -379,7 +375,7 @@ impl Runner {
         mut command: Command,
         body: Option<Content>,
         request: Option<RequestKey>,
-        fingerprint: Option<[u8; 32]>,
+        fingerprints: &[Fingerprint],
         group: &mut Group<'_>,
     ) -> Result<Done, EngineError> {
         let request = request.map(|request| (request.key(), request.digest));
@@ -395,8 +391,10 @@ impl Runner {
             });
         }
         let mut filed_before = Vec::new();
-        if let (Command::Ingest(letter), Some(fingerprint)) = (&mut command, &fingerprint) {
-            filed_before = group.delivered(fingerprint)?;
+        if let Command::Ingest(letter) = &mut command
+            && let Some(filings) = known(fingerprints, group)?
+        {
+            filed_before = filings;
             letter
                 .targets
                 .retain(|target| filed_before.iter().all(|known| known.queue != target.queue));
@@ -432,18 +430,25 @@ impl Runner {
             Command::FinishSubmission { message, .. } => Some(*message),
             _ => None,
         };
+        let queues = match &command {
+            Command::SetQueues(queues) => Some(queues.clone()),
+            _ => None,
+        };
         let mut effects = self.desk.handle(now, command)?;
         let mut answer = effects.answer.take().unwrap_or(Answer::Done);
         let message = effects.body;
         group.released.finished.extend(finished);
+        group.released.queues = queues.or(group.released.queues.take());
         let mut additions = group.add(effects);
         if let (Some(message), Some(body)) = (message, body) {
             additions.body(message.to_bytes(), body);
         }
-        if let (Some(fingerprint), Answer::Filed(filings)) = (&fingerprint, &mut answer) {
+        if let Answer::Filed(filings) = &mut answer {
             filings.splice(0..0, filed_before);
-            let until = now + self.settings.delivery_memory;
-            additions.delivered(fingerprint, filings.clone(), until);
+            for fingerprint in fingerprints {
+                let until = now + fingerprint.memory;
+                additions.delivered(&fingerprint.digest, filings.clone(), until);
+            }
         }
         if let Some((key, digest)) = &request {
             let until = now + self.settings.request_memory;
@@ -596,7 +601,11 @@ impl Runner {
                     finished,
                     keys,
                     sessions,
+                    queues,
                 } = released;
+                if let Some(queues) = queues {
+                    self.settings.queues = queues;
+                }
                 for key in keys {
                     self.shared.keys.put_key(key);
                 }
@@ -675,6 +684,20 @@ impl Runner {
                 .store(health.takes_mail(), Ordering::Relaxed);
         }
     }
+}
+
+/// Where a letter went that has been here before.
+fn known(
+    fingerprints: &[Fingerprint],
+    group: &Group<'_>,
+) -> Result<Option<Vec<Filing>>, EngineError> {
+    for fingerprint in fingerprints {
+        let filings = group.delivered(&fingerprint.digest)?;
+        if !filings.is_empty() {
+            return Ok(Some(filings));
+        }
+    }
+    Ok(None)
 }
 
 /// Answers once the group is durable; a refusal needs no disk, but keeps its place in the order.

@@ -209,7 +209,9 @@ fn refused(refusal: Refusal) -> Status {
             .with("resource", format!("interactions/{interaction}"))
             .with("state", state)
             .with("needed_state", needed),
-        Refusal::StateTransition(_) => fail(Code::FailedPrecondition, R::StateTransitionInvalid),
+        Refusal::StateTransition(_) | Refusal::QueueInUse(..) => {
+            fail(Code::FailedPrecondition, R::StateTransitionInvalid)
+        }
         Refusal::FromNotAllowed(address) => {
             fail(Code::PermissionDenied, R::FromAddressNotAllowed).with("address", address)
         }

@@ -7,12 +7,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::authenticate::Route;
-use super::{Intake, answer, fingerprint};
+use super::fingerprint::Unfinished;
+use super::{Intake, answer};
 use crate::content::Content;
 use crate::desk::{
     Correspondent, Handling, HoldReason, Ingest, Origin, PEOPLE_MAX, Target, Thread, Work,
 };
-use crate::engine::Found;
+use crate::engine::{Fingerprint, Found};
 use crate::id::QueueId;
 use crate::mail::address::Address;
 use crate::mail::clue;
@@ -28,15 +29,6 @@ use crate::milter::{Arrival, SmtpReply};
 /// More Received fields than this mean that a message goes in circles.
 const RECEIVED_MAX: usize = 50;
 
-/// What was found out about a letter.
-#[derive(Debug)]
-pub struct Judgement {
-    /// The letter as the engine is to file it, with its dossier.
-    pub ingest: Ingest,
-    /// What tells it from all other letters.
-    pub fingerprint: [u8; 32],
-}
-
 /// A recipient of ours: the address as it was written to, the queue's own, and the queue.
 struct Reached {
     full: Address,
@@ -45,14 +37,12 @@ struct Reached {
 }
 
 impl Intake {
-    /// Judges a letter.
+    /// Judges a letter: as it is to be filed, with its dossier.
     ///
     /// # Errors
     ///
     /// What the client is told if the letter is not taken.
-    pub async fn judge(&self, arrival: &Arrival) -> Result<Judgement, SmtpReply> {
-        limits(arrival)?;
-        let (letter, fingerprint) = self.read(arrival).await?;
+    pub async fn judge(&self, arrival: &Arrival, letter: Letter) -> Result<Ingest, SmtpReply> {
         let authentication = self.authenticate(arrival, &letter).await;
         let assessment = trust::assess(&letter.author, &authentication, &self.our_domains);
         let reached = self.reached(arrival);
@@ -71,7 +61,7 @@ impl Intake {
         };
         let (copied, clues) = (found.copied(), found.clues());
         let (customer, internet_message_id) = (author(&letter), &letter.internet_message_id);
-        let ingest = Ingest {
+        Ok(Ingest {
             targets: targets(&reached),
             customer,
             envelope_sender: String::from_utf8_lossy(&arrival.envelope.sender).into_owned(),
@@ -91,40 +81,35 @@ impl Intake {
                 threading,
                 remarks,
             }),
-        };
-        Ok(Judgement {
-            ingest,
-            fingerprint,
         })
     }
 
     /// Reads the letter's header and identifies the letter. A large one is read back from its file
     /// where blocking is allowed; for a small one the way there would take longer than the work.
-    async fn read(&self, arrival: &Arrival) -> Result<(Letter, [u8; 32]), SmtpReply> {
-        let head = arrival.content.head();
-        let letter = Letter::read_header(head);
-        let fingerprint = match &arrival.content {
-            Content::Memory(_) => {
-                fingerprint::of(&arrival.envelope.sender, &arrival.headers, head, None)
-            }
+    pub(super) async fn read(
+        &self,
+        arrival: &Arrival,
+    ) -> Result<(Letter, Vec<Fingerprint>), SmtpReply> {
+        let letter = Letter::read_header(arrival.content.head());
+        let unfinished = Unfinished::new(arrival);
+        let fingerprints = match &arrival.content {
+            Content::Memory(whole) => Ok(unfinished.finish(whole)),
             Content::File(file) => {
                 let busy = |_| SmtpReply::new(451, 3, 2, "busy, try again");
                 let permit = Arc::clone(&self.readers).acquire_owned().await;
                 let permit = permit.map_err(busy)?;
-                let (head, path) = (head.clone(), file.path().to_owned());
-                let sender = arrival.envelope.sender.clone();
-                let headers = arrival.headers.clone();
+                let path = file.path().to_owned();
                 let read = tokio::task::spawn_blocking(move || {
-                    let fingerprint = fingerprint::of(&sender, &headers, &head, Some(&path));
+                    let fingerprints = unfinished.finish_file(&path);
                     drop(permit);
-                    fingerprint
+                    fingerprints
                 });
                 read.await
                     .unwrap_or_else(|error| Err(std::io::Error::other(error)))
             }
         };
-        match fingerprint {
-            Ok(fingerprint) => Ok((letter, fingerprint)),
+        match fingerprints {
+            Ok(fingerprints) => Ok((letter, fingerprints)),
             Err(error) => {
                 tracing::error!(%error, "a large message could not be read back");
                 Err(SmtpReply::new(451, 3, 0, "temporary failure"))
@@ -270,7 +255,7 @@ impl Finding<'_> {
 }
 
 /// What can be refused without reading.
-fn limits(arrival: &Arrival) -> Result<(), SmtpReply> {
+pub(super) fn limits(arrival: &Arrival) -> Result<(), SmtpReply> {
     let received = (arrival.headers.iter())
         .filter(|header| header.name.eq_ignore_ascii_case(b"Received"))
         .count();

@@ -7,6 +7,7 @@
 pub mod authenticate;
 pub mod fingerprint;
 pub mod judge;
+pub mod reservation;
 pub mod routes;
 
 use std::sync::Arc;
@@ -14,13 +15,13 @@ use std::time::Duration;
 
 use authenticate::Authenticator;
 use bytes::Bytes;
-use judge::Judgement;
+use reservation::{Reservation, Reservations};
 use routes::Routes;
 use tokio::sync::Semaphore;
 
 use crate::content::Content;
-use crate::desk::{Filing, Refusal};
-use crate::engine::{EngineError, Handle};
+use crate::desk::{Filing, Ingest, Refusal};
+use crate::engine::{EngineError, Fingerprint, Handle};
 use crate::mail::results;
 use crate::mail::token::Keyring;
 use crate::mail::trust::Authentication;
@@ -59,7 +60,17 @@ pub struct Intake {
     our_domains: Vec<String>,
     keyring: Arc<Keyring>,
     authenticator: Arc<Authenticator>,
+    message_bytes_max: u64,
     readers: Arc<Semaphore>,
+    reservations: Reservations,
+}
+
+/// A letter on its way to the engine.
+struct Prepared {
+    ingest: Ingest,
+    fingerprints: Vec<Fingerprint>,
+    /// Keeps a second delivery of the same letter waiting until this one is through.
+    reservation: Reservation,
 }
 
 impl Intake {
@@ -72,6 +83,7 @@ impl Intake {
         routes: Routes,
         keyring: Arc<Keyring>,
         authenticator: Arc<Authenticator>,
+        message_bytes_max: u64,
     ) -> Self {
         Self {
             our_domains: routes.domains(),
@@ -80,8 +92,26 @@ impl Intake {
             routes,
             keyring,
             authenticator,
+            message_bytes_max,
             readers: Arc::new(Semaphore::new(READERS)),
+            reservations: Reservations::default(),
         }
+    }
+
+    /// Everything up to the hand-over to the engine.
+    async fn prepare(&self, arrival: &Arrival) -> Result<Prepared, SmtpReply> {
+        judge::limits(arrival)?;
+        let (letter, fingerprints) = self.read(arrival).await?;
+        let Some(reservation) = self.reservations.take(&fingerprints).await else {
+            let again = "this message is being received already, try again";
+            return Err(SmtpReply::new(451, 3, 2, again));
+        };
+        let ingest = self.judge(arrival, letter).await?;
+        Ok(Prepared {
+            ingest,
+            fingerprints,
+            reservation,
+        })
     }
 
     /// The changes that the MTA is asked for: forged fields out, ours in.
@@ -101,6 +131,10 @@ impl Intake {
 }
 
 impl Receiver for Intake {
+    fn message_bytes_max(&self) -> u64 {
+        self.message_bytes_max
+    }
+
     fn sender(&self, _: &Envelope) -> Result<(), SmtpReply> {
         if self.handle.takes_mail() {
             Ok(())
@@ -119,12 +153,13 @@ impl Receiver for Intake {
 
     async fn message(&self, mut arrival: Arrival) -> Verdict {
         let began = self.handle.now();
-        let judged = tokio::time::timeout(BUDGET, self.judge(&arrival)).await;
-        let Judgement {
+        let prepared = tokio::time::timeout(BUDGET, self.prepare(&arrival)).await;
+        let Prepared {
             ingest,
-            fingerprint,
-        } = match judged {
-            Ok(Ok(judgement)) => judgement,
+            fingerprints,
+            reservation,
+        } = match prepared {
+            Ok(Ok(prepared)) => prepared,
             Ok(Err(reply)) => return refuse(&arrival, reply),
             Err(_) => return refuse(&arrival, SmtpReply::new(451, 3, 0, "took too long")),
         };
@@ -133,7 +168,9 @@ impl Receiver for Intake {
         let results = ingest.dossier.authentication.clone();
         let content = std::mem::replace(&mut arrival.content, Content::Memory(Bytes::new()));
         let size = content.len();
-        let filed = self.handle.ingest(ingest, content, fingerprint).await;
+        let filed = self.handle.ingest(ingest, content, fingerprints).await;
+        // From here on the store knows the letter.
+        drop(reservation);
         let (filings, again) = match filed {
             Ok(filed) => filed,
             Err(error) => return refuse(&arrival, answer(&error)),

@@ -15,6 +15,7 @@ use mail_builder::headers::text::Text;
 
 use super::address::is_atext;
 use super::letter::TEXT_BYTES_MAX;
+use super::loop_mark::{LOOP_FIELD, LoopMark};
 use super::mailbox::{Mailbox, NAME_CHARS_MAX};
 use super::message_id::InternetMessageId;
 use super::subject::{has_number, reply_subject};
@@ -62,6 +63,8 @@ pub struct Draft<'a> {
     pub date: Timestamp,
     /// The id it will be known by; see [`super::token::mint`].
     pub internet_message_id: &'a InternetMessageId,
+    /// The mark by which we know it when it comes back.
+    pub loop_mark: &'a LoopMark,
 }
 
 /// The `[Case 57245]` in a subject.
@@ -185,6 +188,7 @@ impl Draft<'_> {
         if let Some(parent) = &self.parent {
             ancestry(&mut out, parent);
         }
+        field(&mut out, LOOP_FIELD, &self.loop_mark.to_string());
         field(&mut out, "MIME-Version", "1.0");
         body(&mut out, &self.full_text());
         Ok(Composed {
@@ -414,6 +418,7 @@ mod tests {
 
     use super::super::address::Address;
     use super::super::letter::Letter;
+    use super::super::token::{KEY_BYTES, Keyring};
     use super::*;
 
     fn mailbox(name: &str, address: &str) -> Mailbox {
@@ -434,6 +439,10 @@ mod tests {
         static TO: LazyLock<[Mailbox; 1]> =
             LazyLock::new(|| [mailbox("Anna", "anna@customer.example")]);
         static OWN: LazyLock<InternetMessageId> = LazyLock::new(|| id("r.x@mid.shop.example"));
+        static MARK: LazyLock<LoopMark> = LazyLock::new(|| {
+            let ring = Keyring::new(0, [(0, [7; KEY_BYTES])]).unwrap();
+            LoopMark::mint(&ring, "mid.shop.example", &OWN).unwrap()
+        });
         let mut draft = Draft {
             from: &FROM,
             to: &*TO,
@@ -444,6 +453,7 @@ mod tests {
             parent: None,
             date: Timestamp::from_millis(1_795_000_000_000),
             internet_message_id: &OWN,
+            loop_mark: &MARK,
         };
         change(&mut draft);
         let composed = draft.compose()?;
@@ -491,6 +501,7 @@ mod tests {
              Message-ID: <r.x@mid.shop.example>\r\n\
              In-Reply-To: <first@customer.example>\r\n\
              References: <first@customer.example>\r\n\
+             X-Postroom-Loop: mid.shop.example.cdb2gziqgufhsufe\r\n\
              MIME-Version: 1.0\r\n\
              Content-Type: text/plain; charset=utf-8\r\n\
              Content-Transfer-Encoding: 7bit\r\n\

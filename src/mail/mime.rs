@@ -235,7 +235,7 @@ fn line_start(raw: &[u8], start: usize, delimiter: usize) -> usize {
 }
 
 /// A field with parameters (RFC 2045, section 5.1; RFC 2231), as the MIME library reads it.
-fn structured(header: &Header<'_>, name: &str) -> Option<ContentType<'static>> {
+pub(super) fn structured(header: &Header<'_>, name: &str) -> Option<ContentType<'static>> {
     let value = header.all(name).next()?;
     let value = value.get(..VALUE_BYTES_MAX).unwrap_or(value);
     let mut text = decode::unfold(value);
@@ -247,7 +247,7 @@ fn structured(header: &Header<'_>, name: &str) -> Option<ContentType<'static>> {
     }
 }
 
-fn media_type(content_type: Option<&ContentType<'_>>, default_type: &str) -> String {
+pub(super) fn media_type(content_type: Option<&ContentType<'_>>, default_type: &str) -> String {
     let Some(content_type) = content_type else {
         return default_type.to_owned();
     };

@@ -12,9 +12,12 @@ pub mod message_id;
 pub mod return_path;
 pub mod token;
 
+pub mod automatic;
 pub mod clue;
 pub mod dossier;
 pub mod letter;
+pub mod loop_mark;
+pub mod report;
 pub mod results;
 pub mod threading;
 pub mod trust;
@@ -29,3 +32,6 @@ pub mod quotation;
 
 pub mod decode;
 pub mod text;
+
+mod bounce;
+mod phrases;

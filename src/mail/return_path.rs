@@ -4,20 +4,21 @@
 //! Reports are written by strangers, and forged ones could make a customer's address look dead.
 //! The token in the address proves that the report's author was given that very letter.
 
-use ring::hmac;
-
 use super::address::{Address, AddressError};
-use super::token::{DELIMITER, Keyring, MAC_BYTES, VERSION, bytes_of, equal, text_of};
+use super::token::{DELIMITER, Keyring, SEAL_BYTES, bytes_of, text_of};
 use crate::id::MessageId;
 
-/// Bytes of a token: version and key id, the message's time and number, the recipient, the MAC.
-const TOKEN_BYTES: usize = 1 + TIME_BYTES + SEQUENCE_BYTES + 1 + MAC_BYTES;
+/// What only return paths are sealed with.
+const LABEL: &[u8] = b"postroom bounce";
 
 /// The milliseconds of a message's id are 48 bits; see [`MessageId::new`].
 const TIME_BYTES: usize = 6;
 
 /// Of a message's number. 2^40 messages are a thousand a second for 34 years.
 const SEQUENCE_BYTES: usize = 5;
+
+/// The seal, the message's time and number, the recipient.
+const TOKEN_BYTES: usize = SEAL_BYTES + TIME_BYTES + SEQUENCE_BYTES + 1;
 
 /// The token as text, in base 32 without padding.
 pub const TOKEN_CHARS: usize = (TOKEN_BYTES * 8).div_ceil(5);
@@ -42,13 +43,9 @@ impl ReturnPath {
     /// When the mailbox's name is too long to carry a token
     /// ([`super::token::MAILBOX_BYTES_MAX`]).
     pub fn mint(self, keyring: &Keyring, mailbox: &Address) -> Result<Address, AddressError> {
-        let head = VERSION << 4 | keyring.current();
-        let mut token = self.clear(head);
-        // The ring has its current key: its constructor saw to that.
-        if let Some(key) = keyring.key(keyring.current()) {
-            let tag = sign(key, &token, mailbox);
-            token.extend(tag.as_ref().iter().take(MAC_BYTES));
-        }
+        let clear = self.clear();
+        let seal = keyring.seal(LABEL, &[&clear, mailbox.normalised().as_bytes()]);
+        let token = [&seal[..], &clear].concat();
         let local = format!("{}{DELIMITER}b{}", mailbox.local(), text_of(&token));
         Address::from_parts(&local, mailbox.domain())
     }
@@ -62,13 +59,12 @@ impl ReturnPath {
             return None;
         }
         let token = bytes_of(text)?;
-        let (clear, mac) = token.split_at_checked(TOKEN_BYTES - MAC_BYTES)?;
-        let head = *clear.first()?;
-        let key = (head >> 4 == VERSION).then(|| keyring.key(head & 0x0f))??;
-        if !equal(key, sign(key, clear, &mailbox), mac) {
+        let (seal, clear) = token.split_first_chunk::<SEAL_BYTES>()?;
+        let mailbox = mailbox.normalised();
+        if !keyring.opens(seal, LABEL, &[clear, mailbox.as_bytes()]) {
             return None;
         }
-        let (time, rest) = clear.get(1..)?.split_at_checked(TIME_BYTES)?;
+        let (time, rest) = clear.split_at_checked(TIME_BYTES)?;
         let (sequence, recipient) = rest.split_at_checked(SEQUENCE_BYTES)?;
         let mut id = [0; 16];
         id.get_mut(..TIME_BYTES)?.copy_from_slice(time);
@@ -80,24 +76,15 @@ impl ReturnPath {
     }
 
     /// What travels in clear.
-    fn clear(self, head: u8) -> Vec<u8> {
+    fn clear(self) -> Vec<u8> {
         let id = self.message.to_bytes();
-        let mut clear = vec![head];
-        clear.extend(id.iter().take(TIME_BYTES));
-        clear.extend(id.iter().skip(16 - SEQUENCE_BYTES));
-        clear.push(self.recipient);
-        clear
+        let time = id.iter().take(TIME_BYTES);
+        let sequence = id.iter().skip(16 - SEQUENCE_BYTES);
+        (time.chain(sequence))
+            .chain([&self.recipient])
+            .copied()
+            .collect()
     }
-}
-
-/// The clear part has a fixed width, so the mailbox needs no length before it.
-fn sign(key: &hmac::Key, clear: &[u8], mailbox: &Address) -> hmac::Tag {
-    let mut context = hmac::Context::with_key(key);
-    context.update(b"postroom bounce");
-    context.update(&[0]);
-    context.update(clear);
-    context.update(mailbox.normalised().as_bytes());
-    context.sign()
 }
 
 #[cfg(test)]
@@ -131,7 +118,6 @@ mod tests {
             let mut bytes = text.clone().into_bytes();
             bytes[at] = if bytes[at] == b'a' { b'b' } else { b'a' };
             let forged = Address::parse_bytes(&bytes).unwrap();
-            // Four characters hold nothing but bits of the last byte's padding or more.
             let found = ReturnPath::verify(&ring(), &forged);
             assert_eq!(found, None, "{at}");
         }

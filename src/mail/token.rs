@@ -58,14 +58,29 @@ impl Keyring {
         Ok(ring)
     }
 
-    /// The id of the key that signs.
-    #[must_use]
-    pub const fn current(&self) -> u8 {
-        self.current
+    fn key(&self, id: u8) -> Option<&hmac::Key> {
+        self.keys.get(usize::from(id)).and_then(Option::as_ref)
     }
 
-    pub(super) fn key(&self, id: u8) -> Option<&hmac::Key> {
-        self.keys.get(usize::from(id)).and_then(Option::as_ref)
+    /// Signs `parts` under a label that no token has: version and key id, then the MAC.
+    pub(super) fn seal(&self, label: &[u8], parts: &[&[u8]]) -> [u8; SEAL_BYTES] {
+        let head = VERSION << 4 | self.current;
+        let mut seal = [head; SEAL_BYTES];
+        // The constructor saw to it that the current key is there.
+        if let Some(key) = self.key(self.current) {
+            let tag = sign_parts(key, label, head, parts);
+            for (place, byte) in seal.iter_mut().skip(1).zip(tag.as_ref()) {
+                *place = *byte;
+            }
+        }
+        seal
+    }
+
+    /// Whether we made this seal for these parts. Takes the same time whichever byte is wrong.
+    pub(super) fn opens(&self, seal: &[u8; SEAL_BYTES], label: &[u8], parts: &[&[u8]]) -> bool {
+        let [head, mac @ ..] = seal;
+        let key = self.key(head & 0x0f).filter(|_| head >> 4 == VERSION);
+        key.is_some_and(|key| is_mac(key, mac, &sign_parts(key, label, *head, parts)))
     }
 }
 
@@ -143,11 +158,14 @@ pub struct Audience<'a> {
 pub const NONCE_BYTES: usize = 10;
 
 /// Version of the token's layout, in the high four bits of its first byte.
-pub(super) const VERSION: u8 = 1;
+const VERSION: u8 = 1;
 
 /// Bytes of the MAC that travel: 72 bits. A forger who sends a thousand guesses a second needs
 /// 150,000 years for one hit.
-pub(super) const MAC_BYTES: usize = 9;
+const MAC_BYTES: usize = 9;
+
+/// Version and key id, MAC: what [`Keyring::seal`] makes.
+pub(super) const SEAL_BYTES: usize = 1 + MAC_BYTES;
 
 /// The token as text: version and key id, case, slot and MAC are 18 bytes, in base 32 without
 /// padding.
@@ -262,7 +280,11 @@ impl Parts {
             slot: self.slot,
             address,
         };
-        equal(key, sign(key, label, self.head, audience, extra), &self.mac)
+        is_mac(
+            key,
+            &self.mac,
+            &sign(key, label, self.head, audience, extra),
+        )
     }
 }
 
@@ -394,13 +416,23 @@ pub(super) fn bytes_of(text: &str) -> Option<Vec<u8>> {
         .ok()
 }
 
-/// Whether a MAC that travelled is the beginning of the right one.
-///
-/// ring compares whole tags only. Signing both truncated values once more lets its constant-time
-/// comparison decide, and we need none of our own.
-pub(super) fn equal(key: &hmac::Key, expected: hmac::Tag, mac: &[u8]) -> bool {
-    let expected = expected.as_ref().get(..mac.len()).unwrap_or_default();
+/// Whether a MAC that travelled is the expected one. ring compares whole tags only. Signing both
+/// truncated values once more lets its constant-time comparison decide, and we need none of our
+/// own.
+fn is_mac(key: &hmac::Key, mac: &[u8], expected: &hmac::Tag) -> bool {
+    let expected = expected.as_ref().get(..MAC_BYTES).unwrap_or_default();
     hmac::verify(key, expected, hmac::sign(key, mac).as_ref()).is_ok()
+}
+
+fn sign_parts(key: &hmac::Key, label: &[u8], head: u8, parts: &[&[u8]]) -> hmac::Tag {
+    let mut context = hmac::Context::with_key(key);
+    context.update(label);
+    context.update(&[0, head]);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    context.sign()
 }
 
 /// Every part has a fixed width or its length before it, so that no two audiences sign the same

@@ -14,6 +14,10 @@ use crate::content::Content;
 
 /// Who decides about mail. Implemented by intake; by a puppet in tests.
 pub trait Receiver: Send + Sync + 'static {
+    /// Largest message in bytes, header block included. Larger ones are refused with 552 5.3.4, at
+    /// MAIL if the client announces the size and at the end of the message otherwise.
+    fn message_bytes_max(&self) -> u64;
+
     /// At MAIL: whether a message may be begun at all. Must not block; the client waits.
     fn sender(&self, envelope: &Envelope) -> Result<(), SmtpReply>;
 

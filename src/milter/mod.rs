@@ -30,4 +30,4 @@ pub use arrival::{
 };
 pub use edit::{Edit, FieldName, FieldValue, Tag, deletions, plan_tags, removals};
 pub use reply::SmtpReply;
-pub use server::{Listener, Options, serve};
+pub use server::{Current, Listener, Options, serve};

@@ -3,6 +3,7 @@
 //! What is said is decided in `session`; here are time, memory, connections and the orderly stop.
 
 mod conversation;
+mod current;
 mod listener;
 
 use std::fmt;
@@ -18,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::arrival::Receiver;
 use super::gather::Spool;
-use super::session::Terms;
 use conversation::{Conversation, End};
+pub use current::Current;
 use listener::Stream;
 pub use listener::{BindError, Listener, SOCKET_MODE};
 
@@ -28,9 +29,6 @@ pub use listener::{BindError, Listener, SOCKET_MODE};
 pub struct Options {
     /// Folder for the files of large messages, on the file system of the store, which adopts them.
     pub spool: PathBuf,
-    /// Largest message in bytes, header block included. Larger ones are refused with 552 5.3.4,
-    /// at MAIL if the client announces the size and at the end of the message otherwise.
-    pub message_bytes_max: u64,
     /// How many connections may bring mail at once. Each Postfix smtpd process holds one, and one
     /// more while it submits a bounce, so this has to be at least twice Postfix's process limit
     /// (100 by default). As many again are let in and answered 451 4.3.2 at MAIL: to close them
@@ -48,7 +46,6 @@ impl Options {
     pub fn new(spool: impl Into<PathBuf>) -> Self {
         Self {
             spool: spool.into(),
-            message_bytes_max: 30 << 20,
             connections_max: 1000,
             drain: Duration::from_secs(60),
             timers: Timers::default(),
@@ -100,7 +97,7 @@ impl fmt::Display for Drained {
 
 /// What all connections share.
 struct Shared<R> {
-    receiver: Arc<R>,
+    receiver: Arc<Current<R>>,
     spool: Arc<Spool>,
     options: Options,
     /// Connections that may bring mail.
@@ -111,12 +108,13 @@ struct Shared<R> {
     noise: Noise,
 }
 
-/// Serves MTAs on all listeners until `stop` is cancelled; then accepts nobody any more, lets open
-/// messages reach their verdict, closes idle sessions, and returns when the last one is gone or
-/// [`Options::drain`] is over.
+/// Serves MTAs on all listeners until `stop` is cancelled. Each message is decided on by whoever
+/// was the receiver at its MAIL. After the stop it accepts nobody any more, lets
+/// open messages reach their verdict, closes idle sessions, and returns when the last one is gone
+/// or [`Options::drain`] is over.
 pub async fn serve<R: Receiver>(
     listeners: Vec<Listener>,
-    receiver: Arc<R>,
+    receiver: Arc<Current<R>>,
     options: Options,
     stop: CancellationToken,
 ) -> Drained {
@@ -218,13 +216,10 @@ async fn converse<R: Receiver>(
     _presence: OwnedSemaphorePermit,
     shared: Arc<Shared<R>>,
 ) {
-    let terms = Terms {
-        message_bytes_max: shared.options.message_bytes_max,
-    };
     let remote = stream.to_string();
     let end = match stream {
-        Stream::Unix(stream) => Conversation::new(stream, &shared, terms).run().await,
-        Stream::Tcp(stream, _) => Conversation::new(stream, &shared, terms).run().await,
+        Stream::Unix(stream) => Conversation::new(stream, &shared).run().await,
+        Stream::Tcp(stream, _) => Conversation::new(stream, &shared).run().await,
     };
     match &end {
         // Health checks connect and go, killed clients take their smtpd with them.

@@ -92,17 +92,9 @@ impl fmt::Display for Close {
     }
 }
 
-/// What a session enforces by itself, without asking the receiver.
-#[derive(Debug, Clone, Copy)]
-pub struct Terms {
-    /// Largest message in bytes.
-    pub message_bytes_max: u64,
-}
-
 /// The state of one connection.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Session {
-    terms: Terms,
     /// Why no message may be begun at present, if so: too many sessions, or the server stops.
     shut: Option<SmtpReply>,
     agreed: Option<Agreed>,
@@ -114,9 +106,10 @@ pub struct Session {
 }
 
 /// Where the session is in a message.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Phase {
     /// No message is open.
+    #[default]
     Idle,
     /// MAIL came.
     Envelope(Box<Transaction>),
@@ -154,17 +147,8 @@ struct Transaction {
 impl Session {
     /// A session with an MTA that has not said anything yet.
     #[must_use]
-    pub fn new(terms: Terms) -> Self {
-        Self {
-            terms,
-            shut: None,
-            agreed: None,
-            macros: Macros::default(),
-            host: Bytes::new(),
-            ip: None,
-            helo: None,
-            phase: Phase::Idle,
-        }
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Decides what new messages are told at MAIL before the receiver is asked.
@@ -200,7 +184,7 @@ impl Session {
         self.agreed.as_ref()
     }
 
-    /// Obeys one command.
+    /// Obeys one command. The receiver has to be the same from MAIL to the end of the message.
     pub fn handle(
         &mut self,
         command: Command,
@@ -347,7 +331,7 @@ impl Session {
         let submitted_locally = self.helo.is_none() && queue_id.is_some();
         let decision = match (&self.shut, envelope.size) {
             (Some(reply), _) => Err(reply.clone()),
-            (None, Some(size)) if size > self.terms.message_bytes_max => Err(too_big()),
+            (None, Some(size)) if size > receiver.message_bytes_max() => Err(too_big()),
             (None, _) => receiver.sender(&envelope),
         };
         match decision {

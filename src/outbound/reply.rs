@@ -10,6 +10,7 @@ use crate::id::{InteractionId, MessageId, SessionId};
 use crate::mail::address::Address;
 use crate::mail::compose::{ComposeError, Draft, Parent, Quote};
 use crate::mail::letter::Letter;
+use crate::mail::loop_mark::LoopMark;
 use crate::mail::mailbox::Mailbox;
 use crate::mail::message_id::InternetMessageId;
 use crate::mail::token::{self, Audience, Keyring, NONCE_BYTES};
@@ -114,6 +115,8 @@ pub async fn send(
     let customer =
         Address::parse(&interaction.customer.address).map_err(|_| ReplyError::NoRecipient)?;
     let id = mint(settings, case.number, case.generation, &customer)?;
+    let loop_mark = LoopMark::mint(&settings.keyring, &settings.message_id_domain, &id)
+        .map_err(|_| ReplyError::Randomness)?;
     let to = Mailbox {
         name: interaction.customer.display_name.clone(),
         address: customer,
@@ -141,6 +144,7 @@ pub async fn send(
         }),
         date: now,
         internet_message_id: &id,
+        loop_mark: &loop_mark,
     }
     .compose()
     .map_err(ReplyError::Compose)?;

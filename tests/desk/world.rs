@@ -169,12 +169,14 @@ impl World {
     ///
     /// Law: a refused command leaves the desk equal to what it was.
     pub(crate) fn handle(&mut self, now: Timestamp, command: Command) -> Result<Effects, Refusal> {
-        if let Command::SetQueues(queues) = &command {
-            self.queues.clone_from(queues);
-        }
+        let configured = match &command {
+            Command::SetQueues(queues) => Some(queues.clone()),
+            _ => None,
+        };
         let before = self.desk.clone();
         match self.desk.handle(now, command) {
             Ok(effects) => {
+                self.queues = configured.unwrap_or_else(|| std::mem::take(&mut self.queues));
                 self.write(now, &effects);
                 Ok(effects)
             }

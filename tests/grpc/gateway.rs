@@ -1,5 +1,6 @@
 //! A gateway for tests: engine, a store in memory, and the server on a free port and a socket.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use postroom::content::Content;
 use postroom::desk::message::Origin;
 use postroom::desk::queue::Mailbox;
 use postroom::desk::{Correspondent, Handling, Ingest, QueueSettings, Target, Thread};
-use postroom::engine::{self, Engine, Handle};
+use postroom::engine::{self, Engine, Fingerprint, Handle};
 use postroom::grpc::pb;
 use postroom::grpc::pb::session_service_client::SessionServiceClient;
 use postroom::grpc::server::{self, Certificate, Listeners};
@@ -178,10 +179,17 @@ impl Gateway {
             clues: Vec::new(),
             dossier: Box::default(),
         };
-        let mut fingerprint = [0; 32];
-        fingerprint[..8].copy_from_slice(&number.to_be_bytes());
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&number.to_be_bytes());
+        let fingerprint = Fingerprint {
+            digest,
+            memory: Duration::from_secs(3600),
+        };
         let body = Content::Memory(raw.clone().into());
-        self.handle.ingest(letter, body, fingerprint).await.unwrap();
+        self.handle
+            .ingest(letter, body, vec![fingerprint])
+            .await
+            .unwrap();
         raw
     }
 }

@@ -9,7 +9,7 @@ use postroom::milter::negotiation::Offer;
 use postroom::milter::server::Drained;
 use postroom::milter::wire::{Arguments, Command, Frame, Plain, Reply};
 use postroom::milter::{
-    Address, Arrival, Envelope, FieldName, Listener, Options, Receiver, Recipient,
+    Address, Arrival, Current, Envelope, FieldName, Listener, Options, Receiver, Recipient,
     RecipientVerdict, SmtpReply, Tag, Verdict, plan_tags, removals, serve,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,6 +31,10 @@ pub(crate) struct House {
 }
 
 impl Receiver for House {
+    fn message_bytes_max(&self) -> u64 {
+        MESSAGE_BYTES_MAX
+    }
+
     fn sender(&self, envelope: &Envelope) -> Result<(), SmtpReply> {
         if envelope.sender.starts_with(b"banned@") {
             return Err(SmtpReply::new(550, 7, 1, "Not from you"));
@@ -84,6 +88,7 @@ impl Receiver for House {
 pub(crate) struct Server {
     pub(crate) address: Address,
     pub(crate) house: Arc<House>,
+    pub(crate) receiver: Arc<Current<House>>,
     pub(crate) shown: mpsc::UnboundedReceiver<(String, Vec<u8>)>,
     pub(crate) stop: CancellationToken,
     pub(crate) running: JoinHandle<Drained>,
@@ -103,23 +108,24 @@ impl Server {
         let spool = folder.path().join("spool");
         std::fs::create_dir(&spool).unwrap();
         let mut options = Options::new(spool);
-        options.message_bytes_max = MESSAGE_BYTES_MAX;
         change(&mut options);
         let (shown_to, shown) = mpsc::unbounded_channel();
         let house = Arc::new(House {
             shown: shown_to,
             verdicts: Semaphore::new(100_000),
         });
+        let receiver = Arc::new(Current::new(Arc::clone(&house)));
         let stop = CancellationToken::new();
         let running = tokio::spawn(serve(
             vec![listener],
-            Arc::clone(&house),
+            Arc::clone(&receiver),
             options,
             stop.clone(),
         ));
         Self {
             address,
             house,
+            receiver,
             shown,
             stop,
             running,

@@ -15,7 +15,7 @@ use super::listener::Transport;
 use crate::milter::arrival::{Arrival, Receiver, Verdict};
 use crate::milter::gather::Gather;
 use crate::milter::reply::SmtpReply;
-use crate::milter::session::{Action, Close, Finished, Session, Terms};
+use crate::milter::session::{Action, Close, Finished, Session};
 use crate::milter::wire::{Command, Frame, Plain, Reply, WireError};
 
 /// How much room is made before each read. A burst of headers fits, and so does half a body piece.
@@ -79,20 +79,21 @@ pub(super) struct Conversation<'a, S, R> {
     unwritten: BytesMut,
     /// The message that is arriving.
     gather: Option<Gather>,
-    terms: Terms,
+    /// Who decides about the message that is open, or else about the last one.
+    receiver: Arc<R>,
 }
 
 impl<'a, S: Transport, R: Receiver> Conversation<'a, S, R> {
-    pub(super) fn new(stream: S, shared: &'a Shared<R>, terms: Terms) -> Self {
+    pub(super) fn new(stream: S, shared: &'a Shared<R>) -> Self {
         Self {
             stream,
             shared,
-            session: Session::new(terms),
+            session: Session::new(),
             admission: Arc::clone(&shared.admission).try_acquire_owned().ok(),
             arrived: BytesMut::new(),
             unwritten: BytesMut::new(),
             gather: None,
-            terms,
+            receiver: shared.receiver.get(),
         }
     }
 
@@ -118,10 +119,10 @@ impl<'a, S: Transport, R: Receiver> Conversation<'a, S, R> {
                 let command = Command::decode(frame).map_err(End::Wire)?;
                 tracing::trace!(code = %command.code(), "from the MTA");
                 if matches!(command, Command::Mail(_)) {
+                    self.receiver = self.shared.receiver.get();
                     self.admit();
                 }
-                self.session
-                    .handle(command, &*self.shared.receiver, &mut actions);
+                (self.session).handle(command, &*self.receiver, &mut actions);
                 for action in actions.drain(..) {
                     self.act(action).await?;
                 }
@@ -193,7 +194,7 @@ impl<'a, S: Transport, R: Receiver> Conversation<'a, S, R> {
             Action::Begin { leading_space } => {
                 self.gather = Some(Gather::new(
                     Arc::clone(&self.shared.spool),
-                    self.terms.message_bytes_max,
+                    self.receiver.message_bytes_max(),
                     leading_space,
                 ));
             }
@@ -261,8 +262,8 @@ impl<'a, S: Transport, R: Receiver> Conversation<'a, S, R> {
             Ok(complete) => complete,
             Err(reply) => return Ok(Verdict::Refuse(reply)),
         };
-        let shared = self.shared;
-        let mut verdict = pin!(shared.receiver.message(Arrival {
+        let receiver = Arc::clone(&self.receiver);
+        let mut verdict = pin!(receiver.message(Arrival {
             peer: finished.peer,
             mta_queue_id: finished.mta_queue_id,
             envelope: finished.envelope,
@@ -271,7 +272,7 @@ impl<'a, S: Transport, R: Receiver> Conversation<'a, S, R> {
             headers,
             content,
         }));
-        let pause = shared.options.timers.progress;
+        let pause = self.shared.options.timers.progress;
         let mut ticks = interval_at(Instant::now() + pause, pause);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

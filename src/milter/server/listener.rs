@@ -109,20 +109,38 @@ impl Listener {
                 })
             }
             Address::Inet { host, port } => {
-                let listener = TcpListener::bind((host.as_str(), *port))
-                    .await
-                    .map_err(failed)?;
-                let bound = listener.local_addr().map_err(failed)?;
-                Ok(Self {
-                    socket: Socket::Tcp(listener),
-                    address: Address::Inet {
-                        host: bound.ip().to_string(),
-                        port: bound.port(),
-                    },
-                    _file: None,
-                })
+                let listener = TcpListener::bind((host.as_str(), *port)).await;
+                listener.and_then(Self::tcp).map_err(failed)
             }
         }
+    }
+
+    /// Listens on a UNIX socket that somebody else bound; its file is theirs.
+    pub fn adopt_unix(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let path = address.as_pathname().unwrap_or(Path::new("unnamed"));
+        Ok(Self {
+            address: Address::Unix(path.to_owned()),
+            socket: Socket::Unix(UnixListener::from_std(listener)?),
+            _file: None,
+        })
+    }
+
+    /// Listens on a TCP address that somebody else bound.
+    pub fn adopt_tcp(listener: std::net::TcpListener) -> io::Result<Self> {
+        Self::tcp(TcpListener::from_std(listener)?)
+    }
+
+    fn tcp(listener: TcpListener) -> io::Result<Self> {
+        let bound = listener.local_addr()?;
+        Ok(Self {
+            socket: Socket::Tcp(listener),
+            address: Address::Inet {
+                host: bound.ip().to_string(),
+                port: bound.port(),
+            },
+            _file: None,
+        })
     }
 
     /// Where it listens; the port is the real one if the system chose it.

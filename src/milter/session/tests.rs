@@ -13,6 +13,10 @@ use crate::milter::negotiation::Actions;
 struct House;
 
 impl Receiver for House {
+    fn message_bytes_max(&self) -> u64 {
+        1000
+    }
+
     fn sender(&self, envelope: &Envelope) -> Result<(), SmtpReply> {
         if envelope.sender == "banned@x" {
             return Err(SmtpReply::new(550, 7, 1, "Go away"));
@@ -36,9 +40,7 @@ impl Receiver for House {
 }
 
 fn session(offer: Offer) -> Session {
-    let mut session = Session::new(Terms {
-        message_bytes_max: 1000,
-    });
+    let mut session = Session::new();
     session.handle(Command::Negotiate(offer), &House, &mut Vec::new());
     session
 }
@@ -251,9 +253,7 @@ fn each_missing_bit_makes_one_command_answered() {
 #[test]
 fn nothing_goes_before_the_negotiation() {
     for word in ["C:mx", "M:<a@x>", "A", "DM:i=1", "E", "K"] {
-        let mut session = Session::new(Terms {
-            message_bytes_max: 1000,
-        });
+        let mut session = Session::new();
         let mut actions = Vec::new();
         session.handle(command(word), &House, &mut actions);
         assert!(matches!(
