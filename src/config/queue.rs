@@ -9,6 +9,8 @@ use toml::Spanned;
 use super::check::Check;
 use crate::desk::{DeclineAction, Mailbox, QueueSettings};
 use crate::id::QueueId;
+use crate::intake::policy::Door;
+use crate::intake::responsibility::Mode;
 use crate::mail::address::Address;
 use crate::mail::threading::Windows;
 
@@ -43,6 +45,14 @@ pub struct Queue {
     /// Its addresses, at least one. Mail to one of them, with or without `+detail`, lands in this
     /// queue, and its agents may send from it; the first is the default. No default.
     pub addresses: Vec<Spanned<String>>,
+    /// Whether it takes mail. If not, its addresses are refused with 550 5.2.1, and what is in it
+    /// is worked off. Default: `true`.
+    #[serde(default = "enabled")]
+    pub enabled: bool,
+    /// What Postfix does with its own copy: `tag`, `consume` or `split`; see above.
+    /// Default: `tag`.
+    #[serde(default)]
+    pub mode: Mode,
     /// How long an offer waits for an answer, in seconds, 5 to 600. Default: `30`.
     #[serde(default = "offer_timeout")]
     pub offer_timeout_seconds: Spanned<u64>,
@@ -74,6 +84,10 @@ pub struct Queue {
     /// not less than `reopen_days`. Later ones are linked to nothing. Default: `90`.
     #[serde(default = "follow_up_days")]
     pub follow_up_days: Spanned<u32>,
+}
+
+const fn enabled() -> bool {
+    true
 }
 
 fn offer_timeout() -> Spanned<u64> {
@@ -146,6 +160,18 @@ impl Queue {
                 follow_up: days(*self.follow_up_days.get_ref()),
             },
         })
+    }
+}
+
+impl Queue {
+    /// What intake has to know about the queue's door.
+    pub(super) fn door(&self) -> Option<(QueueId, Door)> {
+        let id = self.id.get_ref().parse().ok()?;
+        let door = Door {
+            enabled: self.enabled,
+            mode: self.mode,
+        };
+        Some((id, door))
     }
 }
 
