@@ -22,6 +22,10 @@ pub use conclusion::Conclusion;
 /// Most recipients of ours in one message, as Postfix's `smtpd_recipient_limit` has it by default.
 pub const RECIPIENTS_MAX: usize = 1000;
 
+/// Longest address of MAIL or RCPT that is looked at, in bytes, and longest name of a client that is
+/// kept: Postfix cuts SMTP commands at its `line_length_limit` of 2048.
+pub const NAME_BYTES_MAX: usize = 2048;
+
 /// What the server has to do, in this order.
 #[derive(Debug)]
 pub enum Action {
@@ -178,6 +182,14 @@ impl Session {
         self.text("i")
     }
 
+    /// The client as log lines name it: its name and its address.
+    pub fn client(&self) -> impl fmt::Display {
+        let ip = self
+            .ip
+            .map_or_else(|| "unknown".to_owned(), |ip| ip.to_string());
+        format!("{}[{ip}]", self.host.escape_ascii())
+    }
+
     /// What was agreed on.
     #[must_use]
     pub const fn agreed(&self) -> Option<&Agreed> {
@@ -216,7 +228,7 @@ impl Session {
             Command::Helo(name) => {
                 // A new greeting ends a transaction; the MTA's ABORT comes after this command.
                 self.drop_message(actions);
-                self.helo = Some(Bytes::copy_from_slice(&name));
+                self.helo = Some(kept_name(&name));
                 answer(agreed, Steps::NR_HELO, Plain::Continue, actions);
             }
             Command::Mail(arguments) => {
@@ -311,7 +323,7 @@ impl Session {
 
     fn connect(&mut self, host: &Bytes, family: &Family, actions: &mut Vec<Action>) {
         self.drop_message(actions);
-        self.host = Bytes::copy_from_slice(host);
+        self.host = kept_name(host);
         self.ip = family.ip();
         self.helo = None;
     }
@@ -331,6 +343,9 @@ impl Session {
         let submitted_locally = self.helo.is_none() && queue_id.is_some();
         let decision = match (&self.shut, envelope.size) {
             (Some(reply), _) => Err(reply.clone()),
+            (None, _) if envelope.sender.len() > NAME_BYTES_MAX => {
+                Err(SmtpReply::new(501, 1, 7, "Sender address too long"))
+            }
             (None, Some(size)) if size > receiver.message_bytes_max() => Err(too_big()),
             (None, _) => receiver.sender(&envelope),
         };
@@ -368,7 +383,14 @@ impl Session {
         }
         let understood = self.macros.get_fresh(CommandCode::Rcpt, "rcpt_addr");
         let recipient = Recipient::new(arguments.first(), understood);
-        let reply = match receiver.recipient(&transaction.envelope, &recipient) {
+        let too_long = recipient.argument.len().max(recipient.address.len()) > NAME_BYTES_MAX;
+        let verdict = if too_long {
+            let reply = SmtpReply::new(501, 1, 3, "Recipient address too long");
+            RecipientVerdict::Refuse(reply)
+        } else {
+            receiver.recipient(&transaction.envelope, &recipient)
+        };
+        let reply = match verdict {
             // "Accept" here would end the whole message, not this recipient: always go on.
             RecipientVerdict::Foreign => {
                 transaction.foreign_recipients += 1;
@@ -517,6 +539,17 @@ fn refusal(reply: &SmtpReply) -> Reply {
 /// The message is larger than we take.
 pub(super) fn too_big() -> SmtpReply {
     SmtpReply::new(552, 3, 4, "Message too big")
+}
+
+/// There is no room at present for one more message.
+pub(super) fn busy() -> SmtpReply {
+    SmtpReply::new(451, 3, 2, "Mail gateway is busy, try again later")
+}
+
+/// What is kept of a name that a client or its MTA gave; copied, so that it does not keep the read
+/// buffer alive.
+fn kept_name(name: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(name.get(..NAME_BYTES_MAX).unwrap_or(name))
 }
 
 fn no_content() -> SmtpReply {
