@@ -19,6 +19,7 @@ use super::mailbox::{self, Mailbox};
 use super::message_id::{InternetMessageId, rightmost_ids};
 use super::mime::{self, Walk};
 use super::quotation::{self, Hints};
+use super::rewritten;
 use super::signature;
 use super::subject;
 use super::text::{LINE_CHARS_MAX, clean_line, prefix};
@@ -84,6 +85,8 @@ pub struct Author {
     pub odd: bool,
     /// The first usable mailbox, for display. An identity only if the rest is honest.
     pub mailbox: Option<Mailbox>,
+    /// Who wrote, if From is honest and a list's, and the list says so; see [`rewritten::author`].
+    pub written_by: Option<Mailbox>,
 }
 
 impl Author {
@@ -96,6 +99,12 @@ impl Author {
             }
             _ => None,
         }
+    }
+
+    /// Whom an answer is for: who wrote according to a list, or else whom From shows first.
+    #[must_use]
+    pub fn correspondent(&self) -> Option<&Mailbox> {
+        self.written_by.as_ref().or(self.mailbox.as_ref())
     }
 }
 
@@ -274,6 +283,10 @@ fn author(header: &Header<'_>) -> Author {
         if author.mailbox.is_none() {
             author.mailbox = list.mailboxes.into_iter().next();
         }
+    }
+    if author.identity().is_some() {
+        let from = author.mailbox.as_ref();
+        author.written_by = from.and_then(|from| rewritten::author(header, from));
     }
     author
 }
