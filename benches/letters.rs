@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a bench that cannot begin is to stop")]
 #![expect(missing_docs, reason = "criterion's macro writes a public function")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::Duration;
@@ -12,15 +13,21 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use postroom::content::Content;
 use postroom::intake::fingerprint::Unfinished;
+use postroom::mail::address::Address;
 use postroom::mail::automatic::{Facts, classify};
+use postroom::mail::clue;
 use postroom::mail::header::Header;
 use postroom::mail::html;
 use postroom::mail::letter::{Letter, View};
 use postroom::mail::quotation::{self, Hints};
-use postroom::mail::threading;
+use postroom::mail::threading::{self, Circumstances, Known, Windows};
 use postroom::mail::token::Keyring;
 use postroom::mail::trust::{self, Authentication, Standing};
 use postroom::milter::{self, Arrival};
+use postroom::time::Timestamp;
+
+/// A moment that does not pass.
+const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_000);
 
 const ANSWER: Hints = Hints {
     answer: true,
@@ -112,6 +119,12 @@ fn steps(c: &mut Criterion) {
     let keyring = Keyring::new(1, [(1, [7; 32])]).unwrap();
     let standing = Standing::default();
     let authentication = Authentication::default();
+    let (known, queues) = (
+        Known::default(),
+        BTreeSet::from(["support".parse().unwrap()]),
+    );
+    let ours: Address = "support@shop.example".parse().unwrap();
+    let recipients = [(ours.clone(), ours)];
     for (size, bytes) in [("2KiB", 2 << 10), ("8KiB", 8 << 10), ("2MiB", 2 << 20)] {
         let raw = letter(bytes);
         let arrival = arrival(&raw);
@@ -131,10 +144,15 @@ fn steps(c: &mut Criterion) {
             classify(letter, &header, body, &facts)
         };
         let threaded = |letter: &Letter| {
-            let trust = trust::assess(&letter.author, &authentication, &standing).trust;
-            threading::thread(letter, letter.author.identity(), trust, &keyring, |_, _| {
-                None
-            })
+            let circumstances = Circumstances {
+                sender: letter.author.identity(),
+                trust: trust::assess(&letter.author, &authentication, &standing).trust,
+                queues: &queues,
+                now: NOW,
+                windows: Windows::default(),
+            };
+            let clues = clue::clues(letter, &recipients);
+            threading::thread(letter, &clues, &known, &keyring, circumstances)
         };
         let mut group = c.benchmark_group(format!("letter_{size}"));
         group.throughput(Throughput::Bytes(raw.len() as u64));
