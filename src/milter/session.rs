@@ -241,6 +241,11 @@ impl Session {
                 let reply = self.rcpt(&arguments, receiver);
                 actions.push(Action::Reply(reply));
             }
+            Command::Data if self.will_be_hidden(agreed) => {
+                let reply = hidden_content();
+                actions.push(Action::Reply(refusal(&reply)));
+                self.phase = Phase::Refused(reply);
+            }
             Command::Data => {
                 let plain = self.content_wanted();
                 answer(agreed, Steps::NR_DATA, plain, actions);
@@ -412,6 +417,24 @@ impl Session {
         refusal(&reply)
     }
 
+    /// Whether a message for us would pass by unseen. With `smtpd_proxy_filter` Postfix shows a
+    /// filter neither content nor end, only the commands. It has no queue file then, thus no queue
+    /// id, which it otherwise has from the first recipient on.
+    fn will_be_hidden(&self, agreed: Agreed) -> bool {
+        let ours = match &self.phase {
+            Phase::Envelope(transaction) => !transaction.recipients.is_empty(),
+            Phase::Idle
+            | Phase::Content { .. }
+            | Phase::Judging { .. }
+            | Phase::Released
+            | Phase::Refused(_) => false,
+        };
+        let postfix = |version: &[u8]| version.starts_with(b"Postfix");
+        ours && !agreed.steps.contains(Steps::NR_DATA)
+            && self.macros.get("v").is_some_and(postfix)
+            && self.macros.get("i").is_none()
+    }
+
     /// What to answer to a command about content, if an answer is due: to go on without us if no
     /// recipient is ours, and to go on with us otherwise.
     fn content_wanted(&mut self) -> Plain {
@@ -539,6 +562,11 @@ fn refusal(reply: &SmtpReply) -> Reply {
 /// The message is larger than we take.
 pub(super) fn too_big() -> SmtpReply {
     SmtpReply::new(552, 3, 4, "Message too big")
+}
+
+fn hidden_content() -> SmtpReply {
+    let why = "Message content is hidden from the mail gateway by smtpd_proxy_filter";
+    SmtpReply::new(451, 3, 5, why)
 }
 
 /// There is no room at present for one more message.
