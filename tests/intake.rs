@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers are part of the test")]
 
+#[path = "intake/responsibility.rs"]
+mod responsibility;
+
 use bytes::Bytes;
 use postroom::config::Config;
 use postroom::desk::{Interaction, State};
@@ -32,9 +35,15 @@ addresses = ["sales@shop.example"]
 
 impl House {
     async fn open(more: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::open_with("", more).await
+    }
+
+    /// As [`Self::open`], with keys of `[gateway]` before the other sections.
+    async fn open_with(gateway: &str, more: &str) -> Self {
+        // Not in memory: there letters are not taken over.
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let text = format!(
-            "[gateway]\ndata_dir = {:?}\nname = \"shop.example\"\n\
+            "[gateway]\ndata_dir = {:?}\nname = \"shop.example\"\n{gateway}\n\
              [control]\nlisten = \"127.0.0.1:0\"\n{more}\n{QUEUES}",
             folder.path().join("data")
         );
@@ -190,7 +199,7 @@ async fn mail_for_nobody_is_released_unread() {
 
 #[tokio::test]
 async fn two_queues_are_one_case() {
-    let house = House::open("").await;
+    let house = House::open_with("tag_foreign = true", "").await;
     let to = [
         "support@shop.example",
         "joe@x.example",

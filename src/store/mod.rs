@@ -16,6 +16,7 @@ use crate::content::Content;
 pub mod keys;
 pub mod local;
 pub mod memory;
+pub mod proof;
 pub mod record;
 
 mod applier;
