@@ -25,6 +25,7 @@ pub mod header;
 pub mod html;
 pub mod mime;
 pub mod quotation;
+pub mod signature;
 
 pub mod decode;
 pub mod text;

@@ -36,6 +36,26 @@ fn strip_reply_mark(subject: &str) -> Option<&str> {
     known.then_some(after)
 }
 
+/// Whether a subject says that the letter forwards another: `Fwd:`, `WG:`, `TR:` and the like, alone or
+/// behind marks of replies.
+#[must_use]
+pub fn is_forward(subject: &str) -> bool {
+    // English, German, French, Spanish, Italian, Portuguese, Dutch, Scandinavian, Finnish, Polish,
+    // Turkish, Chinese.
+    const MARKS: [&str; 17] = [
+        "fwd", "fw", "wg", "wtr", "tr", "rv", "i", "enc", "doorst", "vb", "vs", "vl", "pd", "ilt",
+        "转发", "轉寄", "轉發",
+    ];
+    let mut rest = subject.trim_start();
+    while let Some(after) = strip_reply_mark(rest) {
+        rest = after.trim_start();
+    }
+    rest.split_once([':', '：']).is_some_and(|(mark, _)| {
+        let mark = mark.trim_end().to_lowercase();
+        MARKS.contains(&mark.as_str())
+    })
+}
+
 /// Whether a number already stands in brackets, alone or behind a word.
 #[must_use]
 pub fn has_number(subject: &str, number: &str) -> bool {
@@ -70,6 +90,23 @@ mod tests {
             (NO_SUBJECT, "Re:"),
         ] {
             assert_eq!(reply_subject(subject), reply, "{subject:?}");
+        }
+    }
+
+    #[test]
+    fn subjects_of_forwards() {
+        for (subject, forwards) in [
+            ("Fwd: Order", true),
+            ("WG: Bestellung", true),
+            ("Re: TR: Commande", true),
+            ("I: Ordine", true),
+            ("转发：订单", true),
+            ("Re: Order", false),
+            ("I would: like", false),
+            ("Forward thinking", false),
+            (NO_SUBJECT, false),
+        ] {
+            assert_eq!(is_forward(subject), forwards, "{subject}");
         }
     }
 

@@ -39,6 +39,7 @@ const PURE_MAY_CARRY: &[&str] = &["content"];
 
 /// Crates that only compute.
 const PURE_CRATES: &[&str] = &[
+    "ammonia",
     "bytes",
     "data_encoding",
     "idna",
