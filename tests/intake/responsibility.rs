@@ -102,7 +102,7 @@ async fn the_mode_decides_about_the_copy_of_the_mta() {
 
 #[tokio::test]
 async fn others_are_told_where_it_is_wanted() {
-    let house = House::open_with("tag_foreign = true", "").await;
+    let house = House::open_all("tag_foreign = true", "", resolver()).await;
     let to = ["support@shop.example", "joe@x.example"];
     let outcome = house.send("ada@ada.example", &to, LETTER).await;
     assert_eq!(tag(&outcome, LETTER, "X-Postroom-Case").len(), 1);
@@ -110,7 +110,7 @@ async fn others_are_told_where_it_is_wanted() {
 
 #[tokio::test]
 async fn some_addresses_are_refused_at_once_and_others_go_on() {
-    let house = House::open_with("queue_domains = [\"shop.example\"]", DOORS).await;
+    let house = House::open_all("queue_domains = [\"shop.example\"]", DOORS, resolver()).await;
     let to = [
         "nobody@shop.example",
         "support@shop.example",
