@@ -18,6 +18,7 @@ pub mod results;
 pub mod threading;
 pub mod trust;
 
+pub mod acknowledgement;
 pub mod compose;
 pub mod subject;
 
