@@ -134,6 +134,7 @@ impl Parts {
             name.clone(),
             self.handle.clone(),
             Routes::new(&config.queues()),
+            config.policy(),
             Arc::clone(&self.keyring),
             Arc::new(authenticator),
             config.milter.message_bytes_max,

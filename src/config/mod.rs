@@ -11,6 +11,7 @@ mod gateway;
 mod milter;
 mod outbound;
 mod queue;
+mod rule;
 mod store;
 
 use std::path::{Path, PathBuf};
@@ -26,9 +27,12 @@ pub use gateway::Gateway;
 pub use milter::Milter;
 pub use outbound::{Outbound, Security};
 pub use queue::{Decline, Queue};
+pub use rule::Rule;
 pub use store::Store;
 
 use crate::desk::QueueSettings;
+use crate::intake::policy::Policy;
+use crate::mail::address::normal_domain;
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -54,6 +58,10 @@ pub struct Config {
     /// The queues, at least one.
     #[serde(default)]
     pub queue: Vec<Queue>,
+    /// What shall be done with some letters. The first that matches decides, and the others are
+    /// not asked; a letter that none matches is filed as usual.
+    #[serde(default)]
+    pub rule: Vec<Rule>,
 }
 
 fn unplaced(text: &str) -> Spanned<String> {
@@ -118,6 +126,7 @@ impl Config {
             check.whole("there is no [[queue]]: no mail would be taken".to_owned());
         }
         queue::check_all(&self.queue, check);
+        self.check_rules(check);
     }
 
     /// What differs in another configuration and cannot be taken over without a restart: keys, and
@@ -147,6 +156,20 @@ impl Config {
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {
         (self.control.socket.clone()).unwrap_or_else(|| self.gateway.data_dir.join("control.sock"))
+    }
+
+    /// What is set about mail coming in. What does not pass [`Self::parse`] is left out.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        let domains = self.gateway.queue_domains.iter();
+        Policy {
+            doors: self.queue.iter().filter_map(Queue::door).collect(),
+            queue_domains: domains
+                .filter_map(|domain| normal_domain(domain.get_ref()).ok())
+                .collect(),
+            rules: self.rules(),
+            tag_foreign: self.gateway.tag_foreign,
+        }
     }
 
     /// The queues as the desk wants them. Those that do not pass [`Self::parse`] are left out.

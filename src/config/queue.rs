@@ -9,6 +9,8 @@ use toml::Spanned;
 use super::check::Check;
 use crate::desk::{DeclineAction, Mailbox, QueueSettings};
 use crate::id::QueueId;
+use crate::intake::policy::Door;
+use crate::intake::responsibility::Mode;
 use crate::mail::acknowledgement::{SUBJECT_CHARS_MAX, TEXT_BYTES_MAX, Template};
 use crate::mail::address::Address;
 use crate::mail::automatic::Allowed;
@@ -44,6 +46,14 @@ pub struct Queue {
     /// Its addresses, at least one. Mail to one of them, with or without `+detail`, lands in this
     /// queue, and its agents may send from it; the first is the default. No default.
     pub addresses: Vec<Spanned<String>>,
+    /// Whether it takes mail. If not, its addresses are refused with 550 5.2.1, and what is in it
+    /// is worked off. Default: `true`.
+    #[serde(default = "enabled")]
+    pub enabled: bool,
+    /// What Postfix does with its own copy: `tag`, `consume` or `split`; see above.
+    /// Default: `tag`.
+    #[serde(default)]
+    pub mode: Mode,
     /// How long an offer waits for an answer, in seconds, 5 to 600. Default: `30`.
     #[serde(default = "offer_timeout")]
     pub offer_timeout_seconds: Spanned<u64>,
@@ -82,6 +92,10 @@ pub struct Queue {
     pub acknowledgement_subject: Option<Spanned<String>>,
     /// Text of that acknowledgement, with `{number}` likewise. Default: none.
     pub acknowledgement_text: Option<Spanned<String>>,
+}
+
+const fn enabled() -> bool {
+    true
 }
 
 fn offer_timeout() -> Spanned<u64> {
@@ -150,6 +164,18 @@ impl Queue {
             subject: self.acknowledgement_subject.as_ref()?.get_ref().clone(),
             text: self.acknowledgement_text.as_ref()?.get_ref().clone(),
         })
+    }
+}
+
+impl Queue {
+    /// What intake has to know about the queue's door.
+    pub(super) fn door(&self) -> Option<(QueueId, Door)> {
+        let id = self.id.get_ref().parse().ok()?;
+        let door = Door {
+            enabled: self.enabled,
+            mode: self.mode,
+        };
+        Some((id, door))
     }
 }
 

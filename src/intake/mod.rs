@@ -6,8 +6,11 @@
 
 pub mod authenticate;
 pub mod fingerprint;
+pub mod policy;
 pub mod reservation;
+pub mod responsibility;
 pub mod routes;
+pub mod rules;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,13 +19,17 @@ use std::time::Duration;
 use authenticate::{Authenticator, Route};
 use bytes::Bytes;
 use fingerprint::Unfinished;
+use policy::Policy;
 use reservation::{Reservation, Reservations};
+use responsibility::{Mode, MtaCopy, mta_copy};
 use routes::Routes;
+use rules::{Action, Facts};
 use tokio::sync::Semaphore;
 
 use crate::content::Content;
 use crate::desk::{Correspondent, Filing, Ingest, Origin, Refusal, Target, Thread};
 use crate::engine::{EngineError, Fingerprint, Handle};
+use crate::id::QueueId;
 use crate::mail::address::Address;
 use crate::mail::letter::Letter;
 use crate::mail::results;
@@ -64,6 +71,7 @@ pub struct Intake {
     name: String,
     handle: Handle,
     routes: Routes,
+    policy: Policy,
     our_domains: Vec<String>,
     keyring: Arc<Keyring>,
     authenticator: Arc<Authenticator>,
@@ -94,6 +102,7 @@ impl Intake {
         name: String,
         handle: Handle,
         routes: Routes,
+        policy: Policy,
         keyring: Arc<Keyring>,
         authenticator: Arc<Authenticator>,
         message_bytes_max: u64,
@@ -103,6 +112,7 @@ impl Intake {
             name,
             handle,
             routes,
+            policy,
             keyring,
             authenticator,
             message_bytes_max,
@@ -277,6 +287,42 @@ impl Intake {
         })
     }
 
+    /// Why a recipient of ours is refused before the content is sent, if it is: its queue is
+    /// closed or full, or a rule that looks at the envelope alone says so.
+    fn refusal(
+        &self,
+        envelope: &Envelope,
+        recipient: &Recipient,
+        queue: &QueueId,
+    ) -> Option<SmtpReply> {
+        if !self.policy.door(queue).enabled {
+            return Some(SmtpReply::new(550, 2, 1, "this address takes no mail"));
+        }
+        let facts = Facts {
+            queue,
+            envelope_sender: &lower_case(&envelope.sender),
+            recipients: &[lower_case(&recipient.address)],
+            letter: None,
+        };
+        match &self.policy.rules.ask(&facts, |_, _| {})?.action {
+            Action::Refuse(reply) => Some(reply.clone()),
+            Action::Pass | Action::File(_) => None,
+        }
+    }
+
+    /// What the MTA does with its copy. Recipients are looked at by the queue that they wrote to,
+    /// wherever a rule may have moved the letter.
+    fn mta_copy(&self, arrival: &Arrival) -> MtaCopy {
+        let mode = |recipient: &Recipient| {
+            let route = self.routes.find(&recipient.address);
+            route.map_or(Mode::Tag, |route| self.policy.door(&route.queue).mode)
+        };
+        let ours: Vec<(&Recipient, Mode)> = (arrival.recipients.iter())
+            .map(|recipient| (recipient, mode(recipient)))
+            .collect();
+        mta_copy(&ours, arrival.foreign_recipients)
+    }
+
     /// The queues that were written to, each once, in the order of the recipients.
     fn targets(&self, recipients: &[Recipient]) -> Vec<Target> {
         let mut targets: Vec<Target> = Vec::new();
@@ -308,11 +354,16 @@ impl Receiver for Intake {
         }
     }
 
-    fn recipient(&self, _: &Envelope, recipient: &Recipient) -> RecipientVerdict {
-        if self.routes.find(&recipient.address).is_some() {
-            RecipientVerdict::Ours
-        } else {
-            RecipientVerdict::Foreign
+    fn recipient(&self, envelope: &Envelope, recipient: &Recipient) -> RecipientVerdict {
+        match self.routes.find(&recipient.address) {
+            Some(route) => match self.refusal(envelope, recipient, &route.queue) {
+                Some(reply) => RecipientVerdict::Refuse(reply),
+                None => RecipientVerdict::Ours,
+            },
+            None if self.policy.is_nobody(&recipient.address) => {
+                RecipientVerdict::Refuse(SmtpReply::new(550, 1, 1, "no such address here"))
+            }
+            None => RecipientVerdict::Foreign,
         }
     }
 
@@ -346,10 +397,16 @@ impl Receiver for Intake {
             names.join(", ")
         };
         let case = (filings.first()).map_or_else(String::new, |filing| filing.case.to_string());
+        let copy = self.mta_copy(&arrival);
+        let verdict = match &copy {
+            MtaCopy::Dropped => "discard",
+            MtaCopy::Delivered { removals } if removals.is_empty() => "accept",
+            MtaCopy::Delivered { .. } => "split",
+        };
         let queues = names(|filing| filing.queue.to_string());
         let interactions = names(|filing| filing.interaction.to_string());
         tracing::info!(
-            "{}: case={case} queue={queues} from=<{}> nrcpt={}/{} size={size} trust={trust:?} verdict=accept dup={} t={}ms(store {}ms)",
+            "{}: case={case} queue={queues} from=<{}> nrcpt={}/{} size={size} trust={trust:?} verdict={verdict} dup={} t={}ms(store {}ms)",
             arrival.mta_queue_id.as_deref().unwrap_or("NOQUEUE"),
             printable(&arrival.envelope.sender),
             arrival.recipients.len(),
@@ -363,13 +420,19 @@ impl Receiver for Intake {
             (CASE_FIELD, case),
             (INTERACTION_FIELD, interactions),
         ];
+        // One copy goes to all: what others may not know cannot stand in it.
+        let told = arrival.foreign_recipients == 0 || self.policy.tag_foreign;
         let tags: Vec<Tag> = fields
             .into_iter()
+            .filter(|_| told)
             .filter_map(|(name, value)| Tag::new(name, &value).ok())
             .collect();
-        Verdict::Accept {
-            edits: self.edits(&arrival.headers, &tags, &results),
-        }
+        let MtaCopy::Delivered { removals } = copy else {
+            return Verdict::Discard;
+        };
+        let mut edits = removals;
+        edits.extend(self.edits(&arrival.headers, &tags, &results));
+        Verdict::Accept { edits }
     }
 }
 
@@ -384,6 +447,14 @@ fn author(letter: &Letter) -> Correspondent {
             address: mailbox.address.normalised(),
             display_name: mailbox.name.clone(),
         })
+}
+
+/// An address of the envelope as rules compare it. What is no address stays what it is.
+fn lower_case(address: &[u8]) -> String {
+    match Address::parse_bytes(address) {
+        Ok(address) => address.normalised().to_lowercase(),
+        Err(_) => String::from_utf8_lossy(address).to_lowercase(),
+    }
 }
 
 fn printable(bytes: &[u8]) -> impl std::fmt::Display + '_ {
