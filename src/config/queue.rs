@@ -234,7 +234,8 @@ fn check_acknowledgement(queue: &Queue, check: &mut Check<'_>) {
         (None, None) => return,
         (Some(subject), Some(text)) => (subject, text),
         (Some(alone), None) | (None, Some(alone)) => {
-            let what = "acknowledgement_subject and acknowledgement_text belong together".to_owned();
+            let what =
+                "acknowledgement_subject and acknowledgement_text belong together".to_owned();
             check.blame(alone, what);
             return;
         }
@@ -244,7 +245,9 @@ fn check_acknowledgement(queue: &Queue, check: &mut Check<'_>) {
         || line.chars().count() > SUBJECT_CHARS_MAX
         || line.chars().any(char::is_control)
     {
-        let what = format!("acknowledgement_subject must be one line of 1 to {SUBJECT_CHARS_MAX} characters");
+        let what = format!(
+            "acknowledgement_subject must be one line of 1 to {SUBJECT_CHARS_MAX} characters"
+        );
         check.blame(subject, what);
     }
     let body = text.get_ref();
