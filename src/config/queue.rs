@@ -14,6 +14,7 @@ use crate::intake::responsibility::Mode;
 use crate::mail::acknowledgement::{SUBJECT_CHARS_MAX, TEXT_BYTES_MAX, Template};
 use crate::mail::address::Address;
 use crate::mail::automatic::Allowed;
+use crate::mail::threading::Windows;
 
 /// What becomes of an agent who declines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -92,6 +93,13 @@ pub struct Queue {
     pub acknowledgement_subject: Option<Spanned<String>>,
     /// Text of that acknowledgement, with `{number}` likewise. Default: none.
     pub acknowledgement_text: Option<Spanned<String>>,
+    /// For how many days after its end a letter opens the same case again. Default: `14`.
+    #[serde(default = "reopen_days")]
+    pub reopen_days: u32,
+    /// For how many days after its end a letter opens a new case that is linked to the old one;
+    /// not less than `reopen_days`. Later ones are linked to nothing. Default: `90`.
+    #[serde(default = "follow_up_days")]
+    pub follow_up_days: Spanned<u32>,
 }
 
 const fn enabled() -> bool {
@@ -120,6 +128,18 @@ const fn cooldown_seconds() -> u64 {
 
 const fn waiting_max() -> usize {
     100_000
+}
+
+const fn reopen_days() -> u32 {
+    14
+}
+
+fn follow_up_days() -> Spanned<u32> {
+    Spanned::new(0..0, 90)
+}
+
+const fn days(count: u32) -> Duration {
+    Duration::from_secs(count as u64 * 24 * 3600)
 }
 
 impl Queue {
@@ -156,6 +176,10 @@ impl Queue {
                 auto_reply: self.auto_reply_opens_case,
             },
             acknowledgement: self.acknowledgement(),
+            windows: Windows {
+                reopen: days(self.reopen_days),
+                follow_up: days(*self.follow_up_days.get_ref()),
+            },
         })
     }
 
@@ -193,6 +217,10 @@ pub(super) fn check_all(queues: &[Queue], check: &mut Check<'_>) {
         if let Some(first) = ids.insert(id, line) {
             let what = format!("queue {id} is defined twice, first in line {first}");
             check.blame(&queue.id, what);
+        }
+        if *queue.follow_up_days.get_ref() < queue.reopen_days {
+            let what = format!("queue {id}: follow_up_days must not be less than reopen_days");
+            check.blame(&queue.follow_up_days, what);
         }
         if queue.addresses.is_empty() {
             let what = format!("queue {id} has no addresses, so no mail can reach it");

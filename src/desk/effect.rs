@@ -13,6 +13,10 @@ use super::message::Message;
 use super::offer::Offer;
 use super::session::{EndCause, Session, SessionView};
 use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
+use crate::mail::dossier::Dossier;
+use crate::mail::threading::ClueKey;
+use crate::mail::token::MainNumber;
+use crate::outbound::hearing::Suppression;
 use crate::outbound::message::Outbound;
 use crate::time::Timestamp;
 
@@ -25,6 +29,8 @@ pub struct Effects {
     pub changes: Vec<Change>,
     /// The message whose bytes belong to this batch.
     pub body: Option<MessageId>,
+    /// Messages that the desk wrote itself, with their bytes.
+    pub written: Vec<(MessageId, Vec<u8>)>,
     /// Facts to be told to watchers, in order.
     pub events: Vec<Event>,
     /// Sessions whose stream is to be ended.
@@ -33,7 +39,7 @@ pub struct Effects {
     pub submissions: Vec<Outbound>,
 }
 
-/// What a command answers. Stored with the effect when the request carries an id, so that a
+/// What a command answers. Stored: variants are added at the end only. It is kept with the effect when the request carries an id, so that a
 /// repeated request is answered in the same words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
@@ -78,6 +84,10 @@ pub enum Answer {
     },
     /// An outbound message.
     Outbound(Box<Outbound>),
+    /// An interaction that is in no agent's hands.
+    Work(Box<Interaction>),
+    /// A case.
+    Case(Box<Case>),
 }
 
 /// A record to be written or removed.
@@ -101,12 +111,27 @@ pub enum Change {
     Case(Box<Case>),
     /// A message.
     Message(Box<Message>),
+    /// What was found out about a message.
+    Dossier(MessageId, Box<Dossier>),
+    /// A key of the index under which later letters may name this message's case.
+    Clue(ClueKey, MainNumber, MessageId),
     /// An outbound message.
     Outbound(Box<Outbound>),
     /// One more entry in an agent's event log.
     Logged(AgentId, u64, Box<Event>),
     /// An entry of an agent's event log is older than anybody resumes from.
     LogTrimmed(AgentId, u64),
+    /// A sender was told by a queue that a letter has arrived.
+    Acknowledged {
+        /// The queue.
+        queue: QueueId,
+        /// The sender, normalised.
+        address: String,
+        /// Until when that is not repeated.
+        until: Timestamp,
+    },
+    /// An address that is not written to for a while.
+    Suppressed(Box<Suppression>),
 }
 
 /// Numbers that the desk gives out and never gives out twice.
@@ -150,7 +175,8 @@ pub enum WrapUpOutcome {
     TimedOut,
 }
 
-/// What happened. Each carries the whole record as it is now.
+/// What happened. Each carries the whole record as it is now. Stored: variants are added at the
+/// end only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
     /// A letter waits in a queue: a new interaction, or one that came back to its place.
@@ -212,6 +238,10 @@ pub enum Fact {
         /// Whether it was left.
         removed: bool,
     },
+    /// A letter is held until a supervisor decides.
+    InteractionHeld(Box<Interaction>),
+    /// The interaction was filed as nobody's work.
+    InteractionFiled(Box<Interaction>),
 }
 
 impl Fact {
@@ -231,6 +261,8 @@ impl Fact {
             Self::WrapUpEnded { .. } => "wrap-up ended",
             Self::InteractionClosed(_) => "interaction closed",
             Self::MembershipChanged { .. } => "membership changed",
+            Self::InteractionHeld(_) => "interaction held",
+            Self::InteractionFiled(_) => "interaction filed",
         }
     }
 }

@@ -18,12 +18,16 @@ pub mod queue;
 pub mod refusal;
 pub mod session;
 
+mod acknowledging;
 mod delivery;
 mod filing;
 mod floor;
 mod handling;
+mod holding;
+mod merging;
 mod offering;
 mod presence;
+mod reporting;
 mod restore;
 mod routing;
 mod signing;
@@ -33,17 +37,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use agent::{Agent, AgentState, Presence, PresenceCause, Requested, Role};
-pub use case::Case;
-pub use command::{Command, Filing, Ingest, NewAgent, Reply, Target, Thread};
+pub use case::{Case, MERGES_MAX, PEOPLE_MAX, Reopening};
+pub use command::{Command, Filing, Handling, Ingest, NewAgent, Reply, Target, Thread, Work};
 pub use effect::{Answer, AssignCause, Change, Counters, Effects, Event, Fact, WrapUpOutcome};
-pub use interaction::{Interaction, Outcome, State};
+pub use interaction::{HoldReason, Interaction, Outcome, State};
 pub use message::{Correspondent, Direction, Message, Origin};
 pub use offer::{Offer, OfferState, RescindCause};
 pub use queue::{DeclineAction, Mailbox, Queue, QueueSettings};
 pub use refusal::Refusal;
+pub use reporting::Report;
 pub use restore::Records;
 pub use session::{EndCause, Session, SessionView};
 
+use acknowledging::Budget;
 use agent::Load;
 use session::Link;
 use timers::{Timer, Timers};
@@ -136,6 +142,9 @@ pub struct Desk {
     /// nobody any more.
     resting: BTreeMap<InteractionId, Timestamp>,
 
+    /// How many acknowledgements went out of late.
+    budget: Budget,
+
     /// Outbound records between [`Desk::restore`] and [`Desk::start`].
     restored_spool: Vec<Outbound>,
     draft: Draft,
@@ -160,6 +169,7 @@ struct Draft {
     events: Vec<Event>,
     ended: Vec<(SessionId, EndCause)>,
     body: Option<MessageId>,
+    written: Vec<(MessageId, Vec<u8>)>,
 }
 
 /// An answer in the making: what it shows is looked up when all has settled.
@@ -172,6 +182,8 @@ enum Pending {
     Offer(OfferId, AgentId),
     Interaction(InteractionId, AgentId, Option<MessageId>),
     Outbound(Box<Outbound>),
+    Work(InteractionId),
+    Case(Box<Case>),
 }
 
 impl Desk {
@@ -196,6 +208,7 @@ impl Desk {
             idle: BTreeMap::new(),
             idle_entry: BTreeMap::new(),
             resting: BTreeMap::new(),
+            budget: Budget::default(),
             restored_spool: Vec::new(),
             draft: Draft::default(),
         }
@@ -255,6 +268,10 @@ impl Desk {
                 next,
             } => self.complete_wrap_up(now, session, interaction, (notes, disposition), next),
             Command::Ingest(ingest) => self.ingest(now, *ingest),
+            Command::Release { interaction } => self.release(now, interaction),
+            Command::Dismiss { interaction } => self.dismiss(now, interaction),
+            Command::MergeCase { case, into } => self.merge_case(now, *case, *into),
+            Command::RevokeTokens { case } => self.revoke_tokens(now, *case),
             Command::HandOver { message } => self.hand_over(now, message),
             Command::FinishSubmission { message, outcome } => {
                 self.finish_submission(now, message, outcome)
@@ -356,6 +373,7 @@ impl Desk {
             answer,
             changes,
             body: draft.body,
+            written: draft.written,
             events: draft.events,
             ended: draft.ended,
             submissions,
@@ -400,6 +418,10 @@ impl Desk {
                 })
             }
             Pending::Outbound(outbound) => Some(Answer::Outbound(outbound)),
+            Pending::Work(id) => {
+                (self.found(id)).map(|found| Answer::Work(Box::new(found.clone())))
+            }
+            Pending::Case(case) => Some(Answer::Case(case)),
         };
         answer.unwrap_or(Answer::Done)
     }

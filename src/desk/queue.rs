@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::id::{InteractionId, QueueId};
 use crate::mail::acknowledgement::Template;
 use crate::mail::automatic::Allowed;
+use crate::mail::threading::Windows;
 use crate::time::Timestamp;
 
 /// What becomes of an agent who let an offer pass or turned one down.
@@ -54,6 +55,8 @@ pub struct QueueSettings {
     pub allowed: Allowed,
     /// What people are told when their letter opens a case.
     pub acknowledgement: Option<Template>,
+    /// How long after its end a case of the queue can be continued.
+    pub windows: Windows,
 }
 
 impl QueueSettings {
@@ -73,6 +76,7 @@ impl QueueSettings {
             waiting_max: 100_000,
             allowed: Allowed::default(),
             acknowledgement: None,
+            windows: Windows::default(),
         }
     }
 
@@ -93,6 +97,8 @@ pub struct Queue {
     pub settings: QueueSettings,
     /// Those who wait, in the order in which they are to be offered.
     pub(super) waiting: BTreeSet<Place>,
+    /// How many are held back.
+    pub(super) held: usize,
 }
 
 impl Queue {
@@ -100,6 +106,7 @@ impl Queue {
         Self {
             settings,
             waiting: BTreeSet::new(),
+            held: 0,
         }
     }
 
@@ -107,6 +114,12 @@ impl Queue {
     #[must_use]
     pub fn waiting_count(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Whether it takes no more mail: as many wait, held ones included, as the rules allow.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.waiting.len() + self.held >= self.settings.waiting_max
     }
 
     /// Those who wait, in the order in which they are to be offered.

@@ -122,6 +122,7 @@ impl Desk {
                 self.timers.set(back.max(now), Timer::Reattach(*id));
             }
         }
+        self.budget.clone_from(&ahead.budget);
         let records = std::mem::take(&mut self.restored_spool);
         self.spool = Spool::take_over(records, in_flight, now, self.policy.submissions);
         let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
@@ -162,6 +163,7 @@ impl Desk {
                 let place = (Reverse(interaction.priority), interaction.arrived, id);
                 queue.waiting.insert(place);
             }
+            State::Held { .. } => queue.held += 1,
             State::Active { agent, .. } => {
                 if let Some(load) = self.loads.get_mut(agent) {
                     load.active.insert(id);
@@ -182,7 +184,7 @@ impl Desk {
                     self.timers.set(*deadline, Timer::WrapUp(id));
                 }
             }
-            State::Offered { .. } | State::Closed { .. } => {}
+            State::Offered { .. } | State::Closed { .. } | State::Filed { .. } => {}
         }
         self.interactions.insert(id, interaction);
         if rests {

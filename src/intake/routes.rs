@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use crate::desk::QueueSettings;
 use crate::id::QueueId;
 use crate::mail::address::Address;
-
-/// What stands between an address and its detail, as in `support+invoice@`. Postfix's
-/// `recipient_delimiter` is usually the same; the filter sees the address before it is split.
-const DELIMITER: char = '+';
+use crate::mail::threading::Windows;
+use crate::mail::token::DELIMITER;
 
 /// Where mail to one address goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +22,7 @@ pub struct Destination {
 #[derive(Debug, Clone, Default)]
 pub struct Routes {
     by_address: BTreeMap<String, Destination>,
+    queues: BTreeMap<QueueId, QueueSettings>,
 }
 
 impl Routes {
@@ -40,7 +39,24 @@ impl Routes {
                 by_address.insert(mailbox.address.to_lowercase(), destination);
             }
         }
-        Self { by_address }
+        let queues = queues.iter().map(|queue| (queue.id.clone(), queue.clone()));
+        Self {
+            by_address,
+            queues: queues.collect(),
+        }
+    }
+
+    /// The rules of a queue.
+    #[must_use]
+    pub fn queue(&self, queue: &QueueId) -> Option<&QueueSettings> {
+        self.queues.get(queue)
+    }
+
+    /// How long ended cases of a queue can be continued.
+    #[must_use]
+    pub fn windows(&self, queue: &QueueId) -> Windows {
+        self.queue(queue)
+            .map_or_else(Windows::default, |queue| queue.windows)
     }
 
     /// Where mail to this address goes; `None` if it is not ours. The address with its detail is

@@ -15,6 +15,7 @@ use super::mailbox::Mailbox;
 use super::message_id::InternetMessageId;
 use super::token::{self, Audience, Keyring, MainNumber, NONCE_BYTES};
 use super::trust::Trust;
+use crate::id::QueueId;
 use crate::time::Timestamp;
 
 /// Longest subject of a template, in characters.
@@ -85,6 +86,8 @@ impl Circumstances<'_> {
 /// An acknowledgement that waits for the number of its case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acknowledgement {
+    /// The queue that sends it.
+    pub queue: QueueId,
     /// From whom: an address of the queue.
     pub from: Mailbox,
     /// To whom.
@@ -160,6 +163,7 @@ mod tests {
 
     fn acknowledgement() -> Acknowledgement {
         Acknowledgement {
+            queue: "support".parse().unwrap(),
             from: Mailbox {
                 name: "Shop".to_owned(),
                 address: address("support@shop.example"),

@@ -10,6 +10,7 @@ use mail_parser::DateTime;
 use serde::{Deserialize, Serialize};
 
 use super::address::Address;
+use super::clue::THREAD_INDEX_BYTES;
 use super::decode::{self, TransferEncoding};
 use super::header::Header;
 use super::html;
@@ -52,6 +53,8 @@ pub struct Letter {
     pub in_reply_to: Vec<InternetMessageId>,
     /// Its ancestors, oldest first, at most the [`super::message_id::IDS_MAX`] newest.
     pub references: Vec<InternetMessageId>,
+    /// What all letters of an Outlook conversation share, from `Thread-Index`.
+    pub thread_index: Option<[u8; THREAD_INDEX_BYTES]>,
     /// The text.
     pub body: Body,
     /// The files, in the order of the letter.
@@ -207,6 +210,7 @@ impl Letter {
                 .and_then(|text| rightmost_ids(&text).into_iter().next()),
             in_reply_to: ids(header, "In-Reply-To"),
             references: ids(header, "References"),
+            thread_index: thread_index(header),
             body: Body::default(),
             attachments: Vec::new(),
             notices: Vec::new(),
@@ -270,6 +274,16 @@ fn ids(header: &Header<'_>, name: &str) -> Vec<InternetMessageId> {
         joined.push(' ');
     }
     rightmost_ids(&joined)
+}
+
+/// The head of `Thread-Index`, which is base64.
+fn thread_index(header: &Header<'_>) -> Option<[u8; THREAD_INDEX_BYTES]> {
+    // 22 bytes end inside the eighth group of four characters.
+    const CHARS: usize = THREAD_INDEX_BYTES.div_ceil(3) * 4;
+    let text = header.text("Thread-Index")?;
+    let head = text.trim().get(..CHARS)?;
+    let bytes = data_encoding::BASE64.decode(head.as_bytes()).ok()?;
+    bytes.first_chunk().copied()
 }
 
 /// Text that is shown, still in its own form.

@@ -7,10 +7,14 @@
 
 pub mod address;
 pub mod mailbox;
+pub mod main_number;
 pub mod message_id;
+pub mod return_path;
 pub mod token;
 
 pub mod automatic;
+pub mod clue;
+pub mod dossier;
 pub mod letter;
 pub mod loop_mark;
 pub mod report;
