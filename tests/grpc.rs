@@ -8,6 +8,7 @@ mod grpc {
 
     mod access;
     mod descriptors;
+    mod letters;
     mod lists;
     mod refusals;
     mod story;

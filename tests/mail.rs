@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use postroom::mail::address::Address;
 use postroom::mail::automatic::{Facts, Kind, Match, classify};
 use postroom::mail::header::Header;
-use postroom::mail::letter::Letter;
+use postroom::mail::letter::{Letter, View};
 use postroom::mail::mailbox::Mailbox;
 use postroom::mail::report::{Report, Said};
 use postroom::mail::token::{KEY_BYTES, Keyring};
@@ -30,7 +30,7 @@ fn letters_look_as_expected() {
         let readme = path.with_extension("readme");
         assert!(readme.exists(), "{} is missing", readme.display());
         let raw = fs::read(&path).expect("the letter can be read");
-        let mut got = outline(&Letter::read(&raw, true));
+        let mut got = outline(&View::read(&raw, true));
         if path.parent().is_some_and(|folder| folder.ends_with("auto")) {
             got.push_str(&kind(&raw));
         }
@@ -103,7 +103,8 @@ fn line_matches(pattern: &str, line: &str) -> bool {
     chars.next().is_none()
 }
 
-fn outline(letter: &Letter) -> String {
+fn outline(view: &View) -> String {
+    let letter = &view.letter;
     let mut out = String::new();
     let mut line = |name: &str, value: String| {
         if !value.is_empty() {
@@ -140,14 +141,27 @@ fn outline(letter: &Letter) -> String {
         line("ancestor", id.to_string());
     }
     for file in &letter.attachments {
-        let inline = if file.inline { ", inline" } else { "" };
+        let said = [
+            (file.inline, ", inline"),
+            (file.in_html, ", in the HTML"),
+            (file.may_run(), ", may run"),
+        ];
+        let said: String = (said.iter())
+            .filter_map(|(holds, what)| holds.then_some(*what))
+            .collect();
         line(
             "file",
             format!(
-                "{} ({}, {} bytes{inline})",
-                file.name, file.media_type, file.size
+                "{} {} ({}, {} bytes{said})",
+                file.id, file.name, file.media_type, file.size
             ),
         );
+        for inner in &file.contents {
+            line("  in it", format!("{} ({} bytes)", inner.name, inner.size));
+        }
+    }
+    for protection in &letter.protections {
+        line("protection", format!("{protection:?}"));
     }
     for notice in &letter.notices {
         line("notice", format!("{notice:?}"));
@@ -155,9 +169,27 @@ fn outline(letter: &Letter) -> String {
     if letter.body.from_html {
         line("text", "made from HTML".to_owned());
     }
+    if letter.body.forwards {
+        line("text", "forwards another letter".to_owned());
+    }
+    if let Some(html) = &view.html {
+        let pictures = [
+            (html.blocked_images, "blocked"),
+            (html.missing_images, "missing"),
+        ];
+        for (count, how) in pictures.into_iter().filter(|(count, _)| *count > 0) {
+            line("pictures", format!("{count} {how}"));
+        }
+    }
     let _ = writeln!(out, "----\n{}", letter.body.fresh());
+    if !letter.body.signature().is_empty() {
+        let _ = writeln!(out, "---- signature\n{}", letter.body.signature());
+    }
     if !letter.body.quoted().is_empty() {
         let _ = writeln!(out, "---- trimmed\n{}", letter.body.quoted());
+    }
+    if let Some(html) = &view.html {
+        let _ = writeln!(out, "---- html\n{}", html.text.trim());
     }
     out
 }

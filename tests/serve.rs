@@ -91,6 +91,9 @@ async fn a_changed_configuration_holds_from_the_next_message_on() {
     announced.parameters.push(Bytes::from_static(b"SIZE=2001"));
     let refused = Said::Reply("552 5.3.4 Message too big".into());
     assert_eq!(mta.send(&announced).await.unwrap().verdict, refused);
+    let line =
+        "NOQUEUE: client=client.example[192.0.2.7]: reject MAIL <ada@ada.example>: 552 5.3.4";
+    process.hear(line).await;
 
     process.signal(Signal::TERM);
     process.told("STOPPING=1").await;

@@ -11,7 +11,7 @@ use crate::desk::{
 use crate::engine::keys::ApiKey;
 use crate::engine::{Overview, QueueStats};
 use crate::id::{AgentId, InteractionId, MessageId, QueueId};
-use crate::mail::letter::{Letter, Notice};
+use crate::mail::letter::{Attachment, Notice, Protection, View};
 use crate::mail::mailbox::Mailbox;
 use crate::mail::trust::Trust;
 use crate::outbound::message::{DeliveryState, Outbound};
@@ -371,8 +371,50 @@ pub(super) fn message(
     }
 }
 
+const fn notice(notice: Notice) -> pb::MessageNotice {
+    match notice {
+        Notice::HeadOnly => pb::MessageNotice::HeadOnly,
+        Notice::HeaderCut => pb::MessageNotice::HeaderCut,
+        Notice::TooDeep => pb::MessageNotice::TooDeep,
+        Notice::TooManyParts => pb::MessageNotice::TooManyParts,
+        Notice::TextCut => pb::MessageNotice::TextCut,
+        Notice::HtmlCut => pb::MessageNotice::HtmlCut,
+        Notice::OddEncoding => pb::MessageNotice::OddEncoding,
+    }
+}
+
+const fn protection(protection: Protection) -> pb::MessageProtection {
+    match protection {
+        Protection::SmimeSigned => pb::MessageProtection::SmimeSigned,
+        Protection::SmimeOpaque => pb::MessageProtection::SmimeOpaque,
+        Protection::SmimeEncrypted => pb::MessageProtection::SmimeEncrypted,
+        Protection::PgpSigned => pb::MessageProtection::PgpSigned,
+        Protection::PgpEncrypted => pb::MessageProtection::PgpEncrypted,
+    }
+}
+
+pub(super) fn attachment(file: &Attachment) -> pb::Attachment {
+    pb::Attachment {
+        file_name: file.name.clone(),
+        content_type: file.media_type.clone(),
+        size_bytes: long(file.size),
+        inline: file.inline,
+        part_id: file.id.clone(),
+        content_id: file.content_id.clone().unwrap_or_default(),
+        in_html_body: file.in_html,
+        safe_content_type: file.safe_type().to_owned(),
+        may_run: file.may_run(),
+        contents: (file.contents.iter())
+            .map(|inner| pb::InnerFile {
+                file_name: inner.name.clone(),
+                size_bytes: long(inner.size),
+            })
+            .collect(),
+    }
+}
+
 /// Adds what only the bytes of the message say.
-pub(super) fn read_into(message: &mut pb::Message, letter: &Letter) {
+pub(super) fn read_into(message: &mut pb::Message, view: View) {
     let addresses = |mailboxes: &[Mailbox]| {
         (mailboxes.iter())
             .map(|mailbox| pb::EmailAddress {
@@ -381,23 +423,29 @@ pub(super) fn read_into(message: &mut pb::Message, letter: &Letter) {
             })
             .collect()
     };
+    let letter = view.letter;
     message.to = addresses(&letter.to);
     message.cc = addresses(&letter.cc);
     message.text_body = letter.body.fresh().to_owned();
+    message.signature_text = letter.body.signature().to_owned();
     message.trimmed_text = letter.body.quoted().to_owned();
     message.body_truncated = letter.body.truncated;
-    message.attachments = (letter.attachments.iter())
-        .map(|attachment| pb::Attachment {
-            file_name: attachment.name.clone(),
-            content_type: attachment.media_type.clone(),
-            size_bytes: long(attachment.size),
-            inline: attachment.inline,
-        })
-        .collect();
+    message.forwards = letter.body.forwards;
+    message.attachments = letter.attachments.iter().map(attachment).collect();
     message.attachments_truncated = letter.notices.iter().any(|notice| match notice {
         Notice::HeadOnly | Notice::TooDeep | Notice::TooManyParts => true,
-        Notice::HeaderCut | Notice::TextCut => false,
+        Notice::HeaderCut | Notice::TextCut | Notice::HtmlCut | Notice::OddEncoding => false,
     });
+    message.notices = (letter.notices.iter())
+        .map(|found| notice(*found).into())
+        .collect();
+    message.protections = (letter.protections.iter())
+        .map(|found| protection(*found).into())
+        .collect();
+    if let Some(html) = view.html {
+        message.blocked_image_count = count(html.blocked_images);
+        message.html_body = html.text;
+    }
 }
 
 pub(super) fn delivery(outbound: &Outbound) -> pb::Delivery {

@@ -2,7 +2,6 @@
 
 use std::ops::Bound;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -12,15 +11,12 @@ use super::access::{Principal, caller};
 use super::form::Form;
 use super::page::{self, Page};
 use super::pb::interaction_service_server::InteractionService;
-use super::watch::Permit;
-use super::{CHUNK_BYTES, Shared, convert, errors, pb, respond};
+use super::{Shared, convert, download, errors, pb, respond};
 use crate::desk::{
     Answer, CODE_BYTES_MAX, Command, Direction, Interaction, Message, NOTE_BYTES_MAX, Role, State,
 };
 use crate::engine::Done;
-use crate::engine::handle::HEAD_BYTES_MAX;
 use crate::id::{InteractionId, MessageId, QueueId};
-use crate::mail::letter::Letter;
 use crate::outbound::reply::{self, ReplyDraft};
 
 /// Longest text of a reply, in bytes.
@@ -36,8 +32,8 @@ const ADDRESS_BYTES_MAX: usize = 254;
 /// many does not hold up the desk.
 const LOOKED_THROUGH_MAX: usize = 10_000;
 
-/// How long a chunk may wait for a client that does not read.
-const DOWNLOAD_PATIENCE: Duration = Duration::from_secs(60);
+/// Longest id of a part, in bytes: ten numbers of three digits, and some.
+const PART_ID_BYTES_MAX: usize = 64;
 
 pub(super) struct Interactions(pub(super) Arc<Shared>);
 
@@ -265,14 +261,8 @@ impl InteractionService for Interactions {
         let found = self.readable_message(&caller, (interaction, id)).await?;
         let mut message = self.basic(&found, interaction).await?;
         if full {
-            let head = (self.0.handle.body_head(id, HEAD_BYTES_MAX).await)
-                .map_err(errors::engine)?
-                .ok_or_else(|| errors::internal("a message has no bytes"))?;
-            let whole = head.len() as u64 >= found.size;
-            let letter = tokio::task::spawn_blocking(move || Letter::read(&head, whole))
-                .await
-                .map_err(|_| errors::internal("reading a letter panicked"))?;
-            convert::read_into(&mut message, &letter);
+            let view = self.0.opener.open(&self.0.handle, &found).await?;
+            convert::read_into(&mut message, view);
         }
         Ok(Response::new(pb::GetMessageResponse {
             message: Some(message),
@@ -297,7 +287,45 @@ impl InteractionService for Interactions {
         }
         let permit = self.0.streams.admit(&caller)?;
         let (out, chunks) = mpsc::channel(1);
-        tokio::spawn(download(Arc::clone(&self.0), found, offset, out, permit));
+        tokio::spawn(download::message(
+            Arc::clone(&self.0),
+            found,
+            offset,
+            out,
+            permit,
+        ));
+        Ok(Response::new(ReceiverStream::new(chunks)))
+    }
+
+    type DownloadAttachmentStream = ReceiverStream<Result<pb::DownloadAttachmentResponse, Status>>;
+
+    async fn download_attachment(
+        &self,
+        request: Request<pb::DownloadAttachmentRequest>,
+    ) -> Result<Response<Self::DownloadAttachmentStream>, Status> {
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let mut form = Form::new();
+        let name = form.message("name", &asked.name);
+        let part = form.text("part_id", asked.part_id, PART_ID_BYTES_MAX);
+        let (name, part) = form.done((name, part))?;
+        let found = self.readable_message(&caller, name).await?;
+        let permit = self.0.streams.admit(&caller)?;
+        let view = self.0.opener.open(&self.0.handle, &found).await?;
+        let file = (view.letter.attachments.into_iter())
+            .find(|file| file.id == part)
+            .ok_or_else(|| {
+                let message = convert::message_name(name.0, name.1);
+                errors::not_found(format!("{message}, part {part}"))
+            })?;
+        let (out, chunks) = mpsc::channel(1);
+        tokio::spawn(download::attachment(
+            Arc::clone(&self.0),
+            found,
+            file,
+            out,
+            permit,
+        ));
         Ok(Response::new(ReceiverStream::new(chunks)))
     }
 
@@ -449,42 +477,4 @@ impl InteractionService for Interactions {
         };
         Ok(respond(response, verb.replayed))
     }
-}
-
-/// Sends a message in chunks, until its end or until nobody reads any more.
-async fn download(
-    shared: Arc<Shared>,
-    message: Message,
-    mut offset: u64,
-    out: mpsc::Sender<Result<pb::DownloadMessageResponse, Status>>,
-    permit: Permit,
-) {
-    loop {
-        let chunk = match shared
-            .handle
-            .body_chunk(message.id, offset, CHUNK_BYTES)
-            .await
-        {
-            Ok(Some(chunk)) => Ok(chunk),
-            Ok(None) => Err(errors::internal("a message has no bytes")),
-            Err(error) => Err(errors::engine(error)),
-        };
-        let last = chunk.as_ref().map_or(true, |chunk| {
-            chunk.is_empty() || offset + chunk.len() as u64 >= message.size
-        });
-        let begin = offset;
-        let response = chunk.map(|data| {
-            offset += data.len() as u64;
-            pb::DownloadMessageResponse {
-                size_bytes: convert::long(message.size),
-                offset_bytes: convert::long(begin),
-                data,
-            }
-        });
-        let sent = tokio::time::timeout(DOWNLOAD_PATIENCE, out.send(response)).await;
-        if last || !matches!(sent, Ok(Ok(()))) {
-            break;
-        }
-    }
-    drop(permit);
 }

@@ -29,7 +29,9 @@ mod password;
 mod token;
 
 mod convert;
+mod download;
 mod events;
+mod opener;
 
 mod agents;
 mod cases;
@@ -56,6 +58,7 @@ pub use watch::HEARTBEAT;
 
 use access::Principal;
 use errors::Failure;
+use opener::Opener;
 use password::Passwords;
 use watch::Streams;
 
@@ -82,6 +85,7 @@ struct Shared {
     reply: ReplySettings,
     passwords: Passwords,
     streams: Arc<Streams>,
+    opener: Opener,
     drain: CancellationToken,
 }
 

@@ -27,6 +27,7 @@ use super::credentials::Credentials;
 use super::from_addresses::FromAddresses;
 use super::interactions::Interactions;
 use super::offers::Offers;
+use super::opener::Opener;
 use super::password::Passwords;
 use super::presences::Presences;
 use super::queues::Queues;
@@ -157,6 +158,7 @@ pub async fn serve(
         reply: settings.reply,
         passwords: Passwords::new(),
         streams: Arc::new(Streams::default()),
+        opener: Opener::new(),
         drain: drain.clone(),
     });
     let (health, routes) = routes(&shared, settings.reflection).await?;

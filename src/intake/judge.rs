@@ -22,11 +22,20 @@ use crate::mail::threading::{
     self, CaseFacts, Circumstances, Clue, ClueKey, Decision, Hint, Known, Standing, Threading,
 };
 use crate::mail::token::DELIMITER;
-use crate::mail::trust::{self, Authentication, Trust};
+use crate::mail::trust::{self, Authentication, Ruling, Trust};
 use crate::milter::{Arrival, SmtpReply};
 
 /// More Received fields than this mean that a message goes in circles.
 const RECEIVED_MAX: usize = 50;
+
+/// What was found out about a letter.
+#[derive(Debug)]
+pub struct Judgement {
+    /// The letter as it is to be filed, with its dossier.
+    pub ingest: Ingest,
+    /// What its sender's domain wants done with it.
+    pub ruling: Ruling,
+}
 
 /// A recipient of ours: the address as it was written to, the queue's own, and the queue.
 pub(super) struct Reached {
@@ -41,9 +50,10 @@ impl Intake {
     /// # Errors
     ///
     /// What the client is told if the letter is not taken.
-    pub async fn judge(&self, arrival: &Arrival, letter: Letter) -> Result<Ingest, SmtpReply> {
+    pub async fn judge(&self, arrival: &Arrival, letter: Letter) -> Result<Judgement, SmtpReply> {
         let authentication = self.authenticate(arrival, &letter).await;
-        let assessment = trust::assess(&letter.author, &authentication, &self.our_domains);
+        let assessment = trust::assess(&letter.author, &authentication, &self.standing);
+        let ruling = trust::ruling(&assessment, &authentication, !self.policy.takes_disowned);
         let reached = self.reached(arrival);
         let found = Finding {
             letter: &letter,
@@ -61,7 +71,7 @@ impl Intake {
         if found.is_blind() {
             remarks.push(Remark::BlindCopy);
         }
-        let handling = self.handling(&found, &kind, &threading.decision, about.as_ref());
+        let handling = self.handling(&found, &kind, (&threading.decision, ruling), about.as_ref());
         let acknowledgement = match &thread {
             Thread::New(_) | Thread::Linked(..) => self.acknowledgement(arrival, &found, &kind),
             Thread::Joins(..) => None,
@@ -72,7 +82,7 @@ impl Intake {
             clues.clear();
         }
         let (customer, internet_message_id) = (author(&letter), &letter.internet_message_id);
-        Ok(Ingest {
+        let ingest = Ingest {
             targets: targets(&reached),
             customer,
             envelope_sender: String::from_utf8_lossy(&arrival.envelope.sender).into_owned(),
@@ -95,7 +105,8 @@ impl Intake {
                 threading,
                 remarks,
             }),
-        })
+        };
+        Ok(Judgement { ingest, ruling })
     }
 
     /// Reads the letter's header and identifies the letter. A large one is read back from its file
@@ -140,10 +151,13 @@ impl Intake {
             helo: &helo,
             mail_from: mail_from.as_ref(),
         };
-        let whole = matches!(arrival.content, Content::Memory(_));
+        let file = match &arrival.content {
+            Content::Memory(_) => None,
+            Content::File(file) => Some(file.path()),
+        };
         let head = arrival.content.head();
         self.authenticator
-            .authenticate(route, &letter.author, head, whole)
+            .authenticate(route, &letter.author, head, file)
             .await
     }
 

@@ -15,7 +15,7 @@ use crate::mail::report::{self, Said, Severity};
 use crate::mail::return_path::{EVERYBODY, ReturnPath};
 use crate::mail::threading::{self, Decision};
 use crate::mail::token::{Claim, DELIMITER, NONCE_BYTES};
-use crate::mail::trust::Trust;
+use crate::mail::trust::{Ruling, Trust};
 use crate::milter::{Arrival, SmtpReply};
 use crate::outbound::hearing::Saying;
 
@@ -131,7 +131,7 @@ impl Intake {
         &self,
         finding: &Finding<'_>,
         classification: &Classification,
-        decision: &Decision,
+        place: (&Decision, Ruling),
         about: Option<&About>,
     ) -> Handling {
         let queues = finding.reached.iter();
@@ -141,7 +141,7 @@ impl Intake {
                 bulk: all.bulk || queue.allowed.bulk,
                 auto_reply: all.auto_reply || queue.allowed.auto_reply,
             });
-        handling(classification.kind, allowed, decision, about)
+        handling(classification.kind, allowed, place, about)
     }
 
     /// What the author is told if the letter opens a case; `None` if there is nothing to be said,
@@ -227,8 +227,14 @@ fn proven(message: MessageId, recipient: Option<u8>, said: Said) -> Option<Repor
     })
 }
 
-/// Whether and how a letter is to be worked on, as far as its kind and its place decide that.
-fn handling(kind: Kind, allowed: Allowed, decision: &Decision, about: Option<&About>) -> Handling {
+/// Whether and how a letter is to be worked on, as far as its kind, its place and its sender's
+/// domain decide that.
+fn handling(
+    kind: Kind,
+    allowed: Allowed,
+    (decision, ruling): (&Decision, Ruling),
+    about: Option<&About>,
+) -> Handling {
     // Other desks mark what people write as bulk. What proves that it is an answer is not filed
     // unseen.
     let answers = kind == Kind::Bulk
@@ -242,15 +248,16 @@ fn handling(kind: Kind, allowed: Allowed, decision: &Decision, about: Option<&Ab
         // Something came back that nobody can read but a person.
         Some(_) => Work::Wanted,
         None if !kind.wants_work(allowed) && !answers => Work::Quiet,
-        None => match decision {
-            Decision::Hold { evidence, .. } => Work::Held {
+        None => match (decision, ruling) {
+            (Decision::Hold { evidence, .. }, _) => Work::Held {
                 reason: HoldReason::Distrusted,
                 aside: Some(evidence.case),
             },
-            Decision::Join { .. }
-            | Decision::Follow { .. }
-            | Decision::Hinted { .. }
-            | Decision::New => Work::Wanted,
+            (_, Ruling::Hold) => Work::Held {
+                reason: HoldReason::Quarantined,
+                aside: None,
+            },
+            (_, Ruling::Take | Ruling::Refuse | Ruling::Later) => Work::Wanted,
         },
     };
     Handling {

@@ -8,17 +8,20 @@ pub mod authenticate;
 pub mod fingerprint;
 pub mod judge;
 mod kind;
+pub mod patience;
 pub mod policy;
 pub mod reservation;
 pub mod responsibility;
 pub mod routes;
 pub mod rules;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use authenticate::Authenticator;
 use bytes::Bytes;
+use judge::Judgement;
+use patience::Patience;
 use policy::Policy;
 use reservation::{Reservation, Reservations};
 use responsibility::{Mode, MtaCopy, mta_copy};
@@ -31,11 +34,12 @@ use crate::desk::{Filing, Ingest, Refusal};
 use crate::engine::{EngineError, Fingerprint, Handle};
 use crate::id::QueueId;
 use crate::mail::address::Address;
+use crate::mail::lookalike::OurDomains;
 use crate::mail::loop_mark::{self, LoopMark};
 use crate::mail::message_id::InternetMessageId;
 use crate::mail::results;
 use crate::mail::token::Keyring;
-use crate::mail::trust::Authentication;
+use crate::mail::trust::{Authentication, Ruling, Standing};
 use crate::milter::{
     Arrival, Edit, Envelope, FieldName, Header, Receiver, Recipient, RecipientVerdict, SmtpReply,
     Tag, Verdict, deletions, plan_tags,
@@ -71,8 +75,9 @@ pub struct Intake {
     name: String,
     handle: Handle,
     routes: Routes,
+    standing: Standing,
+    patience: Mutex<Patience>,
     policy: Policy,
-    our_domains: Vec<String>,
     keyring: Arc<Keyring>,
     authenticator: Arc<Authenticator>,
     message_bytes_max: u64,
@@ -102,7 +107,11 @@ impl Intake {
         message_bytes_max: u64,
     ) -> Self {
         Self {
-            our_domains: routes.domains(),
+            standing: Standing {
+                ours: OurDomains::new(routes.domains()),
+                forwarders: policy.forwarders.clone(),
+            },
+            patience: Mutex::default(),
             name,
             handle,
             routes,
@@ -123,12 +132,39 @@ impl Intake {
             let again = "this message is being received already, try again";
             return Err(SmtpReply::new(451, 3, 2, again));
         };
-        let ingest = self.judge(arrival, letter).await?;
+        let Judgement { ingest, ruling } = self.judge(arrival, letter).await?;
+        self.obey(ruling, &fingerprints)?;
         Ok(Prepared {
             ingest,
             fingerprints,
             reservation,
         })
+    }
+
+    /// What the sender's domain wants done with the letter, or the DNS's silence.
+    fn obey(&self, ruling: Ruling, fingerprints: &[Fingerprint]) -> Result<(), SmtpReply> {
+        match ruling {
+            Ruling::Take | Ruling::Hold => Ok(()),
+            Ruling::Refuse => Err(SmtpReply::new(
+                550,
+                7,
+                26,
+                "the sender's domain says that this is not its mail (DMARC)",
+            )),
+            Ruling::Later => {
+                let now = self.handle.now();
+                let mut patience = self.patience.lock().unwrap_or_else(PoisonError::into_inner);
+                let waits = fingerprints
+                    .iter()
+                    .all(|fingerprint| patience.has(fingerprint.digest, now));
+                if waits {
+                    let later = "the sender cannot be checked now, try again later";
+                    Err(SmtpReply::new(451, 7, 0, later))
+                } else {
+                    Ok(())
+                }
+            }
+        }
     }
 
     /// The changes that the MTA is asked for: forged fields out, ours in.

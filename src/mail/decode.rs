@@ -23,11 +23,7 @@ impl TransferEncoding {
     /// identity, because showing something beats showing nothing.
     #[must_use]
     pub fn parse(value: &str) -> Self {
-        let token = value
-            .trim()
-            .split([';', ' ', '\t', '('])
-            .next()
-            .unwrap_or_default();
+        let token = Self::token(value);
         if token.eq_ignore_ascii_case("base64") {
             Self::Base64
         } else if token.eq_ignore_ascii_case("quoted-printable") {
@@ -35,6 +31,19 @@ impl TransferEncoding {
         } else {
             Self::Identity
         }
+    }
+
+    /// Whether a value is one of RFC 2045, section 6.1, or missing.
+    #[must_use]
+    pub fn is_known(value: &str) -> bool {
+        let known = ["", "7bit", "8bit", "binary", "base64", "quoted-printable"];
+        let token = Self::token(value);
+        known.iter().any(|known| token.eq_ignore_ascii_case(known))
+    }
+
+    fn token(value: &str) -> &str {
+        let mut pieces = value.trim().split([';', ' ', '\t', '(']);
+        pieces.next().unwrap_or_default()
     }
 
     /// Unwraps a body. Bytes outside the encoding's alphabet are skipped or kept, never fatal.
@@ -56,6 +65,106 @@ impl TransferEncoding {
             Self::Base64 => body.iter().filter(|&&b| is_base64(b)).count() * 3 / 4,
         }
     }
+}
+
+/// Unwraps a body that comes in pieces, so that a large file is never in memory as a whole.
+#[derive(Debug)]
+pub struct Unwrapper {
+    encoding: TransferEncoding,
+    /// What cannot be decoded before more comes: less than four letters of base 64, or the
+    /// beginning of a line of quoted-printable.
+    pending: Vec<u8>,
+}
+
+impl Unwrapper {
+    /// Longest line of quoted-printable that is waited for, in bytes; RFC 2045 allows 76. Of a
+    /// longer one, blanks at the end of a piece are lost.
+    const LINE_BYTES_MAX: usize = 64 << 10;
+
+    /// For a body that is wrapped like this.
+    #[must_use]
+    pub const fn new(encoding: TransferEncoding) -> Self {
+        Self {
+            encoding,
+            pending: Vec::new(),
+        }
+    }
+
+    /// Takes the next piece; what can be said so far.
+    #[must_use]
+    pub fn push(&mut self, piece: &[u8]) -> Vec<u8> {
+        match self.encoding {
+            TransferEncoding::Identity => piece.to_vec(),
+            TransferEncoding::Base64 => {
+                let mut out = Vec::with_capacity(piece.len() / 4 * 3 + 3);
+                for &byte in piece {
+                    if is_base64(byte) {
+                        self.pending.push(byte);
+                    }
+                    if self.pending.len() == 4 || byte == b'=' {
+                        self.flush_letters(&mut out);
+                    }
+                }
+                out
+            }
+            TransferEncoding::QuotedPrintable => {
+                self.pending.extend_from_slice(piece);
+                let line_end = self.pending.iter().rposition(|&b| b == b'\n');
+                let end = match line_end {
+                    Some(at) => at + 1,
+                    None if self.pending.len() < Self::LINE_BYTES_MAX => return Vec::new(),
+                    // Not in the middle of `=C3`.
+                    None => (self.pending.iter().rev().take(3))
+                        .position(|&b| b == b'=')
+                        .map_or(self.pending.len(), |from_end| {
+                            self.pending.len() - from_end - 1
+                        }),
+                };
+                let rest = self.pending.split_off(end);
+                let whole = std::mem::replace(&mut self.pending, rest);
+                quoted_printable(&whole, false)
+            }
+        }
+    }
+
+    /// What is left when nothing more comes.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u8> {
+        match self.encoding {
+            TransferEncoding::Identity => Vec::new(),
+            TransferEncoding::Base64 => {
+                let mut out = Vec::new();
+                self.flush_letters(&mut out);
+                out
+            }
+            TransferEncoding::QuotedPrintable => quoted_printable(&self.pending, false),
+        }
+    }
+
+    /// Decodes the pending letters, of which there are at most four. One alone holds six bits,
+    /// which are no byte.
+    fn flush_letters(&mut self, out: &mut Vec<u8>) {
+        let mut bits = 0u32;
+        for letter in &self.pending {
+            bits = bits << 6 | sextet(*letter);
+        }
+        let letters = self.pending.len();
+        bits <<= 6 * (4 - letters.min(4));
+        let [_, bytes @ ..] = bits.to_be_bytes();
+        out.extend(bytes.iter().take(letters.saturating_sub(1)));
+        self.pending.clear();
+    }
+}
+
+/// The six bits of a letter of base 64 (RFC 4648, section 4).
+fn sextet(letter: u8) -> u32 {
+    u32::from(match letter {
+        b'A'..=b'Z' => letter - b'A',
+        b'a'..=b'z' => letter - b'a' + 26,
+        b'0'..=b'9' => letter - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    })
 }
 
 const fn is_base64(byte: u8) -> bool {
@@ -384,6 +493,39 @@ mod tests {
             assert_eq!(TransferEncoding::parse(value), encoding);
         }
         assert_eq!(Base64.decoded_len(b"aGVs\r\nbG8="), 5);
+    }
+
+    #[test]
+    fn pieces_unwrap_like_the_whole() {
+        use TransferEncoding::*;
+        for (encoding, body, decoded) in [
+            (Identity, &b"a=3D"[..], &b"a=3D"[..]),
+            (Base64, b"aGVs\r\nbG8=", b"hello"),
+            (Base64, b"aGVs*bG8", b"hello"),
+            (Base64, b"aA==aGVs", b"hhel"),
+            (Base64, b"aGVsb", b"hel"),
+            (Base64, b"+/+/", b"\xfb\xff\xbf"),
+            (QuotedPrintable, b"a=3Db=\r\nc  \r\nd=C3", b"a=bc\r\nd\xc3"),
+            (QuotedPrintable, b"=", b""),
+        ] {
+            for size in 1..=body.len() {
+                let mut unwrapper = Unwrapper::new(encoding);
+                let mut got = Vec::new();
+                for piece in body.chunks(size) {
+                    got.extend(unwrapper.push(piece));
+                }
+                got.extend(unwrapper.finish());
+                assert_eq!(got, decoded, "{body:?} in pieces of {size}");
+            }
+        }
+        let mut unwrapper = Unwrapper::new(QuotedPrintable);
+        let mut got = Vec::new();
+        for piece in b"=C3=A4x".repeat(100_000).chunks(1000) {
+            got.extend(unwrapper.push(piece));
+            assert!(unwrapper.pending.len() <= Unwrapper::LINE_BYTES_MAX);
+        }
+        got.extend(unwrapper.finish());
+        assert_eq!(got, "äx".repeat(100_000).as_bytes());
     }
 
     #[test]

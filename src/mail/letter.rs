@@ -4,22 +4,31 @@
 //! Reading never fails. What cannot be read is left out and a notice says so, because a broken
 //! letter is still a letter that somebody must answer.
 
-use std::ops::Range;
+mod attachment;
+mod protection;
+mod reader;
+mod view;
 
 use mail_parser::DateTime;
-use serde::{Deserialize, Serialize};
 
 use super::address::Address;
 use super::clue::THREAD_INDEX_BYTES;
-use super::decode::{self, TransferEncoding};
+use super::decode;
 use super::header::Header;
-use super::html;
 use super::mailbox::{self, Mailbox};
 use super::message_id::{InternetMessageId, rightmost_ids};
-use super::mime::{self, Disposition, Part};
-use super::quotation;
-use super::text::{LINE_CHARS_MAX, clean_body, clean_file_name, clean_line, prefix};
+use super::mime::{self, Walk};
+use super::quotation::{self, Hints};
+use super::rewritten;
+use super::signature;
+use super::subject;
+use super::text::{LINE_CHARS_MAX, clean_line, prefix};
 use crate::time::Timestamp;
+use reader::{Reader, Shown};
+
+pub use attachment::{Attachment, Inner};
+pub use protection::Protection;
+pub use view::View;
 
 /// Largest text that is shown, in bytes of UTF-8. Longer texts are logs, not letters.
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -59,6 +68,8 @@ pub struct Letter {
     pub body: Body,
     /// The files, in the order of the letter.
     pub attachments: Vec<Attachment>,
+    /// How it is signed or encrypted, each once.
+    pub protections: Vec<Protection>,
     /// What was left out, each once.
     pub notices: Vec<Notice>,
 }
@@ -74,6 +85,8 @@ pub struct Author {
     pub odd: bool,
     /// The first usable mailbox, for display. An identity only if the rest is honest.
     pub mailbox: Option<Mailbox>,
+    /// Who wrote, if From is honest and a list's, and the list says so; see [`rewritten::author`].
+    pub written_by: Option<Mailbox>,
 }
 
 impl Author {
@@ -87,13 +100,22 @@ impl Author {
             _ => None,
         }
     }
+
+    /// Whom an answer is for: who wrote according to a list, or else whom From shows first.
+    #[must_use]
+    pub fn correspondent(&self) -> Option<&Mailbox> {
+        self.written_by.as_ref().or(self.mailbox.as_ref())
+    }
 }
 
 /// The text of a letter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Body {
     text: String,
+    signature_at: Option<usize>,
     quoted_at: Option<usize>,
+    /// Whether it forwards another letter, which then stands in the text.
+    pub forwards: bool,
     /// Whether the text was made from HTML.
     pub from_html: bool,
     /// Whether the text was longer than [`TEXT_BYTES_MAX`].
@@ -107,42 +129,48 @@ impl Body {
         &self.text
     }
 
-    /// What the author wrote now. All of it if nothing is quoted or the quotation is not certain.
+    /// What the author wrote now, without the signature. All of it if nothing is quoted or the
+    /// quotation is not certain.
     #[must_use]
     pub fn fresh(&self) -> &str {
-        let end = self.quoted_at.unwrap_or(self.text.len());
-        self.text.get(..end).unwrap_or(&self.text).trim_end()
+        self.piece(0, self.signature_at.unwrap_or(self.fresh_end()))
+            .trim_end()
+    }
+
+    /// The signature under what the author wrote now; empty if there is none.
+    #[must_use]
+    pub fn signature(&self) -> &str {
+        self.signature_at
+            .map_or("", |at| self.piece(at, self.fresh_end()).trim_end())
     }
 
     /// The trimmed part: what was there before. Empty if nothing was trimmed.
     #[must_use]
     pub fn quoted(&self) -> &str {
-        self.quoted_at
-            .and_then(|at| self.text.get(at..))
-            .unwrap_or_default()
+        self.piece(self.fresh_end(), self.text.len())
+    }
+
+    fn fresh_end(&self) -> usize {
+        self.quoted_at.unwrap_or(self.text.len())
+    }
+
+    fn piece(&self, begin: usize, end: usize) -> &str {
+        self.text.get(begin..end).unwrap_or_default()
+    }
+
+    /// Finds what was there before, and the signature above it.
+    fn divide(&mut self, hints: Hints) {
+        let quotation = quotation::find(&self.text, hints);
+        self.forwards = quotation.forwards || hints.forward;
+        self.quoted_at = quotation.begins;
+        if !quotation.forwards {
+            self.signature_at = signature::begins(self.piece(0, self.fresh_end()));
+        }
     }
 }
 
-/// A file in a letter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attachment {
-    /// A safe name, unique within the letter.
-    pub name: String,
-    /// `type/subtype` as the sender claims it.
-    pub media_type: String,
-    /// Size once unwrapped, in bytes; an upper bound for quoted-printable, and a lower one when
-    /// only the head of the letter was read.
-    pub size: u64,
-    /// Whether it is meant to be shown within the text, as pictures are.
-    pub inline: bool,
-    /// Where the wrapped bytes are within the letter.
-    pub range: Range<usize>,
-    /// How they are wrapped.
-    pub encoding: TransferEncoding,
-}
-
-/// What reading left out. The bytes still have it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// What reading left out, or doubts. The bytes still have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Notice {
     /// Only the beginning of a large letter was read: files may be missing from the list.
     HeadOnly,
@@ -154,6 +182,10 @@ pub enum Notice {
     TooManyParts,
     /// The text is longer than what is shown.
     TextCut,
+    /// The HTML is larger than what is shown, or has more tags or links.
+    HtmlCut,
+    /// A part claims a transfer encoding that nobody knows; it is shown as it came.
+    OddEncoding,
 }
 
 impl Letter {
@@ -165,27 +197,45 @@ impl Letter {
     pub fn read(raw: &[u8], whole: bool) -> Self {
         let header = Header::parse(raw);
         let walk = mime::walk(raw, &header);
-        let mut reader = Reader {
-            raw,
-            attachments: Vec::new(),
-        };
-        let shown = reader.read(&walk.root, false);
-        let body = body(&shown);
+        let mut reader = Reader::new(raw);
+        let shown = reader.letter(&walk.root);
+        Self::finish(&header, &walk, reader, &shown, whole)
+    }
+
+    /// Puts together what was read of the header, the parts and the texts.
+    fn finish(
+        header: &Header<'_>,
+        walk: &Walk,
+        reader: Reader<'_>,
+        shown: &[Shown<'_>],
+        whole: bool,
+    ) -> Self {
+        let mut body = reader.body(shown);
+        let letter = Self::of(header);
+        body.divide(Hints {
+            answer: !letter.in_reply_to.is_empty() || !letter.references.is_empty(),
+            forward: subject::is_forward(&letter.subject),
+        });
         let notices = [
             (!whole, Notice::HeadOnly),
             (header.is_cut(), Notice::HeaderCut),
             (walk.too_deep, Notice::TooDeep),
             (walk.too_many, Notice::TooManyParts),
             (body.truncated, Notice::TextCut),
+            (reader.odd_encoding, Notice::OddEncoding),
         ];
+        let mut protections = reader.protections;
+        protections.sort_unstable();
+        protections.dedup();
         Self {
             body,
             attachments: reader.attachments,
+            protections,
             notices: notices
                 .into_iter()
                 .filter_map(|(holds, notice)| holds.then_some(notice))
                 .collect(),
-            ..Self::of(&header)
+            ..letter
         }
     }
 
@@ -203,7 +253,7 @@ impl Letter {
             reply_to: mailboxes(header, "Reply-To"),
             to: mailboxes(header, "To"),
             cc: mailboxes(header, "Cc"),
-            subject: subject(header),
+            subject: subject_line(header),
             date: date(header),
             internet_message_id: header
                 .text("Message-ID")
@@ -213,6 +263,7 @@ impl Letter {
             thread_index: thread_index(header),
             body: Body::default(),
             attachments: Vec::new(),
+            protections: Vec::new(),
             notices: Vec::new(),
         }
     }
@@ -233,6 +284,10 @@ fn author(header: &Header<'_>) -> Author {
             author.mailbox = list.mailboxes.into_iter().next();
         }
     }
+    if author.identity().is_some() {
+        let from = author.mailbox.as_ref();
+        author.written_by = from.and_then(|from| rewritten::author(header, from));
+    }
     author
 }
 
@@ -246,7 +301,7 @@ fn mailboxes(header: &Header<'_>, name: &str) -> Vec<Mailbox> {
     all
 }
 
-fn subject(header: &Header<'_>) -> String {
+fn subject_line(header: &Header<'_>) -> String {
     let raw = header.text("Subject").unwrap_or_default();
     let line = clean_line(&decode::encoded_words(&raw), LINE_CHARS_MAX);
     if line.is_empty() {
@@ -284,158 +339,6 @@ fn thread_index(header: &Header<'_>) -> Option<[u8; THREAD_INDEX_BYTES]> {
     let head = text.trim().get(..CHARS)?;
     let bytes = data_encoding::BASE64.decode(head.as_bytes()).ok()?;
     bytes.first_chunk().copied()
-}
-
-/// Text that is shown, still in its own form.
-enum Shown {
-    Plain(String),
-    Html(String),
-}
-
-impl Shown {
-    fn is_blank(&self) -> bool {
-        match self {
-            Self::Plain(text) | Self::Html(text) => text.trim().is_empty(),
-        }
-    }
-}
-
-struct Reader<'a> {
-    raw: &'a [u8],
-    attachments: Vec<Attachment>,
-}
-
-impl Reader<'_> {
-    /// What of a part is shown, in order; files are put on the list on the way. `related` says
-    /// that the part belongs to the text beside it (RFC 2387).
-    fn read(&mut self, part: &Part, related: bool) -> Vec<Shown> {
-        match part.media_type.as_str() {
-            "multipart/alternative" => self.best(&part.children),
-            "multipart/related" => {
-                let mut shown = Vec::new();
-                for (at, child) in part.children.iter().enumerate() {
-                    shown.extend(self.read(child, at > 0));
-                }
-                shown
-            }
-            _ if !part.children.is_empty() => {
-                let children = part.children.iter();
-                children.flat_map(|child| self.read(child, false)).collect()
-            }
-            _ if part.is_shown_text("plain") && !related => vec![Shown::Plain(self.text(part))],
-            _ if part.is_shown_text("html") && !related => vec![Shown::Html(self.text(part))],
-            _ => {
-                self.attach(part, related);
-                Vec::new()
-            }
-        }
-    }
-
-    /// Of several renditions of the same, plain text if it says anything, else HTML. Renditions
-    /// nobody here reads (calendar, AMP) are files.
-    fn best(&mut self, children: &[Part]) -> Vec<Shown> {
-        let mut html = Vec::new();
-        let mut plain = Vec::new();
-        for child in children {
-            let shown = self.read(child, false);
-            let says = |s: &Shown| !s.is_blank();
-            let place = if shown.iter().any(|s| matches!(s, Shown::Html(_)) && says(s)) {
-                &mut html
-            } else {
-                &mut plain
-            };
-            if place.is_empty() && shown.iter().any(says) {
-                *place = shown;
-            }
-        }
-        if plain.is_empty() { html } else { plain }
-    }
-
-    fn text(&self, part: &Part) -> String {
-        let wrapped = self.raw.get(part.body.clone()).unwrap_or_default();
-        // Wrapping triples a text at most; what is cut here would be cut below.
-        let wrapped = wrapped.get(..TEXT_BYTES_MAX * 3 + 3).unwrap_or(wrapped);
-        let text = decode::charset(part.charset.as_deref(), &part.encoding.decode(wrapped));
-        match part.flowed {
-            Some(delsp) => decode::unflow(&text, delsp),
-            None => text,
-        }
-    }
-
-    fn attach(&mut self, part: &Part, related: bool) {
-        let wrapped = self.raw.get(part.body.clone()).unwrap_or_default();
-        let fallback = match part.media_type.as_str() {
-            "message/rfc822" | "message/global" => "letter.eml",
-            "text/calendar" => "invitation.ics",
-            "text/html" => "text.html",
-            "text/plain" => "text.txt",
-            _ => "unnamed",
-        };
-        let name = clean_file_name(part.name.as_deref().unwrap_or(fallback));
-        self.attachments.push(Attachment {
-            name: self.unique(name),
-            media_type: part.media_type.clone(),
-            size: part.encoding.decoded_len(wrapped) as u64,
-            inline: part.disposition == Disposition::Inline || related,
-            range: part.body.clone(),
-            encoding: part.encoding,
-        });
-    }
-
-    /// A second `report.pdf` becomes `report-2.pdf`. Letter case does not tell names apart,
-    /// because on many machines it does not tell files apart.
-    fn unique(&self, name: String) -> String {
-        let taken = |name: &str| {
-            let lower = name.to_lowercase();
-            self.attachments
-                .iter()
-                .any(|a| a.name.to_lowercase() == lower)
-        };
-        if !taken(&name) {
-            return name;
-        }
-        let (stem, extension) = match name.rfind('.') {
-            Some(at) if at > 0 => name.split_at(at),
-            _ => (name.as_str(), ""),
-        };
-        // No more than parts are walked, so one of these is free.
-        (2..=mime::PARTS_MAX + 1)
-            .map(|n| format!("{stem}-{n}{extension}"))
-            .find(|candidate| !taken(candidate))
-            .unwrap_or(name)
-    }
-}
-
-fn body(shown: &[Shown]) -> Body {
-    let mut text = String::new();
-    let mut from_html = false;
-    let mut truncated = false;
-    for piece in shown.iter().filter(|piece| !piece.is_blank()) {
-        let room = TEXT_BYTES_MAX.saturating_sub(text.len());
-        if room == 0 {
-            truncated = true;
-            break;
-        }
-        if !text.is_empty() {
-            text.push_str("\n\n");
-        }
-        let plain = match piece {
-            Shown::Plain(plain) => clean_body(plain),
-            Shown::Html(source) => {
-                from_html = true;
-                truncated |= source.len() > TEXT_BYTES_MAX;
-                clean_body(&html::to_text(prefix(source, TEXT_BYTES_MAX)))
-            }
-        };
-        truncated |= plain.len() > room;
-        text.push_str(prefix(&plain, room));
-    }
-    Body {
-        quoted_at: quotation::begins(&text),
-        text,
-        from_html,
-        truncated,
-    }
 }
 
 #[cfg(test)]

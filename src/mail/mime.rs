@@ -27,6 +27,9 @@ const VALUE_BYTES_MAX: usize = 16 << 10;
 /// Longest boundary, in bytes. RFC 2046, section 5.1.1, allows 70.
 const BOUNDARY_BYTES_MAX: usize = 200;
 
+/// Longest identifier of a part, in bytes: the longest line of RFC 5322, section 2.1.1.
+const IDENTIFIER_BYTES_MAX: usize = 998;
+
 /// Whether a part wants to be shown or saved (RFC 2183).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Disposition {
@@ -49,17 +52,34 @@ pub struct Part {
     pub flowed: Option<bool>,
     /// The file name as the sender wrote it, decoded; unsafe to use.
     pub name: Option<String>,
+    /// What the sender says it is (RFC 2045, section 8), decoded.
+    pub description: Option<String>,
+    /// What pictures in HTML call it (RFC 2392), without brackets.
+    pub content_id: Option<String>,
+    /// What HTML may call it instead (RFC 2557).
+    pub location: Option<String>,
     /// What the part wants to be done with it.
     pub disposition: Disposition,
     /// How the body is wrapped.
     pub encoding: TransferEncoding,
+    /// Whether it claims a wrapping that nobody knows; it is taken as it is.
+    pub odd_encoding: bool,
+    /// Where it is in the letter: `2.1` is the first part of the second (RFC 3501, section 6.4.5).
+    pub id: String,
     /// The bytes of the body within the letter, still wrapped.
     pub body: Range<usize>,
     /// The parts of a multipart, in their order.
     pub children: Vec<Self>,
+    content_type: Option<ContentType<'static>>,
 }
 
 impl Part {
+    /// A parameter of the media type, decoded.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        attribute(self.content_type.as_ref(), name)
+    }
+
     /// Whether the part is readable text of this subtype and not meant as a file.
     #[must_use]
     pub fn is_shown_text(&self, subtype: &str) -> bool {
@@ -91,7 +111,7 @@ pub fn walk(raw: &[u8], header: &Header<'_>) -> Walk {
         too_many: false,
     };
     let body = header.body_start()..raw.len();
-    let root = walker.part(header, body, "text/plain", 0);
+    let root = walker.part(header, body, "text/plain", 0, String::new());
     Walk {
         root,
         too_deep: walker.too_deep,
@@ -113,26 +133,27 @@ impl Walker<'_> {
         body: Range<usize>,
         default_type: &str,
         depth: usize,
+        id: String,
     ) -> Part {
         let content_type = structured(header, "Content-Type");
         let disposition = structured(header, "Content-Disposition");
-        let attribute = |field: &Option<ContentType<'static>>, name| {
-            let value = field.as_ref()?.attribute(name)?;
-            let value = decode::encoded_words(value);
-            (!value.trim().is_empty()).then_some(value)
-        };
+        let encoding = header.text("Content-Transfer-Encoding").unwrap_or_default();
         let media_type = media_type(content_type.as_ref(), default_type);
-        let boundary = attribute(&content_type, "boundary")
+        let boundary = attribute(content_type.as_ref(), "boundary")
             .filter(|b| media_type.starts_with("multipart/") && b.len() <= BOUNDARY_BYTES_MAX);
         let mut part = Part {
-            charset: attribute(&content_type, "charset"),
-            flowed: attribute(&content_type, "format")
+            charset: attribute(content_type.as_ref(), "charset"),
+            flowed: attribute(content_type.as_ref(), "format")
                 .filter(|format| format.eq_ignore_ascii_case("flowed"))
                 .map(|_| {
-                    attribute(&content_type, "delsp")
+                    attribute(content_type.as_ref(), "delsp")
                         .is_some_and(|delsp| delsp.eq_ignore_ascii_case("yes"))
                 }),
-            name: attribute(&disposition, "filename").or_else(|| attribute(&content_type, "name")),
+            name: file_name(disposition.as_ref(), content_type.as_ref()),
+            description: (header.text("Content-Description"))
+                .map(|text| decode::encoded_words(&text)),
+            content_id: identifier(header, "Content-ID"),
+            location: identifier(header, "Content-Location"),
             disposition: match &disposition {
                 None => Disposition::Unsaid,
                 Some(d) if d.ctype().is_empty() || d.ctype().eq_ignore_ascii_case("inline") => {
@@ -140,13 +161,17 @@ impl Walker<'_> {
                 }
                 Some(_) => Disposition::Attachment,
             },
-            encoding: TransferEncoding::parse(
-                &header.text("Content-Transfer-Encoding").unwrap_or_default(),
-            ),
+            encoding: TransferEncoding::parse(&encoding),
+            odd_encoding: !TransferEncoding::is_known(&encoding),
+            id,
             media_type,
             body,
             children: Vec::new(),
+            content_type,
         };
+        if part.id.is_empty() && boundary.is_none() {
+            part.id.push('1');
+        }
         if let Some(boundary) = boundary {
             if depth < DEPTH_MAX {
                 self.children(&mut part, boundary.as_bytes(), depth);
@@ -158,6 +183,9 @@ impl Walker<'_> {
         if part.children.is_empty() && part.media_type.starts_with("multipart/") {
             // A multipart without parts is text that somebody mislabelled: better shown than lost.
             "text/plain".clone_into(&mut part.media_type);
+            if part.id.is_empty() {
+                part.id.push('1');
+            }
         }
         part
     }
@@ -209,7 +237,13 @@ impl Walker<'_> {
         let entity = self.raw.get(range.clone()).unwrap_or_default();
         let header = Header::parse(entity);
         let body = range.start + header.body_start()..range.end;
-        let child = self.part(&header, body, child_type, depth + 1);
+        let number = part.children.len() + 1;
+        let id = if part.id.is_empty() {
+            number.to_string()
+        } else {
+            format!("{}.{number}", part.id)
+        };
+        let child = self.part(&header, body, child_type, depth + 1, id);
         part.children.push(child);
     }
 }
@@ -245,6 +279,31 @@ pub(super) fn structured(header: &Header<'_>, name: &str) -> Option<ContentType<
         HeaderValue::ContentType(content_type) => Some(content_type),
         _ => None,
     }
+}
+
+/// A parameter, decoded: RFC 2231, and what programs do instead, RFC 2047 within quotes.
+fn attribute(field: Option<&ContentType<'_>>, name: &str) -> Option<String> {
+    let value = field?.attribute(name)?;
+    let value = decode::encoded_words(value);
+    (!value.trim().is_empty()).then_some(value)
+}
+
+/// The name of a file, from the field that should have it or from one of those that do.
+fn file_name(
+    disposition: Option<&ContentType<'_>>,
+    content_type: Option<&ContentType<'_>>,
+) -> Option<String> {
+    attribute(disposition, "filename")
+        .or_else(|| attribute(content_type, "name"))
+        .or_else(|| attribute(disposition, "name"))
+        .or_else(|| attribute(content_type, "filename"))
+}
+
+/// The value of a field that names a part, without brackets and of no more length than is needed.
+fn identifier(header: &Header<'_>, name: &str) -> Option<String> {
+    let value = header.text(name)?;
+    let value = value.trim().trim_start_matches('<').trim_end_matches('>');
+    (!value.is_empty() && value.len() <= IDENTIFIER_BYTES_MAX).then(|| value.to_owned())
 }
 
 pub(super) fn media_type(content_type: Option<&ContentType<'_>>, default_type: &str) -> String {

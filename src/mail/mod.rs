@@ -18,18 +18,24 @@ pub mod dossier;
 pub mod letter;
 pub mod loop_mark;
 pub mod report;
-pub mod results;
+pub mod rewritten;
 pub mod threading;
+
+pub mod findings;
+pub mod lookalike;
+pub mod results;
 pub mod trust;
 
 pub mod acknowledgement;
 pub mod compose;
 pub mod subject;
 
+pub mod canonical;
 pub mod header;
 pub mod html;
 pub mod mime;
 pub mod quotation;
+pub mod signature;
 
 pub mod decode;
 pub mod text;

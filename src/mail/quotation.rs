@@ -1,16 +1,17 @@
 //! Where the quoted part of a reply begins, so that an agent reads what is new first.
 //!
 //! Careful rather than clever: what is hidden by mistake is an answer nobody reads. Whenever new
-//! text stands below or between quoted lines, nothing is hidden.
+//! text stands below or between quoted lines, nothing is hidden; nor is what a letter forwards,
+//! because that is what it is about.
 
-/// Most lines searched for the beginning of a quotation.
-const LINES_MAX: usize = 20_000;
+/// Longest text in which a quotation is looked for, in lines. Longer ones are shown whole.
+const LINES_MAX: usize = 50_000;
 
 /// Longest line that may introduce a quotation, in bytes, after joining up to three.
 const ATTRIBUTION_BYTES_MAX: usize = 400;
 
 /// What programs put above a quoted letter, between dashes; compared in lower case.
-const RULES: [&str; 16] = [
+const RULES: [&str; 30] = [
     "original message",
     "original appointment",
     "ursprüngliche nachricht",
@@ -27,33 +28,93 @@ const RULES: [&str; 16] = [
     "alkuperäinen viesti",
     "wiadomość oryginalna",
     "исходное сообщение",
+    "пересылаемое исходное сообщение",
+    "original-nachricht",
+    "originalmelding",
+    "původní zpráva",
+    "pôvodná správa",
+    "eredeti üzenet",
+    "mesaj original",
+    "orijinal mesaj",
+    "αρχικό μήνυμα",
+    "початкове повідомлення",
+    "原始邮件",
+    "原始郵件",
+    "元のメッセージ",
+    "원본 메일",
+];
+
+/// What programs put above a forwarded letter, between dashes or before a colon; compared in
+/// lower case.
+const FORWARDS: [&str; 26] = [
+    "forwarded message",
+    "begin forwarded message",
+    "weitergeleitete nachricht",
+    "anfang der weitergeleiteten nachricht",
+    "message transféré",
+    "début du message transféré",
+    "début du message réexpédié",
+    "mensaje reenviado",
+    "inicio del mensaje reenviado",
+    "mensagem encaminhada",
+    "início da mensagem encaminhada",
+    "messaggio inoltrato",
+    "inizio messaggio inoltrato",
+    "doorgestuurd bericht",
+    "begin doorgestuurd bericht",
+    "vidarebefordrat meddelande",
+    "vidarebefordrat brev",
+    "videresendt meddelelse",
+    "videresendt melding",
+    "välitetty viesti",
+    "przekazana wiadomość",
+    "přeposlaná zpráva",
+    "пересылаемое сообщение",
+    "転送されたメッセージ",
+    "转发的邮件",
+    "轉寄的郵件",
 ];
 
 /// The verb in "On DATE, NAME wrote:"; compared in lower case.
-const WROTE: [&str; 18] = [
+const WROTE: [&str; 33] = [
     "wrote",
     "schrieb",
     "a écrit",
     "escribió",
+    "va escriure",
     "escreveu",
     "ha scritto",
     "schreef",
     "skrev",
     "kirjoitti",
     "napisał",
+    "pisze",
     "napsal",
+    "napísal",
+    "napisao",
+    "írta",
+    "a scris",
+    "yazdı",
+    "έγραψε",
     "пишет",
     "писал",
     "написал",
+    "написав",
+    "пише",
+    "menulis",
+    "đã viết",
+    "כתב",
+    "كتب",
     "写道",
     "寫道",
     "のメール",
+    "書きました",
     "작성",
 ];
 
 /// The field names of the block that Outlook puts above a quoted letter, sender first; compared
 /// in lower case.
-const FROM: [&str; 12] = [
+const FROM: [&str; 22] = [
     "from:",
     "von:",
     "de :",
@@ -65,9 +126,19 @@ const FROM: [&str; 12] = [
     "od:",
     "lähettäjä:",
     "от:",
+    "отправитель:",
+    "feladó:",
+    "odesílatel:",
+    "odosielateľ:",
+    "de la:",
+    "kimden:",
+    "από:",
+    "від:",
     "发件人:",
+    "寄件者:",
+    "差出人:",
 ];
-const OTHERS: [&str; 30] = [
+const OTHERS: [&str; 66] = [
     "sent:",
     "date:",
     "to:",
@@ -98,21 +169,94 @@ const OTHERS: [&str; 30] = [
     "ämne:",
     "wysłano:",
     "temat:",
+    "cc:",
+    "kopie:",
+    "dato:",
+    "sendt:",
+    "til:",
+    "emne:",
+    "data:",
+    "enviada em:",
+    "lähetetty:",
+    "vastaanottaja:",
+    "aihe:",
+    "do:",
+    "odesláno:",
+    "komu:",
+    "předmět:",
+    "predmet:",
+    "elküldve:",
+    "címzett:",
+    "tárgy:",
+    "trimis:",
+    "către:",
+    "subiect:",
+    "gönderildi:",
+    "kime:",
+    "konu:",
+    "отправлено:",
+    "дата:",
+    "кому:",
+    "тема:",
+    "发送时间:",
+    "收件人:",
+    "主题:",
+    "收件者:",
+    "主旨:",
+    "宛先:",
+    "件名:",
 ];
 
-/// The byte at which the quoted tail of a letter begins: everything before it is new, everything
-/// from it on was there before. `None` if nothing is quoted, if new text stands among the quoted
-/// lines, or if nothing at all would remain.
+/// What is known of a letter beside its text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// It says that it answers something. In a letter that does not, marked lines without an
+    /// introduction are how its author indents.
+    pub answer: bool,
+    /// Its subject says that it forwards something.
+    pub forward: bool,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Quotation {
+    /// The byte at which the quoted tail begins: everything before it is new, everything from it
+    /// on was there before. `None` if nothing is quoted, if new text stands among the quoted
+    /// lines, if the letter forwards, or if nothing at all would remain.
+    pub begins: Option<usize>,
+    /// The letter forwards another.
+    pub forwards: bool,
+}
+
+/// Looks for quoted and forwarded text. Linear in the text.
 #[must_use]
-pub fn begins(text: &str) -> Option<usize> {
-    let lines = lines(text);
+pub fn find(text: &str, hints: Hints) -> Quotation {
+    let Some(lines) = lines(text) else {
+        return Quotation::default();
+    };
+    let below = Below::of(&lines);
+    let mut forwards = false;
     let at = (0..lines.len()).find(|&at| {
-        is_rule(&lines, at) || is_field_block(&lines, at) || is_attribution(&lines, at)
+        forwards = is_forward(&lines, at);
+        let block = is_rule(&lines, at) || is_field_block(&lines, at);
+        forwards |= block && hints.forward;
+        forwards || block || is_attribution(&lines, at, &below)
     });
-    let at = at.or_else(|| quoted_tail(&lines))?;
-    let start = lines.get(at)?.start;
-    let new = text.get(..start).unwrap_or_default();
-    (!new.trim().is_empty()).then_some(start)
+    if forwards {
+        return Quotation {
+            begins: None,
+            forwards,
+        };
+    }
+    let at = at.or_else(|| quoted_tail(&lines).filter(|_| hints.answer));
+    let begins = at
+        .and_then(|at| lines.get(at))
+        .map(|line| line.start)
+        .filter(|start| {
+            let new = text.get(..*start).unwrap_or_default();
+            !new.trim().is_empty()
+        });
+    Quotation { begins, forwards }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -131,17 +275,55 @@ impl Line<'_> {
     }
 }
 
-fn lines(text: &str) -> Vec<Line<'_>> {
+/// The lines, unless there are too many.
+fn lines(text: &str) -> Option<Vec<Line<'_>>> {
     let mut start = 0;
     let mut lines = Vec::new();
-    for raw in text.split_inclusive('\n').take(LINES_MAX) {
+    for raw in text.split_inclusive('\n') {
+        if lines.len() == LINES_MAX {
+            return None;
+        }
         lines.push(Line {
             start,
             text: raw.trim(),
         });
         start += raw.len();
     }
-    lines
+    Some(lines)
+}
+
+/// For each line, what stands below it; found once, so that asking costs nothing.
+struct Below {
+    /// The last quoted line.
+    last_quoted: Option<usize>,
+    /// The last line that is neither quoted nor blank.
+    last_new: Option<usize>,
+}
+
+impl Below {
+    fn of(lines: &[Line<'_>]) -> Self {
+        Self {
+            last_quoted: lines.iter().rposition(Line::is_quoted),
+            last_new: (lines.iter()).rposition(|line| !line.is_blank() && !line.is_quoted()),
+        }
+    }
+}
+
+/// `---------- Forwarded message ---------`, or `Begin forwarded message:`.
+fn is_forward(lines: &[Line<'_>], at: usize) -> bool {
+    let Some(line) = lines.get(at).filter(|line| line.text.len() <= 200) else {
+        return false;
+    };
+    let framed = line.text.starts_with("--") && line.text.ends_with('-');
+    let titled = line.text.ends_with([':', '：']);
+    if !framed && !titled {
+        return false;
+    }
+    let words = line
+        .text
+        .trim_matches(['-', '_', ' ', ':', '：'])
+        .to_lowercase();
+    FORWARDS.contains(&words.as_str()) && (framed || words.contains(' ') || !words.is_ascii())
 }
 
 /// `-----Original Message-----`, and the bar of underscores that Outlook on the web draws above
@@ -188,9 +370,10 @@ fn is_field_block(lines: &[Line<'_>], at: usize) -> bool {
 }
 
 /// "On DATE, NAME wrote:", perhaps over three lines, with nothing but quoted lines below. Where
-/// no line below is marked as quoted, as after a conversion from HTML, the sentence must hold a
-/// date, or at least a number, and end in a colon.
-fn is_attribution(lines: &[Line<'_>], at: usize) -> bool {
+/// they are, an address in brackets does instead of a verb we know. Where no line below is marked
+/// as quoted, as after a conversion from HTML, the sentence must hold a year, a time or an
+/// address: people quote one another in running text too.
+fn is_attribution(lines: &[Line<'_>], at: usize, below: &Below) -> bool {
     let Some(first) = lines.get(at).filter(|l| !l.is_blank() && !l.is_quoted()) else {
         return false;
     };
@@ -210,20 +393,48 @@ fn is_attribution(lines: &[Line<'_>], at: usize) -> bool {
     if sentence.len() > ATTRIBUTION_BYTES_MAX || !sentence.contains(|c: char| c.is_ascii_digit()) {
         return false;
     }
-    let lower = sentence.to_lowercase();
-    // The verb must stand in the sentence's own words: a joined line of new text above it would
-    // be hidden with it.
-    if !WROTE.iter().any(|verb| lower.contains(verb)) || starts_late(lines, at, end) {
+    let quoted = below.last_quoted.is_some_and(|last| last > end);
+    let new = below.last_new.is_some_and(|last| last > end);
+    if quoted && new {
         return false;
     }
-    let below = lines.get(end + 1..).unwrap_or_default();
-    let quoted = below.iter().any(Line::is_quoted);
-    !quoted || below.iter().all(|l| l.is_blank() || l.is_quoted())
+    // The verb must stand in the sentence's own words: a joined line of new text above it would
+    // be hidden with it.
+    introduces(&sentence, quoted) && !starts_late(lines, at, end, quoted)
+}
+
+fn introduces(sentence: &str, quoted: bool) -> bool {
+    let lower = sentence.to_lowercase();
+    let verb = WROTE.iter().any(|verb| lower.contains(verb));
+    let address = lower.contains('<') && lower.contains('@');
+    let number = lower.contains(|c: char| c.is_ascii_digit());
+    if quoted {
+        number && (verb || address)
+    } else {
+        verb && number && (lower.contains('@') || has_date(&lower))
+    }
+}
+
+/// Whether a year or a time of day stands in it.
+fn has_date(sentence: &str) -> bool {
+    let digits =
+        |text: &str, count: usize| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    let year = |word: &str| digits(word, 4) && (word.starts_with("19") || word.starts_with("20"));
+    let words = sentence.split(|c: char| !c.is_ascii_digit() && c != ':');
+    words
+        .map(|word| word.trim_end_matches(':'))
+        .any(|word| match word.split_once(':') {
+            Some((hour, rest)) => {
+                let minute = rest.split(':').next().unwrap_or_default();
+                (digits(hour, 1) || digits(hour, 2)) && digits(minute, 2)
+            }
+            None => year(word),
+        })
 }
 
 /// Whether a shorter sentence further down would do as well: then this line is new text that
 /// happens to stand right above it.
-fn starts_late(lines: &[Line<'_>], at: usize, end: usize) -> bool {
+fn starts_late(lines: &[Line<'_>], at: usize, end: usize, quoted: bool) -> bool {
     (at + 1..=end).any(|later| {
         let rest: Vec<&str> = lines
             .get(later..=end)
@@ -231,9 +442,7 @@ fn starts_late(lines: &[Line<'_>], at: usize, end: usize) -> bool {
             .iter()
             .map(|l| l.text)
             .collect();
-        let lower = rest.join(" ").to_lowercase();
-        lower.contains(|c: char| c.is_ascii_digit())
-            && WROTE.iter().any(|verb| lower.contains(verb))
+        introduces(&rest.join(" "), quoted)
     })
 }
 
@@ -253,6 +462,15 @@ fn quoted_tail(lines: &[Line<'_>]) -> Option<usize> {
 mod tests {
     use super::*;
 
+    const ANSWER: Hints = Hints {
+        answer: true,
+        forward: false,
+    };
+
+    fn begins(text: &str) -> Option<usize> {
+        find(text, ANSWER).begins
+    }
+
     #[test]
     fn hides_what_was_there_before() {
         for quoted in [
@@ -269,6 +487,20 @@ mod tests {
             "From: Support\nSent: Monday\nTo: Anna\nSubject: x\n\nhello",
             "*Von:* Support\n*Gesendet:* Montag\n*An:* Anna\n*Betreff:* x\n\nhallo",
             "> just marks\n>\n> and more",
+            "W dniu 23.11.2026 o 09:00 Support pisze:\n> <s@shop.example> x",
+            "Il giorno lun 23 nov 2026 alle ore 09:00 Support <s@shop.example> ha scritto:\n> ciao",
+            "Op ma 23 nov. 2026 om 09:00 schreef Support <s@shop.example>:\n> hallo",
+            "Den mån 23 nov. 2026 kl 09:00 skrev Support <s@shop.example>:\n> hej",
+            "Em seg., 23 de nov. de 2026 às 09:00, Support <s@shop.example> escreveu:\n> olá",
+            "pon., 23 lis 2026 o 09:00 Support <s@shop.example> napisał(a):\n> dzień dobry",
+            "пн, 23 нояб. 2026 г. в 09:00, Support <s@shop.example>:\n> здравствуйте",
+            "2026年11月23日(月) 9:00 Support <s@shop.example>:\n> こんにちは",
+            "23 Kas 2026 Pzt, 09:00 tarihinde Support <s@shop.example> şunu yazdı:\n> merhaba",
+            "On Monday, November 23rd, 2026 at 9:00 AM, Support <s@shop.example> wrote:\n\n> hello",
+            "------------------ 原始邮件 ------------------\n发件人: \"Support\"\nhello",
+            "----- Original Message -----\nFrom: \"Support\" <s@shop.example>\nhello",
+            "От: Support\nОтправлено: понедельник\nКому: Anna\nТема: x\n\nпривет",
+            "差出人: Support\n宛先: Anna\n件名: x\n\nこんにちは",
         ] {
             let text = format!("Thanks!\n\nAnna\n\n{quoted}");
             let at = begins(&text).unwrap_or_else(|| panic!("nothing found in {quoted:?}"));
@@ -291,6 +523,8 @@ mod tests {
             "-- \nAnna Berg",
             "--\nOriginal message follows",
             "__________________\nAnna Berg, Sales",
+            "Item 3 of the terms, as you wrote:\nno returns after use",
+            "The two of you wrote:\nBe patient.\nI was.",
         ] {
             assert_eq!(begins(text), None, "{text:?}");
         }
@@ -303,7 +537,47 @@ mod tests {
     }
 
     #[test]
+    fn a_first_letter_may_indent() {
+        let text = "My terms:\n> one\n> two";
+        assert_eq!(find(text, Hints::default()).begins, None);
+        assert!(begins(text).is_some());
+        let text = "See\n\nOn 1 May 2026 Support wrote:\n> hello";
+        assert!(find(text, Hints::default()).begins.is_some());
+    }
+
+    #[test]
+    fn what_is_forwarded_is_shown() {
+        for text in [
+            "FYI\n\n---------- Forwarded message ---------\nFrom: Anna\nDate: x\nSubject: y\n\nhi",
+            "-------- Weitergeleitete Nachricht --------\nBetreff: x\nVon: Anna\n\nhi",
+            "FYI\n\nBegin forwarded message:\n\n> From: Anna\n> Subject: x\n>\n> hi",
+            "Bonjour\n\nDébut du message réexpédié :\n\nDe: Anna",
+            "Siehe unten\n\n---------- 转发的邮件 ---------\nhi",
+        ] {
+            let found = find(text, Hints::default());
+            assert_eq!((found.begins, found.forwards), (None, true), "{text:?}");
+        }
+        let block = "FYI\n\nFrom: Anna\nSent: Monday\nTo: Bert\nSubject: x\n\nhi";
+        let forward = Hints {
+            answer: false,
+            forward: true,
+        };
+        assert!(find(block, forward).forwards);
+        assert!(!find(block, ANSWER).forwards);
+        // A forward that was quoted is no forward.
+        let old =
+            "Thanks\n\nOn 1 May 2026 Support wrote:\n> ---------- Forwarded message ---------";
+        assert!(!find(old, ANSWER).forwards && begins(old).is_some());
+    }
+
+    #[test]
     fn floods_end() {
+        let late = format!(
+            "a\n{}> b\nc",
+            "On 1 May 2026 x wrote:\n".repeat(LINES_MAX - 3)
+        );
+        assert_eq!(begins(&late), None);
+        assert_eq!(begins(&"a\n> b\n".repeat(LINES_MAX)), None);
         let _ = begins(&"On 1 wrote\n".repeat(100_000));
         let _ = begins(&"From:\nTo: ".repeat(100_000));
         let _ = begins(&format!("a\n{}", "_".repeat(30)).repeat(20_000));

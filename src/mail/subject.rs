@@ -41,36 +41,24 @@ fn strip_reply_mark(subject: &str) -> Option<&str> {
     known.then_some(after)
 }
 
-/// What the marks before a subject say of the letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Prefix {
-    /// Nothing.
-    None,
-    /// That it is an answer.
-    Reply,
-    /// That it passes on another letter.
-    Forward,
-}
-
-/// What the first mark says.
+/// Whether a subject says that the letter forwards another: `Fwd:`, `WG:`, `TR:` and the like,
+/// alone or behind marks of replies.
 #[must_use]
-pub fn prefix(subject: &str) -> Prefix {
-    let subject = subject.trim_start();
-    if strip_reply_mark(subject).is_some() {
-        Prefix::Reply
-    } else if strip_forward_mark(subject).is_some() {
-        Prefix::Forward
-    } else {
-        Prefix::None
+pub fn is_forward(subject: &str) -> bool {
+    let mut rest = subject.trim_start();
+    while let Some(after) = strip_reply_mark(rest) {
+        rest = after.trim_start();
     }
+    strip_forward_mark(rest).is_some()
 }
 
-/// Cuts one `Fwd:`, `WG:`, `Tr:` and the like.
+/// Cuts one `Fwd:`, `WG:`, `TR:` and the like.
 fn strip_forward_mark(subject: &str) -> Option<&str> {
-    // English, German, French, Spanish, Italian, Scandinavian and Finnish, Dutch, Portuguese,
-    // Polish, Turkish, Chinese.
-    const MARKS: [&str; 13] = [
-        "fwd", "fw", "wg", "tr", "rv", "i", "vs", "vb", "doorst", "enc", "pd", "ilt", "转发",
+    // English, German, French, Spanish, Italian, Portuguese, Dutch, Scandinavian, Finnish, Polish,
+    // Turkish, Chinese.
+    const MARKS: [&str; 17] = [
+        "fwd", "fw", "wg", "wtr", "tr", "rv", "i", "enc", "doorst", "vb", "vs", "vl", "pd", "ilt",
+        "转发", "轉寄", "轉發",
     ];
     let (mark, rest) = subject.split_once([':', '：'])?;
     let known = MARKS.contains(&mark.trim_end().to_lowercase().as_str());
@@ -174,20 +162,6 @@ mod tests {
     }
 
     #[test]
-    fn prefixes() {
-        for (subject, is) in [
-            ("Order", Prefix::None),
-            ("Re: Fwd: Order", Prefix::Reply),
-            ("Fwd: Re: Order", Prefix::Forward),
-            ("WG: Order", Prefix::Forward),
-            ("I: Ordine", Prefix::Forward),
-            ("Note: Order", Prefix::None),
-        ] {
-            assert_eq!(prefix(subject), is, "{subject:?}");
-        }
-    }
-
-    #[test]
     fn main_numbers_in_subjects() {
         for (subject, numbers) in [
             ("Order [Case 5724]", "5724"),
@@ -203,6 +177,23 @@ mod tests {
                 .map(ToString::to_string)
                 .collect::<Vec<_>>();
             assert_eq!(found.join(" "), numbers, "{subject:?}");
+        }
+    }
+
+    #[test]
+    fn subjects_of_forwards() {
+        for (subject, forwards) in [
+            ("Fwd: Order", true),
+            ("WG: Bestellung", true),
+            ("Re: TR: Commande", true),
+            ("I: Ordine", true),
+            ("转发：订单", true),
+            ("Re: Order", false),
+            ("I would: like", false),
+            ("Forward thinking", false),
+            (NO_SUBJECT, false),
+        ] {
+            assert_eq!(is_forward(subject), forwards, "{subject}");
         }
     }
 

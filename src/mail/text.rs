@@ -156,6 +156,14 @@ pub fn clean_file_name(name: &str) -> String {
     safe
 }
 
+/// What stands behind the last dot of a file name; empty if there is none.
+#[must_use]
+pub fn extension(name: &str) -> &str {
+    name.rsplit_once('.')
+        .filter(|(stem, _)| !stem.is_empty())
+        .map_or("", |(_, extension)| extension)
+}
+
 /// The names that Windows opens as devices in every folder, whatever the extension.
 fn is_device(stem: &str) -> bool {
     let stem = stem.trim_end().to_ascii_lowercase();

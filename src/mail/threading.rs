@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::address::Address;
 pub use super::clue::{Clue, ClueKey, Hint, Place};
 use super::letter::Letter;
-use super::subject::{self, Prefix};
+use super::subject;
 use super::token::{Keyring, MainNumber};
 use super::trust::Trust;
 use crate::id::QueueId;
@@ -243,8 +243,8 @@ pub fn thread(
     let Some((evidence, facts)) = first else {
         return Threading::default();
     };
-    let prefix = subject::prefix(&letter.subject);
-    let decision = decide(evidence, facts, prefix, circumstances);
+    let forwarded = subject::is_forward(&letter.subject);
+    let decision = decide(evidence, facts, forwarded, circumstances);
     let subject_changed = matches!(decision, Decision::Join { .. })
         && subject::topic(&letter.subject) != subject::topic(&facts.target.subject);
     Threading {
@@ -333,7 +333,7 @@ enum Acquaintance {
 pub fn decide(
     evidence: Evidence,
     facts: &CaseFacts,
-    prefix: Prefix,
+    forwarded: bool,
     circumstances: Circumstances<'_>,
 ) -> Decision {
     let Circumstances { trust, now, .. } = circumstances;
@@ -389,7 +389,7 @@ pub fn decide(
         | Place::ThreadIndex
         | Place::Subject => {}
     }
-    if prefix == Prefix::Forward && !here {
+    if forwarded && !here {
         let apart = Apart::Forwarded;
         return Decision::Follow { evidence, apart };
     }

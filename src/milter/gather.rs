@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::arrival::Header;
 use super::reply::SmtpReply;
-use super::session::too_big;
+use super::session::{busy, too_big};
 use crate::content::{Content, MEMORY_BYTES_MAX, SpooledFile};
 
 /// Largest header block in bytes. Real ones stay far below; the whole block must fit into the
@@ -26,18 +27,28 @@ pub(crate) const HEADERS_MAX: usize = 2000;
 /// How much of a large message is collected before it is written to its file.
 const WRITE_BYTES: usize = 128 << 10;
 
-/// Where large messages go, and how their files are named.
+/// In what pieces memory is given out.
+const MEMORY_UNIT: usize = 4 << 10;
+
+/// Where messages in flight may be: how much of them in memory, and the folder for large ones.
 #[derive(Debug)]
 pub(crate) struct Spool {
     folder: PathBuf,
     sequence: AtomicU64,
+    memory: Arc<Semaphore>,
 }
 
+/// Memory that a message holds until its verdict.
+pub(crate) type Held = Option<OwnedSemaphorePermit>;
+
 impl Spool {
-    pub(crate) const fn new(folder: PathBuf) -> Self {
+    /// `memory_bytes_max` is for all messages together.
+    pub(crate) fn new(folder: PathBuf, memory_bytes_max: usize) -> Self {
+        let units = (memory_bytes_max / MEMORY_UNIT).min(Semaphore::MAX_PERMITS);
         Self {
             folder,
             sequence: AtomicU64::new(0),
+            memory: Arc::new(Semaphore::new(units)),
         }
     }
 
@@ -74,6 +85,8 @@ pub(crate) struct Gather {
     len: u64,
     /// Where the rest of a large message goes.
     spill: Option<Spill>,
+    /// The memory that all this may take.
+    held: Held,
     /// Why the message will be refused.
     failure: Option<SmtpReply>,
 }
@@ -84,6 +97,8 @@ struct Spill {
     file: Option<File>,
     guard: SpooledFile,
     head: Bytes,
+    /// What the head takes in memory.
+    head_capacity: usize,
     pending: BytesMut,
 }
 
@@ -98,6 +113,7 @@ impl Gather {
             headers_ended: false,
             len: 0,
             spill: None,
+            held: None,
             failure: None,
         }
     }
@@ -150,13 +166,14 @@ impl Gather {
         if self.len > self.message_bytes_max {
             return self.fail(too_big());
         }
-        if let Err(error) = self.put(piece).await {
-            self.fail(no_room(&self.spool, &error));
+        match self.put(piece).await {
+            Ok(()) => self.hold(),
+            Err(error) => self.fail(no_room(&self.spool, &error)),
         }
     }
 
-    /// The complete message, or what the client is to be told instead.
-    pub(crate) async fn finish(mut self) -> Result<(Vec<Header>, Content), SmtpReply> {
+    /// The complete message with the memory it holds, or what the client is to be told instead.
+    pub(crate) async fn finish(mut self) -> Result<(Vec<Header>, Content, Held), SmtpReply> {
         self.end_of_headers();
         if let Some(reply) = self.failure {
             return Err(reply);
@@ -181,14 +198,37 @@ impl Gather {
                 value: head.slice(colon + 1..end),
             })
             .collect();
-        Ok((headers, content))
+        Ok((headers, content, self.held))
     }
 
     /// Notes the size after the header block grew.
     fn grown(&mut self) {
         self.len = self.buffer.len() as u64;
         if self.len > self.message_bytes_max {
-            self.fail(too_big());
+            return self.fail(too_big());
+        }
+        self.hold();
+    }
+
+    /// Takes as much of the common memory as is in use here. Where there is none left the message
+    /// is given up, so that others get theirs.
+    fn hold(&mut self) {
+        let spilled = |spill: &Spill| spill.head_capacity + spill.pending.capacity();
+        let used = self.buffer.capacity() + self.spill.as_ref().map_or(0, spilled);
+        let held = self
+            .held
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
+        let Some(more) = used.div_ceil(MEMORY_UNIT).checked_sub(held) else {
+            return;
+        };
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        match Arc::clone(&self.spool.memory).try_acquire_many_owned(more) {
+            Ok(more) => match &mut self.held {
+                Some(held) => held.merge(more),
+                None => self.held = Some(more),
+            },
+            Err(_) => self.fail(busy()),
         }
     }
 
@@ -198,6 +238,7 @@ impl Gather {
         self.buffer = BytesMut::new();
         self.fields = Vec::new();
         self.spill = None;
+        self.held = None;
     }
 
     async fn put(&mut self, piece: &[u8]) -> io::Result<()> {
@@ -208,8 +249,10 @@ impl Gather {
             if rest.is_empty() {
                 return Ok(());
             }
+            let head_capacity = self.buffer.capacity();
             let head = std::mem::take(&mut self.buffer).freeze();
-            let spill = self.spill.insert(Spill::create(&self.spool, head).await?);
+            let spill = Spill::create(&self.spool, head, head_capacity).await?;
+            let spill = self.spill.insert(spill);
             spill.pending.put_slice(rest);
         } else if let Some(spill) = &mut self.spill {
             spill.pending.put_slice(piece);
@@ -223,7 +266,7 @@ impl Gather {
 
 impl Spill {
     /// Makes the file and writes the head of the message into it.
-    async fn create(spool: &Arc<Spool>, head: Bytes) -> io::Result<Self> {
+    async fn create(spool: &Arc<Spool>, head: Bytes, head_capacity: usize) -> io::Result<Self> {
         let spool = Arc::clone(spool);
         let start = head.clone();
         let (file, guard) = blocking(move || {
@@ -237,6 +280,7 @@ impl Spill {
             file: Some(file),
             guard,
             head,
+            head_capacity,
             pending: BytesMut::with_capacity(WRITE_BYTES),
         })
     }

@@ -25,8 +25,12 @@ const STAGES: [CommandCode; 10] = [
 /// The first slot that belongs to a message and not to the client.
 const MESSAGE_STAGE: usize = 3;
 
-/// The sets of one connection. Each is as large as a frame at most, and copied, so that it does
-/// not keep the read buffer alive.
+/// Most bytes of one set that are kept. Real ones have a few hundred; with certificates' subjects a
+/// few thousand.
+const SET_BYTES_MAX: usize = 16 << 10;
+
+/// The sets of one connection. Each is bounded, and copied, so that it does not keep the read
+/// buffer alive.
 #[derive(Debug, Default)]
 pub struct Macros {
     slots: [Slot; STAGES.len()],
@@ -41,8 +45,10 @@ struct Slot {
 }
 
 impl Macros {
-    /// Keeps a set for the command with this byte. Sets for commands that have none are ignored.
+    /// Keeps a set for the command with this byte, as far as [`SET_BYTES_MAX`] goes. Sets for
+    /// commands that have none are ignored.
     pub fn store(&mut self, command: u8, pairs: &[u8]) {
+        let pairs = pairs.get(..SET_BYTES_MAX).unwrap_or(pairs);
         if let Some(slot) = self.slot_mut(CommandCode::from_byte(command)) {
             if slot.pairs != pairs {
                 slot.pairs = Bytes::copy_from_slice(pairs);
@@ -149,6 +155,24 @@ mod tests {
             macros.store(b'R', pairs);
             assert_eq!(macros.get(name), value, "{name} in {pairs:?}");
         }
+    }
+
+    #[test]
+    fn a_set_without_measure_is_cut() {
+        let mut macros = Macros::default();
+        let mut pairs = b"i\0A1\0".to_vec();
+        for number in 0..10_000 {
+            pairs.extend(format!("m{number}\0v\0").into_bytes());
+        }
+        pairs.extend(b"i\0A2\0");
+        macros.store(b'M', &pairs);
+        assert_eq!(macros.get("i"), Some(&b"A1"[..]));
+        assert_eq!(macros.get("m1"), Some(&b"v"[..]));
+        assert_eq!(macros.get("m9999"), None);
+        // One value that does not fit is not there in half.
+        let huge = [&b"i\0"[..], &vec![b'x'; 64 << 10], b"\0"].concat();
+        macros.store(b'M', &huge);
+        assert_eq!(macros.get("i"), None);
     }
 
     #[test]

@@ -34,6 +34,10 @@ pub struct Options {
     /// (100 by default). As many again are let in and answered 451 4.3.2 at MAIL: to close them
     /// would break the whole SMTP session. Beyond that the system's backlog waits.
     pub connections_max: usize,
+    /// How much memory the messages in flight may take together, in bytes. A large one takes half a
+    /// MiB while it arrives, whatever its size, because the rest of it is in a file. What finds no
+    /// room is refused with 451 4.3.2 at its end.
+    pub memory_bytes_max: usize,
     /// How long a stop waits for messages to reach their verdict.
     pub drain: Duration,
     /// The conversation's timers.
@@ -47,6 +51,7 @@ impl Options {
         Self {
             spool: spool.into(),
             connections_max: 1000,
+            memory_bytes_max: 256 << 20,
             drain: Duration::from_secs(60),
             timers: Timers::default(),
         }
@@ -122,7 +127,7 @@ pub async fn serve<R: Receiver>(
     let drain = options.drain;
     let shared = Arc::new(Shared {
         receiver,
-        spool: Arc::new(Spool::new(options.spool.clone())),
+        spool: Arc::new(Spool::new(options.spool.clone(), options.memory_bytes_max)),
         options,
         admission: Arc::new(Semaphore::new(connections_max)),
         presence: Arc::new(Semaphore::new(2 * connections_max)),

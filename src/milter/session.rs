@@ -22,6 +22,10 @@ pub use conclusion::Conclusion;
 /// Most recipients of ours in one message, as Postfix's `smtpd_recipient_limit` has it by default.
 pub const RECIPIENTS_MAX: usize = 1000;
 
+/// Longest address of MAIL or RCPT that is looked at, in bytes, and longest name of a client that is
+/// kept: Postfix cuts SMTP commands at its `line_length_limit` of 2048.
+pub const NAME_BYTES_MAX: usize = 2048;
+
 /// What the server has to do, in this order.
 #[derive(Debug)]
 pub enum Action {
@@ -178,6 +182,14 @@ impl Session {
         self.text("i")
     }
 
+    /// The client as log lines name it: its name and its address.
+    pub fn client(&self) -> impl fmt::Display {
+        let ip = self
+            .ip
+            .map_or_else(|| "unknown".to_owned(), |ip| ip.to_string());
+        format!("{}[{ip}]", self.host.escape_ascii())
+    }
+
     /// What was agreed on.
     #[must_use]
     pub const fn agreed(&self) -> Option<&Agreed> {
@@ -216,7 +228,7 @@ impl Session {
             Command::Helo(name) => {
                 // A new greeting ends a transaction; the MTA's ABORT comes after this command.
                 self.drop_message(actions);
-                self.helo = Some(Bytes::copy_from_slice(&name));
+                self.helo = Some(kept_name(&name));
                 answer(agreed, Steps::NR_HELO, Plain::Continue, actions);
             }
             Command::Mail(arguments) => {
@@ -228,6 +240,11 @@ impl Session {
             Command::Rcpt(arguments) => {
                 let reply = self.rcpt(&arguments, receiver);
                 actions.push(Action::Reply(reply));
+            }
+            Command::Data if self.will_be_hidden(agreed) => {
+                let reply = hidden_content();
+                actions.push(Action::Reply(refusal(&reply)));
+                self.phase = Phase::Refused(reply);
             }
             Command::Data => {
                 let plain = self.content_wanted();
@@ -311,7 +328,7 @@ impl Session {
 
     fn connect(&mut self, host: &Bytes, family: &Family, actions: &mut Vec<Action>) {
         self.drop_message(actions);
-        self.host = Bytes::copy_from_slice(host);
+        self.host = kept_name(host);
         self.ip = family.ip();
         self.helo = None;
     }
@@ -331,6 +348,9 @@ impl Session {
         let submitted_locally = self.helo.is_none() && queue_id.is_some();
         let decision = match (&self.shut, envelope.size) {
             (Some(reply), _) => Err(reply.clone()),
+            (None, _) if envelope.sender.len() > NAME_BYTES_MAX => {
+                Err(SmtpReply::new(501, 1, 7, "Sender address too long"))
+            }
             (None, Some(size)) if size > receiver.message_bytes_max() => Err(too_big()),
             (None, _) => receiver.sender(&envelope),
         };
@@ -368,7 +388,14 @@ impl Session {
         }
         let understood = self.macros.get_fresh(CommandCode::Rcpt, "rcpt_addr");
         let recipient = Recipient::new(arguments.first(), understood);
-        let reply = match receiver.recipient(&transaction.envelope, &recipient) {
+        let too_long = recipient.argument.len().max(recipient.address.len()) > NAME_BYTES_MAX;
+        let verdict = if too_long {
+            let reply = SmtpReply::new(501, 1, 3, "Recipient address too long");
+            RecipientVerdict::Refuse(reply)
+        } else {
+            receiver.recipient(&transaction.envelope, &recipient)
+        };
+        let reply = match verdict {
             // "Accept" here would end the whole message, not this recipient: always go on.
             RecipientVerdict::Foreign => {
                 transaction.foreign_recipients += 1;
@@ -388,6 +415,24 @@ impl Session {
             return Reply::Plain(Plain::Continue);
         }
         refusal(&reply)
+    }
+
+    /// Whether a message for us would pass by unseen. With `smtpd_proxy_filter` Postfix shows a
+    /// filter neither content nor end, only the commands. It has no queue file then, thus no queue
+    /// id, which it otherwise has from the first recipient on.
+    fn will_be_hidden(&self, agreed: Agreed) -> bool {
+        let ours = match &self.phase {
+            Phase::Envelope(transaction) => !transaction.recipients.is_empty(),
+            Phase::Idle
+            | Phase::Content { .. }
+            | Phase::Judging { .. }
+            | Phase::Released
+            | Phase::Refused(_) => false,
+        };
+        let postfix = |version: &[u8]| version.starts_with(b"Postfix");
+        ours && !agreed.steps.contains(Steps::NR_DATA)
+            && self.macros.get("v").is_some_and(postfix)
+            && self.macros.get("i").is_none()
     }
 
     /// What to answer to a command about content, if an answer is due: to go on without us if no
@@ -517,6 +562,22 @@ fn refusal(reply: &SmtpReply) -> Reply {
 /// The message is larger than we take.
 pub(super) fn too_big() -> SmtpReply {
     SmtpReply::new(552, 3, 4, "Message too big")
+}
+
+fn hidden_content() -> SmtpReply {
+    let why = "Message content is hidden from the mail gateway by smtpd_proxy_filter";
+    SmtpReply::new(451, 3, 5, why)
+}
+
+/// There is no room at present for one more message.
+pub(super) fn busy() -> SmtpReply {
+    SmtpReply::new(451, 3, 2, "Mail gateway is busy, try again later")
+}
+
+/// What is kept of a name that a client or its MTA gave; copied, so that it does not keep the read
+/// buffer alive.
+fn kept_name(name: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(name.get(..NAME_BYTES_MAX).unwrap_or(name))
 }
 
 fn no_content() -> SmtpReply {

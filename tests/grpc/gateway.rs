@@ -147,7 +147,7 @@ impl Gateway {
 
     /// A letter arrives in a queue; its bytes.
     pub(crate) async fn letter(&self, queue: &str) -> Vec<u8> {
-        let number = self.letters.fetch_add(1, Ordering::Relaxed);
+        let number = self.letters.load(Ordering::Relaxed);
         let raw = format!(
             "From: Carla <carla@customer.example>\r\n\
              To: {queue}@shop.example\r\n\
@@ -157,6 +157,13 @@ impl Gateway {
              My lamp is broken.\r\n"
         )
         .into_bytes();
+        self.arrives(queue, raw.clone()).await;
+        raw
+    }
+
+    /// These bytes arrive in a queue.
+    pub(crate) async fn arrives(&self, queue: &str, raw: Vec<u8>) {
+        let number = self.letters.fetch_add(1, Ordering::Relaxed);
         let letter = Ingest {
             targets: vec![Target {
                 queue: queue.parse().unwrap(),
@@ -187,12 +194,11 @@ impl Gateway {
             digest,
             memory: Duration::from_secs(3600),
         };
-        let body = Content::Memory(raw.clone().into());
+        let body = Content::Memory(raw.into());
         self.handle
             .ingest(letter, body, vec![fingerprint])
             .await
             .unwrap();
-        raw
     }
 }
 

@@ -22,16 +22,20 @@ const PASSWORD: &str = "correct horse battery";
 /// How long an event may take. It is reached only when it never comes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Makes an agent who serves these queues, as the administrator does.
-pub(crate) async fn hire(socket: &Path, id: &str, queues: &[&str]) {
+/// A connection to the administrator's socket, where everything is allowed.
+pub(crate) async fn administrator(socket: &Path) -> Channel {
     let socket: PathBuf = socket.to_owned();
     let connector = tower::service_fn(move |_| {
         let socket = socket.clone();
         async move { UnixStream::connect(socket).await.map(TokioIo::new) }
     });
     let endpoint = Endpoint::from_static("http://localhost");
-    let channel = endpoint.connect_with_connector(connector).await.unwrap();
-    let mut agents = AgentServiceClient::new(channel);
+    endpoint.connect_with_connector(connector).await.unwrap()
+}
+
+/// Makes an agent who serves these queues, as the administrator does.
+pub(crate) async fn hire(socket: &Path, id: &str, queues: &[&str]) {
+    let mut agents = AgentServiceClient::new(administrator(socket).await);
     let queues = queues.iter().map(|queue| format!("queues/{queue}"));
     let create = pb::CreateAgentRequest {
         agent_id: id.to_owned(),

@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 
 use postroom::config;
 use postroom::milter::Address;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::port::Port;
 
@@ -26,6 +26,12 @@ pub(crate) struct Postfix {
     pub(crate) smtp: Port,
     /// Where Postroom hands over its answers.
     pub(crate) submission: Port,
+    /// Lines for main.cf besides. The last of several for one parameter counts.
+    pub(crate) main_cf: String,
+    /// Lines for master.cf besides.
+    pub(crate) master_cf: String,
+    /// Ports of the services in those lines.
+    doors: Vec<Port>,
     folder: tempfile::TempDir,
 }
 
@@ -53,8 +59,38 @@ impl Postfix {
         Self {
             smtp: Port::take(),
             submission: Port::take(),
+            main_cf: String::new(),
+            master_cf: String::new(),
+            doors: Vec::new(),
             folder: tempfile::tempdir().unwrap(),
         }
+    }
+
+    /// Another SMTP server, with these parameters of its own; its port.
+    pub(crate) fn door(&mut self, parameters: &[&str]) -> u16 {
+        let port = Port::take();
+        let number = port.number();
+        self.doors.push(port);
+        self.service(
+            &format!("127.0.0.1:{number} inet n - n - - smtpd"),
+            parameters,
+        );
+        number
+    }
+
+    /// Another service, with these parameters of its own.
+    pub(crate) fn service(&mut self, line: &str, parameters: &[&str]) {
+        self.master_cf.push_str(line);
+        for parameter in parameters {
+            self.master_cf
+                .push_str(&format!("\n  -o {{ {parameter} }}"));
+        }
+        self.master_cf.push('\n');
+    }
+
+    /// Its folder, which its processes can read.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Writes its configuration, with Postroom as its filter and `sink` as the next host for all
@@ -67,8 +103,59 @@ impl Postfix {
             fs::create_dir(dir.join(name)).unwrap();
         }
         chown(dir.join("data"), Some(postfix_user()), None).unwrap();
-        fs::write(dir.join("etc/main.cf"), self.main_cf(milter, sink)).unwrap();
-        fs::write(dir.join("etc/master.cf"), self.master_cf()).unwrap();
+        fs::write(dir.join("etc/main.cf"), self.whole_main_cf(milter, sink)).unwrap();
+        fs::write(dir.join("etc/master.cf"), self.whole_master_cf()).unwrap();
+    }
+
+    /// One of its commands, such as `postsuper`, with what it is to read; what it wrote.
+    pub(crate) fn command(&self, program: &str, arguments: &[&str], input: &[u8]) -> String {
+        let mut child = Command::new(Path::new("/usr/sbin").join(program))
+            .args(arguments)
+            .env("MAIL_CONFIG", self.folder.path().join("etc"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let problem = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "{program}: {problem}\n{}",
+            self.log()
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Its processes of this name, each a child of its master.
+    pub(crate) fn processes(&self, name: &str) -> Vec<Pid> {
+        let master = self.master().unwrap();
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc").unwrap() {
+            // What ends while we look is none of them any more.
+            let Ok(stat) = fs::read_to_string(entry.unwrap().path().join("stat")) else {
+                continue;
+            };
+            // `pid (name) state parent …`
+            let (pid, rest) = stat.split_once(" (").unwrap();
+            let (this, rest) = rest.rsplit_once(") ").unwrap();
+            let parent = rest.split(' ').nth(1).unwrap();
+            if this == name && parent == master.as_raw_nonzero().to_string() {
+                found.extend(Pid::from_raw(pid.parse().unwrap()));
+            }
+        }
+        found
+    }
+
+    /// Sends a signal to all processes of this name; there must be one at least.
+    pub(crate) fn signal(&self, name: &str, signal: Signal) {
+        let processes = self.processes(name);
+        assert!(!processes.is_empty(), "no {name} runs:\n{}", self.log());
+        for process in processes {
+            // It may end by itself meanwhile.
+            let _ = kill_process(process, signal);
+        }
     }
 
     /// Starts it; returns when it listens.
@@ -91,12 +178,22 @@ impl Postfix {
         }
     }
 
+    /// All its processes are gone when this returns; nothing was written in order.
+    pub(crate) fn kill(&self) {
+        let master = self.master().unwrap();
+        kill_process_group(master, Signal::KILL).unwrap();
+        // The master's lock goes with it, and `status` asks for the lock.
+        while self.run("status").is_ok() {
+            std::thread::yield_now();
+        }
+    }
+
     /// What it logged so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    fn main_cf(&self, milter: &Address, sink: SocketAddr) -> String {
+    fn whole_main_cf(&self, milter: &Address, sink: SocketAddr) -> String {
         let dir = self.folder.path().display();
         let log = self.log_file();
         let log = log.display();
@@ -124,17 +221,24 @@ impl Postfix {
              smtpd_peername_lookup = no\n\
              smtpd_authorized_xclient_hosts = 127.0.0.1\n\
              smtp_dns_support_level = disabled\n\
-             smtp_tls_security_level = none\n",
+             smtp_tls_security_level = none\n\
+             service_throttle_time = 1s\n\
+             notify_classes =\n\
+             {more}",
             ours = filter_lines(milter),
+            more = self.main_cf,
         )
     }
 
-    fn master_cf(&self) -> String {
+    fn whole_master_cf(&self) -> String {
         let (smtp, submission) = (self.smtp.number(), self.submission.number());
         let lines = readme("master.cf");
         let (address, rest) = lines.split_once(' ').unwrap();
         assert!(address.starts_with("127.0.0.1:"), "{address}");
-        format!("127.0.0.1:{smtp} inet n - n - - smtpd\n127.0.0.1:{submission} {rest}{SERVICES}")
+        let more = &self.master_cf;
+        format!(
+            "127.0.0.1:{smtp} inet n - n - - smtpd\n127.0.0.1:{submission} {rest}{SERVICES}{more}"
+        )
     }
 
     fn log_file(&self) -> PathBuf {
@@ -204,6 +308,7 @@ fn postfix_user() -> u32 {
 
 /// What mail from SMTP to SMTP needs besides.
 const SERVICES: &str = "\
+pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite

@@ -26,15 +26,23 @@ pub(crate) struct Smtp {
 }
 
 impl Smtp {
-    /// Connects to a port of this machine, as the client `helo` says it is.
+    /// Connects to a port of this machine, and greets.
     pub(crate) async fn connect(port: u16) -> Self {
+        let mut smtp = Self::connect_with(port, b"").await;
+        smtp.say("EHLO client.example").await;
+        smtp
+    }
+
+    /// Connects, says `first` before anything else, as a proxy in front does, and reads the
+    /// server's greeting.
+    pub(crate) async fn connect_with(port: u16, first: &[u8]) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let stream = TcpStream::connect(address).await.unwrap();
         let mut smtp = Self {
             stream: BufReader::new(stream),
         };
+        smtp.put(first).await;
         assert_eq!(smtp.reply().await.code, 220);
-        smtp.say("EHLO client.example").await;
         smtp
     }
 
@@ -86,23 +94,31 @@ impl Smtp {
 
     /// The next reply, all lines of it.
     pub(crate) async fn reply(&mut self) -> Reply {
+        self.heard().await.expect("a reply, not the end")
+    }
+
+    /// The next reply, or nothing if the server is gone.
+    pub(crate) async fn heard(&mut self) -> Option<Reply> {
         let mut text = String::new();
         loop {
             let mut line = String::new();
             let read = timeout(PATIENCE, self.stream.read_line(&mut line)).await;
-            assert_ne!(read.unwrap().unwrap(), 0, "closed after {text:?}");
+            if read.unwrap().unwrap_or(0) == 0 {
+                return None;
+            }
             let line = line.trim_end();
             let (code, rest) = line.split_at(3);
             text.push_str(rest.get(1..).unwrap_or_default());
             if !rest.starts_with('-') {
                 let code = code.parse().unwrap();
-                return Reply { code, text };
+                return Some(Reply { code, text });
             }
             text.push('\n');
         }
     }
 
-    async fn put(&mut self, bytes: &[u8]) {
+    /// Bytes as they are.
+    pub(crate) async fn put(&mut self, bytes: &[u8]) {
         self.stream.get_mut().write_all(bytes).await.unwrap();
     }
 }

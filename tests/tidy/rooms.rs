@@ -40,9 +40,11 @@ const PURE_MAY_CARRY: &[&str] = &["content"];
 
 /// Crates that only compute.
 const PURE_CRATES: &[&str] = &[
+    "ammonia",
     "bytes",
     "data_encoding",
     "idna",
+    "unicode_security",
     "mail_builder",
     "mail_parser",
     "ring::hmac",

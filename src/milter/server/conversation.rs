@@ -15,11 +15,15 @@ use super::listener::Transport;
 use crate::milter::arrival::{Arrival, Receiver, Verdict};
 use crate::milter::gather::Gather;
 use crate::milter::reply::SmtpReply;
-use crate::milter::session::{Action, Close, Finished, Session};
-use crate::milter::wire::{Command, Frame, Plain, Reply, WireError};
+use crate::milter::session::{Action, Close, Finished, Session, busy};
+use crate::milter::wire::{Arguments, Command, Frame, Plain, Reply, WireError};
 
 /// How much room is made before each read. A burst of headers fits, and so does half a body piece.
 const READ_BYTES: usize = 32 << 10;
+
+/// The same between messages, when commands are short and the connection may stay silent for hours:
+/// so much of an idle one's memory is ours.
+const IDLE_READ_BYTES: usize = 2 << 10;
 
 /// Replies that are gathered before they are written although more commands are at hand.
 const UNWRITTEN_BYTES_MAX: usize = 64 << 10;
@@ -63,6 +67,39 @@ impl fmt::Display for End {
             Self::Io(error) => write!(f, "the connection broke: {error}"),
             Self::Stopped => f.write_str("the server stops"),
         }
+    }
+}
+
+/// What a refusal of ours is about, in the words of Postfix's log.
+enum Asked {
+    Mail(Arguments),
+    Rcpt(Arguments),
+    EndOfMessage,
+}
+
+impl Asked {
+    fn by(command: &Command) -> Option<Self> {
+        match command {
+            Command::Mail(arguments) => Some(Self::Mail(arguments.clone())),
+            Command::Rcpt(arguments) => Some(Self::Rcpt(arguments.clone())),
+            Command::EndOfMessage(_) => Some(Self::EndOfMessage),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// How much of an address a log line shows: RFC 5321's longest path.
+        const SHOWN_BYTES_MAX: usize = 256;
+
+        let (verb, address) = match self {
+            Self::Mail(arguments) => ("MAIL", arguments.first()),
+            Self::Rcpt(arguments) => ("RCPT", arguments.first()),
+            Self::EndOfMessage => return f.write_str("END-OF-MESSAGE"),
+        };
+        let shown = address.get(..SHOWN_BYTES_MAX).unwrap_or(address);
+        write!(f, "{verb} {}", shown.escape_ascii())
     }
 }
 
@@ -122,8 +159,13 @@ impl<'a, S: Transport, R: Receiver> Conversation<'a, S, R> {
                     self.receiver = self.shared.receiver.get();
                     self.admit();
                 }
+                let asked = Asked::by(&command);
                 (self.session).handle(command, &*self.receiver, &mut actions);
                 for action in actions.drain(..) {
+                    if let (Action::Reply(Reply::ReplyCode(text)), Some(asked)) = (&action, &asked)
+                    {
+                        self.log_refusal(asked, text);
+                    }
                     self.act(action).await?;
                 }
                 if self.session.is_negotiated() {
@@ -142,7 +184,15 @@ impl<'a, S: Transport, R: Receiver> Conversation<'a, S, R> {
     async fn read(&mut self, deadline: Instant) -> Result<(), End> {
         let stop = self.shared.stop.clone();
         let idle = self.session.is_idle();
-        self.arrived.reserve(READ_BYTES);
+        if idle {
+            for buffer in [&mut self.arrived, &mut self.unwritten] {
+                if buffer.is_empty() && buffer.capacity() > IDLE_READ_BYTES {
+                    *buffer = BytesMut::new();
+                }
+            }
+        }
+        let room = if idle { IDLE_READ_BYTES } else { READ_BYTES };
+        self.arrived.reserve(room);
         let read = timeout_at(deadline, self.stream.read_buf(&mut self.arrived));
         let read = tokio::select! {
             biased;
@@ -176,16 +226,25 @@ impl<'a, S: Transport, R: Receiver> Conversation<'a, S, R> {
                 "Mail gateway is restarting, try again later",
             ))
         } else if self.admission.is_none() {
-            Some(SmtpReply::new(
-                451,
-                3,
-                2,
-                "Mail gateway is busy, try again later",
-            ))
+            Some(busy())
         } else {
             None
         };
         self.session.shut(reply);
+    }
+
+    /// A refusal that the receiver knows nothing of, or that is about no message yet, has its line,
+    /// as in Postfix's own log.
+    fn log_refusal(&self, asked: &Asked, reply: &[u8]) {
+        let queue_id = self.session.mta_queue_id();
+        tracing::info!(
+            "{}: client={}: reject {asked}: {}",
+            queue_id.as_deref().unwrap_or("NOQUEUE"),
+            self.session.client(),
+            String::from_utf8_lossy(reply)
+                .replace("%%", "%")
+                .replace("\r\n", " / "),
+        );
     }
 
     async fn act(&mut self, action: Action) -> Result<(), End> {
@@ -258,9 +317,13 @@ impl<'a, S: Transport, R: Receiver> Conversation<'a, S, R> {
             return Ok(Verdict::Refuse(SmtpReply::new(451, 3, 0, "Internal error")));
         };
         self.flush().await?;
-        let (headers, content) = match gather.finish().await {
+        // The memory is held until the verdict.
+        let (headers, content, _held) = match gather.finish().await {
             Ok(complete) => complete,
-            Err(reply) => return Ok(Verdict::Refuse(reply)),
+            Err(reply) => {
+                self.log_refusal(&Asked::EndOfMessage, &reply.encode());
+                return Ok(Verdict::Refuse(reply));
+            }
         };
         let receiver = Arc::clone(&self.receiver);
         let mut verdict = pin!(receiver.message(Arrival {

@@ -228,26 +228,101 @@ fn where_everything_is_answered() {
 
 #[test]
 fn each_missing_bit_makes_one_command_answered() {
-    for (bit, command) in [
-        (Steps::NR_CONN, "C:mx"),
-        (Steps::NR_HELO, "H:mx"),
-        (Steps::NR_HDR, "L:From"),
+    for (missing, answered) in [
+        (Steps(0), ""),
+        (Steps::NR_CONN, "C"),
+        (Steps::NR_HELO, "H"),
+        (Steps::NR_HDR, "L"),
         (Steps::NR_EOH, "N"),
-        (Steps::NR_BODY, "B:x"),
+        (Steps::NR_BODY, "B"),
+        // These are answered in any case: there is something to decide or to release.
+        (Steps::NR_MAIL, ""),
+        (Steps::NR_RCPT, ""),
+        (Steps::NR_DATA, ""),
+        // An MTA that is not told to keep it to itself sends it, and is answered.
+        (Steps::NR_UNKN, ""),
+        (Steps::NOUNKNOWN, ""),
+        // milter_protocol = 6 with nothing but no_header_reply.
+        (Steps::POSTFIX.without(Steps::NR_HDR), "CHNB"),
     ] {
         let mut offer = Offer::POSTFIX;
-        offer.steps = offer.steps.without(bit);
+        offer.steps = offer.steps.without(missing);
         let mut session = session(offer);
-        for word in "C:mx H:mx M:<a@x> R:<support@x> T L:From N B:x".split(' ') {
+        for word in "C:mx H:mx U:x M:<a@x> R:<support@x> T L:From N B:x".split(' ') {
             let mut actions = Vec::new();
-            session.handle(self::command(word), &House, &mut actions);
-            let replied = actions
+            session.handle(command(word), &House, &mut actions);
+            let replies = actions
                 .iter()
-                .any(|action| matches!(action, Action::Reply(_)));
-            let due = matches!(word.as_bytes()[0], b'M' | b'R' | b'T') || word == command;
-            assert_eq!(replied, due, "{word} without {bit}");
+                .filter(|action| matches!(action, Action::Reply(_)));
+            let letter = char::from(word.as_bytes()[0]);
+            let due = "MRTU".contains(letter) || answered.contains(letter);
+            assert_eq!(
+                replies.count(),
+                usize::from(due),
+                "{word} without {missing}"
+            );
         }
     }
+}
+
+#[test]
+fn old_versions_know_less() {
+    for version in 2..=6 {
+        let offer = Offer {
+            version,
+            actions: Actions(0x3f),
+            steps: Steps(if version < 6 { 0x7f } else { 0x77f }),
+        };
+        let agreed = offer.agree().unwrap();
+        assert_eq!(agreed.version, version);
+        let words = match version {
+            2 => "M:<a@x> R:<support@x> L:From N B:x E",
+            3 => "U:x M:<a@x> R:<support@x> L:From N B:x E",
+            _ => "U:x M:<a@x> R:<support@x> T L:From N B:x E",
+        };
+        let mut session = session(offer);
+        let mut finished = 0;
+        for word in words.split(' ') {
+            let mut actions = Vec::new();
+            session.handle(command(word), &House, &mut actions);
+            let replies = actions
+                .iter()
+                .filter(|action| matches!(action, Action::Reply(_)));
+            assert_eq!(
+                replies.count(),
+                usize::from(word != "E"),
+                "{word} in {version}"
+            );
+            let end = actions
+                .iter()
+                .filter(|last| matches!(last, Action::Finish(_)));
+            finished += end.count();
+        }
+        assert_eq!(finished, 1, "{version}");
+    }
+}
+
+#[test]
+fn names_without_measure_are_refused_or_cut() {
+    let mut session = session(Offer::POSTFIX);
+    let long = "x".repeat(60_000);
+    let shown = |session: &mut Session, word: &str| {
+        let mut actions = Vec::new();
+        session.handle(command(word), &House, &mut actions);
+        let shown: Vec<_> = actions.iter().map(show).collect();
+        shown.join(" ")
+    };
+    assert_eq!(shown(&mut session, &format!("C:{long}")), "");
+    assert_eq!(shown(&mut session, &format!("H:{long}")), "");
+    assert_eq!(session.host.len(), NAME_BYTES_MAX);
+    assert_eq!(session.helo.as_ref().unwrap().len(), NAME_BYTES_MAX);
+    assert_eq!(shown(&mut session, &format!("M:<{long}@x>")), "501");
+    assert_eq!(shown(&mut session, "M:<a@x>"), "c");
+    assert_eq!(shown(&mut session, &format!("R:<support@{long}>")), "501");
+    let macros = format!("DR:rcpt_addr=support@{}", "x".repeat(5000));
+    assert_eq!(shown(&mut session, &macros), "");
+    assert_eq!(shown(&mut session, "R:<support@x>"), "501");
+    assert_eq!(shown(&mut session, "R:<support@x>"), "c");
 }
 
 #[test]
@@ -430,7 +505,60 @@ fn recipients_go_as_they_were_typed_and_never_all_of_them() {
     }
 }
 
+/// What a whole message looks like to the server, and what is known of it at its end.
+fn whole_message(session: &mut Session) -> String {
+    let mut shown = Vec::new();
+    for word in
+        "DM:{auth_authen}=bob M:<a@x> DR:i=A7 R:<support@x> R:<c@y> T L:From N B:x E".split(' ')
+    {
+        let mut actions = Vec::new();
+        session.handle(command(word), &House, &mut actions);
+        for action in &actions {
+            shown.push(match action {
+                Action::Finish(finished) => format!("{finished:?}"),
+                action => show(action),
+            });
+        }
+    }
+    session.conclude(Verdict::Discard);
+    shown.join(" ")
+}
+
 proptest! {
+    /// After an abort nothing is left of what was aborted: the next message is as on a fresh
+    /// connection.
+    #[test]
+    fn nothing_is_left_after_an_abort(
+        words in prop::collection::vec(
+            prop::sample::select(vec![
+                "H:mx", "M:<b@x>", "M:<banned@x>", "R:<support@x>", "R:<c@y>", "R:<nobody@x>", "T",
+                "L:From", "N", "B:x", "E", "A", "U:x", "DM:{auth_authen}=eve", "DM:i=A",
+                "DR:rcpt_addr=support@x", "DR:rcpt_mailer=error", "DE:i=B",
+            ]),
+            0..30,
+        ),
+    ) {
+        let fresh = || {
+            let mut session = session(Offer::POSTFIX);
+            for word in ["DC:j=mta", "C:mx", "DH:{tls_version}=TLSv1.3", "H:mx"] {
+                session.handle(command(word), &House, &mut Vec::new());
+            }
+            session
+        };
+        let mut used = fresh();
+        for word in words {
+            let mut actions = Vec::new();
+            used.handle(command(word), &House, &mut actions);
+            match actions.last() {
+                Some(Action::Finish(_)) => drop(used.conclude(Verdict::Discard)),
+                Some(Action::Close(_)) => return Ok(()),
+                _ => {}
+            }
+        }
+        used.handle(Command::Abort, &House, &mut Vec::new());
+        prop_assert_eq!(whole_message(&mut used), whole_message(&mut fresh()));
+    }
+
     /// Whatever the order: content is only gathered between begin and finish or abort, and what
     /// must not be answered is not.
     #[test]
