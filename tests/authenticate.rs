@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers are part of the test")]
 
 mod support {
+    pub(crate) mod chain;
     pub(crate) mod dns;
-    pub(crate) mod sealed;
+    pub(crate) mod signed;
 }
 
 use std::time::Duration;
@@ -14,8 +15,9 @@ use postroom::mail::address::Address;
 use postroom::mail::letter::Letter;
 use postroom::mail::results;
 use postroom::mail::trust::{Authentication, Policy};
+use support::chain::seal;
 use support::dns::Dns;
-use support::sealed::{KEY, seal, sign};
+use support::signed::{KEY, sign};
 
 /// Time for a look-up in tests where every name server answers. It is reached only if one does
 /// not.

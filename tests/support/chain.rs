@@ -1,4 +1,4 @@
-//! Letters signed (DKIM) and sealed (ARC) with a key that everybody knows.
+//! Chains of forwarders (ARC), sealed with a key that everybody knows.
 
 use std::borrow::Borrow;
 use std::hash::Hash;
@@ -6,40 +6,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mail_auth::arc::ArcSealer;
-use mail_auth::common::crypto::Ed25519Key;
 use mail_auth::common::headers::HeaderWriter;
 use mail_auth::common::parse::TxtRecordParser;
 use mail_auth::common::verify::DomainKey;
-use mail_auth::dkim::DkimSigner;
 use mail_auth::hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use mail_auth::{
     AuthenticatedMessage, AuthenticationResults, MessageAuthenticator, Parameters, ResolverCache,
     Txt,
 };
-use mail_parser::decoders::base64::base64_decode;
 
-/// The key pair of RFC 8463, appendix A.
-const SECRET: &str = "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=";
-
-/// Its public half, as a record holds it.
-pub(crate) const KEY: &str = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
-
-fn key() -> Ed25519Key {
-    let secret = base64_decode(SECRET.as_bytes()).unwrap();
-    let public = base64_decode(KEY.as_bytes()).unwrap();
-    Ed25519Key::from_seed_and_public_key(&secret, &public).unwrap()
-}
-
-/// The letter signed by a domain, under the selector `s`.
-pub(crate) fn sign(letter: &str, domain: &str) -> String {
-    let signature = DkimSigner::from_key(key())
-        .domain(domain)
-        .selector("s")
-        .headers(["From", "To", "Subject"])
-        .sign(letter.as_bytes())
-        .unwrap();
-    format!("{}{letter}", signature.to_header())
-}
+use super::signed::{KEY, key};
 
 /// The letter with one more member of its chain: a domain that says what it found.
 pub(crate) async fn seal(letter: &str, domain: &str, found: &str) -> String {
