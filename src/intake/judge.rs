@@ -373,8 +373,7 @@ fn bad_token(clue: &Clue) -> Option<Remark> {
 fn author(letter: &Letter) -> Correspondent {
     letter
         .author
-        .mailbox
-        .as_ref()
+        .correspondent()
         .map_or_else(Correspondent::default, |mailbox| Correspondent {
             address: mailbox.address.normalised(),
             display_name: mailbox.name.clone(),
