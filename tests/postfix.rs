@@ -19,6 +19,7 @@ mod support {
 }
 
 mod mta {
+    mod conversations;
     pub(crate) mod once;
     pub(crate) mod site;
     pub(crate) mod topology;
