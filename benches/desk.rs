@@ -5,13 +5,14 @@
 #![expect(missing_docs, reason = "criterion's macro writes a public function")]
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use postroom::desk::{
-    Answer, Change, Command, Correspondent, Desk, Effects, Ingest, NewAgent, Origin, Policy,
-    QueueSettings, Requested, Target, Thread,
+    Answer, Change, Command, Correspondent, Desk, Effects, Handling, Ingest, NewAgent, Origin,
+    Policy, QueueSettings, Requested, Target, Thread,
 };
 use postroom::id::{AgentId, InteractionId, OfferId, QueueId, SessionId};
 use postroom::mail::trust::Trust;
@@ -141,6 +142,10 @@ fn letter(queue: &QueueId) -> Command {
         trust_reason: "dmarc=pass".into(),
         mta_queue_id: "4ABC".into(),
         thread: Thread::New(Origin::SameLetter),
+        handling: Handling::default(),
+        copied: BTreeSet::new(),
+        clues: Vec::new(),
+        dossier: Box::default(),
     }))
 }
 
@@ -225,9 +230,13 @@ fn encode(effects: &Effects) -> usize {
         Change::Interaction(interaction) => record::encode(&**interaction).len(),
         Change::Case(case) => record::encode(&**case).len(),
         Change::Message(message) => record::encode(&**message).len(),
+        Change::Dossier(_, dossier) => record::encode(&**dossier).len(),
         Change::Outbound(outbound) => record::encode(&**outbound).len(),
         Change::Logged(_, _, event) => record::encode(&**event).len(),
-        Change::SessionEnded(_) | Change::OfferForgotten(_) | Change::LogTrimmed(..) => 0,
+        Change::Clue(..)
+        | Change::SessionEnded(_)
+        | Change::OfferForgotten(_)
+        | Change::LogTrimmed(..) => 0,
     };
     effects.changes.iter().map(size).sum()
 }

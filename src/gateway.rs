@@ -130,6 +130,7 @@ impl Parts {
         let deadline = Duration::from_secs(config.authentication.timeout_seconds);
         let authenticator =
             Authenticator::new(&resolver, name, deadline).map_err(StartError::Resolver)?;
+        let authenticator = authenticator.believing(config.authentication.filters());
         Ok(Intake::new(
             name.clone(),
             self.handle.clone(),

@@ -26,6 +26,8 @@
 //! | an older session of hers | `anna's old session accepts o1` |
 //! | membership | `anna joins sales`, `anna leaves sales` |
 //! | mail | `mail for support`, `mail for support sales`, `mail of c1 for support`, `mail after c1 for support` |
+//! | mail that is no work yet, or none | `held mail for support`, `quiet mail of c1 for support`, `machine's mail of c1 for support` |
+//! | a supervisor | `i1 is released`, `i1 is dismissed`, `c1 is merged into c2`, `tokens of c1 are revoked` |
 //! | the submitter | `m2 handed over`, `m2 accepted`, `m2 deferred`, `m2 refused`, `m2 lost`, `m2 again` |
 //! | the process ends, and a new one begins | `stop`, `restart` |
 //! | nothing | `time passes` |
@@ -49,13 +51,13 @@ use std::time::Duration;
 
 use names::Names;
 use postroom::desk::{
-    Command, DeclineAction, Effects, NewAgent, Policy, QueueSettings, Refusal, Requested, State,
-    Thread,
+    Case, Command, DeclineAction, Effects, Handling, HoldReason, NewAgent, Policy, QueueSettings,
+    Refusal, Requested, State, Thread, Work,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::outbound::message::{Diagnostic, Outcome};
 use postroom::time::Timestamp;
-use world::{World, answer, clock, letter, mailbox, nine, origin, queue};
+use world::{World, answer, clock, handled, mailbox, nine, origin, queue};
 
 #[test]
 fn stories() {
@@ -226,15 +228,55 @@ impl Stage {
                 supervisor: false,
                 queues: queues.iter().map(|id| queue(id).id).collect(),
             }))),
-            ["mail", "for", queues @ ..] => self.mail(queues, Thread::New(origin())),
-            ["mail", "of", case, "for", queues @ ..] => {
-                let number = *pick(&self.names.cases, 'c', case)?;
-                let case = self.world.kept.cases[&number].clone();
-                self.mail(queues, Thread::Joins(Box::new(case), origin()))
+            ["mail", rest @ ..] => self.mail(rest, Handling::default()),
+            ["held", "mail", rest @ ..] => {
+                let work = Work::Held {
+                    reason: HoldReason::Rule("suspicious".into()),
+                    aside: None,
+                };
+                self.mail(
+                    rest,
+                    Handling {
+                        work,
+                        ..Handling::default()
+                    },
+                )
             }
-            ["mail", "after", case, "for", queues @ ..] => {
-                let number = *pick(&self.names.cases, 'c', case)?;
-                self.mail(queues, Thread::Linked(number, origin()))
+            ["quiet", "mail", rest @ ..] => {
+                let work = Work::Quiet;
+                self.mail(
+                    rest,
+                    Handling {
+                        work,
+                        ..Handling::default()
+                    },
+                )
+            }
+            ["machine's", "mail", rest @ ..] => {
+                let by_machine = true;
+                self.mail(
+                    rest,
+                    Handling {
+                        by_machine,
+                        ..Handling::default()
+                    },
+                )
+            }
+            [name, "is", "released"] => {
+                let interaction = *pick(&self.names.interactions, 'i', name)?;
+                Ok(self.give(Command::Release { interaction }))
+            }
+            [name, "is", "dismissed"] => {
+                let interaction = *pick(&self.names.interactions, 'i', name)?;
+                Ok(self.give(Command::Dismiss { interaction }))
+            }
+            [name, "is", "merged", "into", other] => {
+                let (case, into) = (Box::new(self.case(name)?), Box::new(self.case(other)?));
+                Ok(self.give(Command::MergeCase { case, into }))
+            }
+            ["tokens", "of", name, "are", "revoked"] => {
+                let case = Box::new(self.case(name)?);
+                Ok(self.give(Command::RevokeTokens { case }))
             }
             [message, rest @ ..] if message.starts_with('m') && number(message, 'm').is_some() => {
                 let message = *pick(&self.names.messages, 'm', message)?;
@@ -273,9 +315,26 @@ impl Stage {
         }
     }
 
-    fn mail(&mut self, queues: &[&str], thread: Thread) -> Result<Vec<String>, String> {
+    /// A letter: `for QUEUE…`, `of CASE for QUEUE…` or `after CASE for QUEUE…`.
+    fn mail(&mut self, words: &[&str], handling: Handling) -> Result<Vec<String>, String> {
+        let (thread, queues) = match words {
+            ["for", queues @ ..] => (Thread::New(origin()), queues),
+            ["of", case, "for", queues @ ..] => {
+                (Thread::Joins(Box::new(self.case(case)?), origin()), queues)
+            }
+            ["after", case, "for", queues @ ..] => {
+                (Thread::Linked(self.case(case)?.number, origin()), queues)
+            }
+            _ => return Err("mail for whom?".into()),
+        };
         let queues: Result<Vec<QueueId>, String> = queues.iter().map(|id| slug(id)).collect();
-        Ok(self.give(letter(&queues?, thread)))
+        Ok(self.give(handled(&queues?, thread, handling)))
+    }
+
+    /// A case as the store has it.
+    fn case(&self, name: &str) -> Result<Case, String> {
+        let number = pick(&self.names.cases, 'c', name)?;
+        Ok(self.world.kept.cases[number].clone())
     }
 
     fn sign_in(

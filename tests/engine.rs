@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -10,9 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use postroom::content::Content;
 use postroom::desk::{
-    AgentState, Answer, Command, Correspondent, EndCause, Fact, Filing, Ingest, Mailbox, NewAgent,
-    OfferState, Origin, QueueSettings, Refusal, Reply, Requested, RescindCause, State, Target,
-    Thread,
+    AgentState, Answer, Command, Correspondent, EndCause, Fact, Filing, Handling, Ingest, Mailbox,
+    NewAgent, OfferState, Origin, QueueSettings, Refusal, Reply, Requested, RescindCause, State,
+    Target, Thread,
 };
 use postroom::engine::watch::FRAMES_MAX;
 use postroom::engine::{
@@ -209,6 +210,10 @@ fn letter(queues: &[QueueId]) -> Ingest {
         trust_reason: "dmarc=pass".into(),
         mta_queue_id: "4ABC".into(),
         thread: Thread::New(Origin::SameLetter),
+        handling: Handling::default(),
+        copied: BTreeSet::new(),
+        clues: Vec::new(),
+        dossier: Box::default(),
     }
 }
 

@@ -3,14 +3,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers are part of the test")]
 
+mod support {
+    pub(crate) mod dns;
+}
+
 use bytes::Bytes;
 use postroom::config::Config;
-use postroom::desk::{Interaction, State};
+use postroom::desk::{Interaction, Message, State};
 use postroom::gateway::{self, Running};
+use postroom::id::MessageId;
 use postroom::intake::authenticate::Resolver;
 use postroom::mail::trust::Trust;
 use postroom::milter::client::{Caller, Client, Letter, Mail, Outcome, Said};
 use postroom::milter::negotiation::Offer;
+use support::dns::Dns;
 
 /// A gateway in a scratch folder, and an MTA connected to it.
 struct House {
@@ -32,6 +38,10 @@ addresses = ["sales@shop.example"]
 
 impl House {
     async fn open(more: &str) -> Self {
+        Self::open_with(more, resolver()).await
+    }
+
+    async fn open_with(more: &str, resolver: Resolver) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
             "[gateway]\ndata_dir = {:?}\nname = \"shop.example\"\n\
@@ -44,7 +54,7 @@ impl House {
             format!("[milter]\nlisten = \"inet:127.0.0.1:0\"\n{text}")
         };
         let config = Config::parse(&text).unwrap();
-        let running = gateway::start(&config, Some(resolver())).await.unwrap();
+        let running = gateway::start(&config, Some(resolver)).await.unwrap();
         Self {
             running,
             folder,
@@ -83,6 +93,10 @@ impl House {
         outcome
     }
 
+    async fn message(&self, id: MessageId) -> Message {
+        self.running.handle.message(id).await.unwrap().unwrap()
+    }
+
     async fn open_interactions(&self) -> Vec<Interaction> {
         let handle = self.running.handle.clone();
         handle
@@ -97,6 +111,9 @@ fn resolver() -> Resolver {
     Resolver::Fixed(vec![
         ("ada.example".into(), "v=spf1 ip4:192.0.2.1 -all".into()),
         ("_dmarc.ada.example".into(), "v=DMARC1; p=reject".into()),
+        ("lists.example".into(), "v=spf1 ip4:192.0.2.1 -all".into()),
+        ("bad.example".into(), "v=spf1 -all".into()),
+        ("_dmarc.bad.example".into(), "v=DMARC1; p=none".into()),
     ])
 }
 
@@ -174,6 +191,129 @@ async fn results_are_ours_or_somebody_elses_never_forged() {
     assert!(
         ours.starts_with("shop.example; spf=pass smtp.mailfrom=ada.example;"),
         "{ours}"
+    );
+}
+
+#[tokio::test]
+async fn what_becomes_of_mail_that_its_domain_disowns() {
+    let forged = LETTER.replace("ada@ada.example>", "eve@ada.example>");
+    let watched = LETTER.replace("ada@ada.example>", "ada@bad.example>");
+    let lenient = "[authentication]\ndmarc_reject = false";
+    let listed = "[authentication]\ntrusted_forwarders = [\"lists.example\"]";
+    let disowned = "the sender's domain says that this is not its mail (DMARC)";
+    let listed_reason = format!("{disowned}, but it came through lists.example");
+    for (config, from, letter, said) in [
+        ("", "x@bad.example", &forged, None),
+        ("", "x@lists.example", &forged, None),
+        (lenient, "x@bad.example", &forged, Some(disowned)),
+        (
+            listed,
+            "x@lists.example",
+            &forged,
+            Some(listed_reason.as_str()),
+        ),
+        (listed, "x@bad.example", &forged, None),
+        ("", "x@bad.example", &watched, Some(disowned)),
+    ] {
+        let house = House::open(config).await;
+        let outcome = house.send(from, &["support@shop.example"], letter).await;
+        let waiting = house.open_interactions().await;
+        match said {
+            None => {
+                let refused = text(&outcome.verdict);
+                assert!(refused.contains("550 5.7.26"), "{config} {from}: {refused}");
+                assert!(waiting.is_empty(), "{config} {from}");
+            }
+            Some(reason) => {
+                assert_eq!(outcome.verdict, Said::Accept, "{config} {from}");
+                assert_eq!(waiting[0].trust, Trust::D, "{config} {from}");
+                let message = house.message(waiting[0].latest_inbound).await;
+                assert_eq!(message.trust_reason, reason, "{config} {from}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_silent_name_server_is_waited_for() {
+    let dns = Dns::start("ada.example SERVFAIL").await;
+    let resolver = Resolver::Servers(vec![dns.addr()]);
+    let house = House::open_with("", resolver).await;
+    let queue = ["support@shop.example"];
+    for _ in 0..2 {
+        let outcome = house.send("ada@ada.example", &queue, LETTER).await;
+        let said = text(&outcome.verdict);
+        assert!(said.contains("451 4.7.0"), "{said}");
+    }
+    assert!(house.open_interactions().await.is_empty());
+    dns.change("ada.example TXT v=spf1 ip4:192.0.2.1 -all");
+    let outcome = house.send("ada@ada.example", &queue, LETTER).await;
+    assert_eq!(outcome.verdict, Said::Accept);
+    assert_eq!(house.open_interactions().await[0].trust, Trust::B);
+    // A filter that is believed spares the question.
+    assert!(!dns.asked().is_empty());
+    let resolver = Resolver::Servers(vec![dns.addr()]);
+    let named = "[authentication]\ntrusted_results = [\"scan.shop.example\"]";
+    let house = House::open_with(named, resolver).await;
+    let letter = format!("Authentication-Results: scan.shop.example; none\n{LETTER}");
+    house.send("ada@ada.example", &queue, &letter).await;
+    assert_eq!(house.open_interactions().await.len(), 1);
+    assert_eq!(dns.asked(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_filter_before_us_is_believed_if_it_is_named() {
+    let theirs = "Authentication-Results: scan.shop.example; dmarc=pass header.from=eve.example\n";
+    let letter = format!(
+        "{theirs}{}",
+        LETTER.replace("ada.example>\nTo", "eve.example>\nTo")
+    );
+    let named = "[authentication]\ntrusted_results = [\"scan.shop.example\"]";
+    for (config, trust, results) in [
+        (
+            "",
+            Trust::C,
+            "shop.example; spf=none smtp.mailfrom=eve.example;",
+        ),
+        (
+            named,
+            Trust::A,
+            "shop.example; dmarc=pass header.from=eve.example",
+        ),
+    ] {
+        let house = House::open(config).await;
+        let to = ["support@shop.example"];
+        let outcome = house.send("ada@eve.example", &to, &letter).await;
+        assert_eq!(house.open_interactions().await[0].trust, trust);
+        let said = tag(&outcome, &letter, "Authentication-Results");
+        let [ours, upstream] = said.as_slice() else {
+            panic!("{said:?}");
+        };
+        assert!(ours.starts_with(results), "{ours}");
+        assert_eq!(
+            upstream,
+            "scan.shop.example; dmarc=pass header.from=eve.example"
+        );
+    }
+}
+
+#[tokio::test]
+async fn answers_go_to_the_author_behind_a_list() {
+    let house = House::open("").await;
+    let letter = LETTER.replace(
+        "From: Ada <ada@ada.example>",
+        "From: 'Ada' via Talk <talk@lists.example>\nX-Original-From: Ada <ada@ada.example>\n\
+         Reply-To: Ada <ada@ada.example>",
+    );
+    let to = ["support@shop.example"];
+    house.send("talk@lists.example", &to, &letter).await;
+    let waiting = house.open_interactions().await;
+    assert_eq!(waiting[0].customer.address, "ada@ada.example");
+    assert_eq!(waiting[0].trust, Trust::C);
+    let message = house.message(waiting[0].latest_inbound).await;
+    assert_eq!(
+        message.trust_reason,
+        "sent on by lists.example, which names the sender without proof"
     );
 }
 

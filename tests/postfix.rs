@@ -9,11 +9,14 @@
 mod support {
     pub(crate) mod agent;
     pub(crate) mod delivered;
+    pub(crate) mod dns;
     pub(crate) mod filter;
     pub(crate) mod floor;
     pub(crate) mod gateway;
+    pub(crate) mod opendkim;
     pub(crate) mod port;
     pub(crate) mod postfix;
+    pub(crate) mod signed;
     pub(crate) mod smtp;
     pub(crate) mod tap;
 }
@@ -21,6 +24,7 @@ mod support {
 mod mta {
     mod conversations;
     pub(crate) mod once;
+    pub(crate) mod opendkim;
     pub(crate) mod site;
     pub(crate) mod topology;
     pub(crate) mod way;

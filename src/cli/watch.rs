@@ -147,6 +147,8 @@ fn told(payload: &Payload) -> (&'static str, Ink, String) {
             ("membership changed", Ink::Faint, format!("{how} {queue}"))
         }
         Payload::InteractionQueued(it) => ("mail waits", Ink::Good, interaction(&it.interaction)),
+        Payload::InteractionHeld(it) => ("mail held", Ink::Care, interaction(&it.interaction)),
+        Payload::InteractionFiled(it) => ("mail filed", Ink::Faint, interaction(&it.interaction)),
     }
 }
 

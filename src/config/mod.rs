@@ -120,7 +120,8 @@ impl Config {
         self.milter.check(check);
         self.control.check(check);
         self.outbound.check(check);
-        self.authentication.check(check);
+        self.authentication
+            .check(self.gateway.name.get_ref(), check);
         self.store.check(check);
         if self.queue.is_empty() {
             check.whole("there is no [[queue]]: no mail would be taken".to_owned());
@@ -169,6 +170,8 @@ impl Config {
                 .collect(),
             rules: self.rules(),
             tag_foreign: self.gateway.tag_foreign,
+            forwarders: self.authentication.forwarders(),
+            takes_disowned: !self.authentication.dmarc_reject,
         }
     }
 

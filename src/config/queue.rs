@@ -12,6 +12,7 @@ use crate::id::QueueId;
 use crate::intake::policy::Door;
 use crate::intake::responsibility::Mode;
 use crate::mail::address::Address;
+use crate::mail::threading::Windows;
 
 /// What becomes of an agent who declines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -76,6 +77,13 @@ pub struct Queue {
     /// How many interactions may wait; further mail is told to come back. Default: `100000`.
     #[serde(default = "waiting_max")]
     pub waiting_max: usize,
+    /// For how many days after its end a letter opens the same case again. Default: `14`.
+    #[serde(default = "reopen_days")]
+    pub reopen_days: u32,
+    /// For how many days after its end a letter opens a new case that is linked to the old one;
+    /// not less than `reopen_days`. Later ones are linked to nothing. Default: `90`.
+    #[serde(default = "follow_up_days")]
+    pub follow_up_days: Spanned<u32>,
 }
 
 const fn enabled() -> bool {
@@ -104,6 +112,18 @@ const fn cooldown_seconds() -> u64 {
 
 const fn waiting_max() -> usize {
     100_000
+}
+
+const fn reopen_days() -> u32 {
+    14
+}
+
+fn follow_up_days() -> Spanned<u32> {
+    Spanned::new(0..0, 90)
+}
+
+const fn days(count: u32) -> Duration {
+    Duration::from_secs(count as u64 * 24 * 3600)
 }
 
 impl Queue {
@@ -135,6 +155,10 @@ impl Queue {
             missed_limit: self.missed_limit.max(1),
             cooldown: Duration::from_secs(self.cooldown_seconds),
             waiting_max: self.waiting_max.max(1),
+            windows: Windows {
+                reopen: days(self.reopen_days),
+                follow_up: days(*self.follow_up_days.get_ref()),
+            },
         })
     }
 }
@@ -165,6 +189,10 @@ pub(super) fn check_all(queues: &[Queue], check: &mut Check<'_>) {
         if let Some(first) = ids.insert(id, line) {
             let what = format!("queue {id} is defined twice, first in line {first}");
             check.blame(&queue.id, what);
+        }
+        if *queue.follow_up_days.get_ref() < queue.reopen_days {
+            let what = format!("queue {id}: follow_up_days must not be less than reopen_days");
+            check.blame(&queue.follow_up_days, what);
         }
         if queue.addresses.is_empty() {
             let what = format!("queue {id} has no addresses, so no mail can reach it");

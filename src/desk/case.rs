@@ -1,6 +1,7 @@
 //! A case: the lasting record that ties interactions of one matter together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,12 +38,66 @@ pub struct Case {
     pub unfinished: u32,
     /// How many letters it holds, both directions.
     pub message_count: u32,
+    /// Whom we wrote to besides the customer. The slot of each in tokens is its place here plus
+    /// one; the customer's is 0. At most [`PEOPLE_MAX`].
+    pub correspondents: Vec<Correspondent>,
+    /// Normalised addresses that stood beside ours in To and Cc of its proven letters: they were
+    /// given its Message-IDs by the customer. At most [`PEOPLE_MAX`].
+    pub copied: BTreeSet<String>,
+    /// The case it was merged into: whatever continues it belongs there.
+    pub merged_into: Option<MainNumber>,
+    /// When its last interaction was closed; `None` while work on it goes on.
+    pub closed: Option<Timestamp>,
+    /// When it was opened again within the last day, oldest first; at most
+    /// [`REOPENINGS_MAX`].
+    pub reopenings: Vec<Reopening>,
 }
+
+/// One time that a letter opened a closed case again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reopening {
+    /// When.
+    pub at: Timestamp,
+    /// Whether a program had written the letter.
+    pub by_machine: bool,
+}
+
+/// How many mergers are followed from a case to the one it is a part of now.
+pub const MERGES_MAX: usize = 8;
+
+/// Most people that a case remembers of each kind: a family, a department, not a mailing list.
+pub const PEOPLE_MAX: usize = 50;
+
+/// How often a case is opened again within [`REOPENINGS_WITHIN`]; what comes then is held. More
+/// is a loop, or a quarrel that wants a supervisor.
+pub const REOPENINGS_MAX: usize = 6;
+
+/// How often of these by programs: two of them answering each other open a case for ever.
+pub const REOPENINGS_BY_MACHINES_MAX: usize = 2;
+
+/// For how long a reopening counts.
+pub const REOPENINGS_WITHIN: Duration = Duration::from_secs(24 * 3600);
 
 impl Case {
     /// Whether work on it goes on.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         self.unfinished > 0
+    }
+
+    /// Notes that a letter opens the case again, unless that has happened too often.
+    pub(super) fn reopen(&mut self, now: Timestamp, by_machine: bool) -> bool {
+        self.reopenings
+            .retain(|before| now.since(before.at) < REOPENINGS_WITHIN);
+        let machines = self.reopenings.iter().filter(|before| before.by_machine);
+        let too_often = self.reopenings.len() >= REOPENINGS_MAX
+            || (by_machine && machines.count() >= REOPENINGS_BY_MACHINES_MAX);
+        if !too_often {
+            self.reopenings.push(Reopening {
+                at: now,
+                by_machine,
+            });
+        }
+        !too_often
     }
 }

@@ -3,13 +3,17 @@
 //! Commands of agents name the session they come from. A session that was closed or taken over
 //! can no longer command anything: that is the fencing.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::agent::Requested;
 use super::case::Case;
+use super::interaction::HoldReason;
 use super::message::{Correspondent, Origin};
 use super::queue::QueueSettings;
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
+use crate::mail::dossier::Dossier;
+use crate::mail::threading::ClueKey;
 use crate::mail::token::MainNumber;
 use crate::mail::trust::Trust;
 use crate::outbound::message::{Outbound, Outcome as SubmissionOutcome};
@@ -151,6 +155,28 @@ pub enum Command {
     },
     /// Files a letter that arrived.
     Ingest(Box<Ingest>),
+    /// Puts a held interaction into its queue.
+    Release {
+        /// Which.
+        interaction: InteractionId,
+    },
+    /// Files a held or waiting interaction away as nobody's work.
+    Dismiss {
+        /// Which.
+        interaction: InteractionId,
+    },
+    /// Makes one case a part of another: whatever continues it belongs there from now on.
+    MergeCase {
+        /// Which; here as the store knows it. Filled in by the engine.
+        case: Box<Case>,
+        /// Into which.
+        into: Box<Case>,
+    },
+    /// Makes all tokens of a case worthless, such as after one was misused.
+    RevokeTokens {
+        /// Of which case; here as the store knows it. Filled in by the engine.
+        case: Box<Case>,
+    },
     /// The content of an outbound message is about to go to the MTA: from here on a lost answer
     /// means that nobody knows.
     HandOver {
@@ -235,6 +261,45 @@ pub struct Ingest {
     pub mta_queue_id: String,
     /// The case it continues, if it continues one.
     pub thread: Thread,
+    /// Whether and how it is to be worked on.
+    pub handling: Handling,
+    /// Normalised addresses beside ours in To and Cc, if the sender is proven: they are given our
+    /// Message-IDs by whoever answers all.
+    pub copied: BTreeSet<String>,
+    /// Under what later letters of the matter may name this one.
+    pub clues: Vec<ClueKey>,
+    /// All that was found out about it.
+    pub dossier: Box<Dossier>,
+}
+
+/// Whether and how a letter is to be worked on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Handling {
+    /// Whether.
+    pub work: Work,
+    /// Higher is offered first.
+    pub priority: i32,
+    /// What its agent should be able to do.
+    pub skills: BTreeSet<String>,
+    /// Whether a program wrote it: such letters open a closed case less often.
+    pub by_machine: bool,
+}
+
+/// Whether a letter is anybody's work.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Work {
+    /// It is offered.
+    #[default]
+    Wanted,
+    /// It is kept back until a supervisor decides.
+    Held {
+        /// Why.
+        reason: HoldReason,
+        /// The case that it speaks of without having a right to.
+        aside: Option<MainNumber>,
+    },
+    /// It is kept with its case and offered to nobody.
+    Quiet,
 }
 
 /// One queue that a letter was addressed to.

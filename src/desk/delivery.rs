@@ -40,7 +40,7 @@ impl Desk {
         let outbound = Box::new(change.outbound);
         self.draft.changes.push(Change::Outbound(outbound.clone()));
         let agent = outbound.agent.clone();
-        self.tell(now, Some(&agent), Fact::DeliveryUpdated(outbound.clone()));
+        self.tell(now, agent.as_ref(), Fact::DeliveryUpdated(outbound.clone()));
         Pending::Outbound(outbound)
     }
 }

@@ -13,6 +13,9 @@ use super::message::Message;
 use super::offer::Offer;
 use super::session::{EndCause, Session, SessionView};
 use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
+use crate::mail::dossier::Dossier;
+use crate::mail::threading::ClueKey;
+use crate::mail::token::MainNumber;
 use crate::outbound::message::Outbound;
 use crate::time::Timestamp;
 
@@ -33,7 +36,7 @@ pub struct Effects {
     pub submissions: Vec<Outbound>,
 }
 
-/// What a command answers. Stored with the effect when the request carries an id, so that a
+/// What a command answers. Stored: variants are added at the end only. It is kept with the effect when the request carries an id, so that a
 /// repeated request is answered in the same words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
@@ -78,6 +81,10 @@ pub enum Answer {
     },
     /// An outbound message.
     Outbound(Box<Outbound>),
+    /// An interaction that is in no agent's hands.
+    Work(Box<Interaction>),
+    /// A case.
+    Case(Box<Case>),
 }
 
 /// A record to be written or removed.
@@ -101,6 +108,10 @@ pub enum Change {
     Case(Box<Case>),
     /// A message.
     Message(Box<Message>),
+    /// What was found out about a message.
+    Dossier(MessageId, Box<Dossier>),
+    /// A key of the index under which later letters may name this message's case.
+    Clue(ClueKey, MainNumber, MessageId),
     /// An outbound message.
     Outbound(Box<Outbound>),
     /// One more entry in an agent's event log.
@@ -150,7 +161,8 @@ pub enum WrapUpOutcome {
     TimedOut,
 }
 
-/// What happened. Each carries the whole record as it is now.
+/// What happened. Each carries the whole record as it is now. Stored: variants are added at the
+/// end only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
     /// A letter waits in a queue: a new interaction, or one that came back to its place.
@@ -212,6 +224,10 @@ pub enum Fact {
         /// Whether it was left.
         removed: bool,
     },
+    /// A letter is held until a supervisor decides.
+    InteractionHeld(Box<Interaction>),
+    /// The interaction was filed as nobody's work.
+    InteractionFiled(Box<Interaction>),
 }
 
 impl Fact {
@@ -231,6 +247,8 @@ impl Fact {
             Self::WrapUpEnded { .. } => "wrap-up ended",
             Self::InteractionClosed(_) => "interaction closed",
             Self::MembershipChanged { .. } => "membership changed",
+            Self::InteractionHeld(_) => "interaction held",
+            Self::InteractionFiled(_) => "interaction filed",
         }
     }
 }

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Case, Change, Correspondent, Desk, Direction, Fact, Filing, Ingest, Interaction, Message,
-    Pending, Refusal, State, Target, Thread,
+    Case, Change, Correspondent, Desk, Direction, Fact, Filing, HoldReason, Ingest, Interaction,
+    Message, PEOPLE_MAX, Pending, Refusal, State, Target, Thread, Work,
 };
 use crate::id::{InteractionId, MessageId};
 use crate::mail::token::MainNumber;
@@ -14,7 +14,12 @@ use crate::time::Timestamp;
 impl Desk {
     /// Files one letter: one message, one interaction in each queue it was addressed to, all in
     /// one case.
-    pub(super) fn ingest(&mut self, now: Timestamp, letter: Ingest) -> Result<Pending, Refusal> {
+    pub(super) fn ingest(
+        &mut self,
+        now: Timestamp,
+        mut letter: Ingest,
+    ) -> Result<Pending, Refusal> {
+        keep_apart(&mut letter);
         let known = match &letter.thread {
             Thread::Joins(case, _) => Some(self.cases.get(&case.number).unwrap_or(case)),
             Thread::New(_) | Thread::Linked(..) => None,
@@ -24,11 +29,11 @@ impl Desk {
                 return Err(Refusal::QueueUnknown(target.queue.clone()));
             };
             let joins = known.is_some_and(|case| case.joinable.contains_key(&target.queue));
-            if !joins && queue.waiting_count() >= queue.settings.waiting_max {
+            if !joins && letter.handling.work != Work::Quiet && queue.is_full() {
                 return Err(Refusal::QueueFull(target.queue.clone()));
             }
         }
-        let Some(number) = self.take_up_case(now, &letter) else {
+        let Some(number) = self.take_up_case(now, &mut letter) else {
             return Err(Refusal::StateTransition("no more case numbers are left"));
         };
         let sequence = self.next_sequence();
@@ -40,14 +45,18 @@ impl Desk {
                 .copied();
             let interaction = match joined {
                 Some(interaction) => {
+                    let counts = letter.handling.work == Work::Wanted;
                     self.change(interaction, now, |found| {
-                        found.latest_inbound = message;
                         found.message_count += 1;
-                        found.trust = found.trust.max(letter.trust);
+                        // What nobody needs to answer is not what an answer must have seen.
+                        if counts {
+                            found.latest_inbound = message;
+                            found.trust = found.trust.max(letter.trust);
+                        }
                     });
                     interaction
                 }
-                None => self.enqueue(now, &letter, target, number, message),
+                None => self.open(now, &letter, target, number, message),
             };
             filings.push(Filing {
                 queue: target.queue.clone(),
@@ -60,8 +69,20 @@ impl Desk {
         if let Some(case) = self.cases.get_mut(&number) {
             case.message_count += 1;
             case.changed = now;
-            self.draft.cases.insert(number);
+            let room = PEOPLE_MAX.saturating_sub(case.copied.len());
+            case.copied.extend(letter.copied.iter().take(room).cloned());
+            if case.is_open() {
+                case.closed = None;
+                self.draft.cases.insert(number);
+            } else {
+                case.closed.get_or_insert(now);
+                self.lay_to_rest(number);
+            }
         }
+        let clues = std::mem::take(&mut letter.clues).into_iter();
+        (self.draft.changes).extend(clues.map(|clue| Change::Clue(clue, number, message)));
+        let dossier = std::mem::take(&mut letter.dossier);
+        self.draft.changes.push(Change::Dossier(message, dossier));
         let record = record(now, letter, number, message, &filings);
         for filing in filings.iter().filter(|filing| filing.joined) {
             let Some(found) = self.interactions.get(&filing.interaction) else {
@@ -79,13 +100,23 @@ impl Desk {
         Ok(Pending::Filed(filings))
     }
 
-    /// The case of a letter: the one it continues, or a new one.
-    fn take_up_case(&mut self, now: Timestamp, letter: &Ingest) -> Option<MainNumber> {
+    /// The case of a letter: the one it continues, or a new one. A letter that would open a closed
+    /// case once too often is held.
+    fn take_up_case(&mut self, now: Timestamp, letter: &mut Ingest) -> Option<MainNumber> {
         let follow_up_of = match &letter.thread {
             Thread::Joins(case, _) => {
                 let number = case.number;
-                self.cases.entry(number).or_insert_with(|| (**case).clone());
-                return Some(number);
+                let case = (self.cases.entry(number)).or_insert_with(|| (**case).clone());
+                let reopens = !case.is_open() && letter.handling.work == Work::Wanted;
+                if !reopens || case.reopen(now, letter.handling.by_machine) {
+                    return Some(number);
+                }
+                self.cases.remove(&number);
+                letter.handling.work = Work::Held {
+                    reason: HoldReason::Reopened,
+                    aside: Some(number),
+                };
+                None
             }
             Thread::Linked(number, _) => Some(*number),
             Thread::New(_) => None,
@@ -109,13 +140,18 @@ impl Desk {
                 joinable: BTreeMap::new(),
                 unfinished: 0,
                 message_count: 0,
+                correspondents: Vec::new(),
+                copied: BTreeSet::new(),
+                merged_into: None,
+                closed: None,
+                reopenings: Vec::new(),
             },
         );
         Some(number)
     }
 
-    /// Puts a new interaction into the line of a queue.
-    fn enqueue(
+    /// Makes a new interaction: in the line of its queue, held back, or filed at once.
+    fn open(
         &mut self,
         now: Timestamp,
         letter: &Ingest,
@@ -134,8 +170,16 @@ impl Desk {
             trust: letter.trust,
             mailbox: target.mailbox.clone(),
             arrived: now,
-            priority: 0,
-            state: State::Queued,
+            priority: letter.handling.priority,
+            state: match &letter.handling.work {
+                Work::Wanted => State::Queued,
+                Work::Held { reason, aside } => State::Held {
+                    since: now,
+                    reason: reason.clone(),
+                    aside: *aside,
+                },
+                Work::Quiet => State::Filed { at: now },
+            },
             outcome: None,
             latest_inbound: message,
             message_count: 1,
@@ -145,19 +189,65 @@ impl Desk {
             disposition: String::new(),
             version: 1,
             changed: now,
+            skills: letter.handling.skills.clone(),
         };
-        if let Some(queue) = self.queues.get_mut(&target.queue) {
-            queue.waiting.insert((Reverse(0), now, id));
-        }
-        if let Some(case) = self.cases.get_mut(&number) {
-            case.joinable.insert(target.queue.clone(), id);
-            case.unfinished += 1;
-        }
-        let fact = Fact::InteractionQueued(Box::new(interaction.clone()));
+        let queue = self.queues.get_mut(&target.queue);
+        let case = self.cases.get_mut(&number);
+        let fact = match &interaction.state {
+            State::Held { .. } => {
+                if let Some(queue) = queue {
+                    queue.held += 1;
+                }
+                if let Some(case) = case {
+                    case.unfinished += 1;
+                }
+                Fact::InteractionHeld(Box::new(interaction.clone()))
+            }
+            State::Filed { .. } => {
+                let fact = Fact::InteractionFiled(Box::new(interaction.clone()));
+                self.draft.closed.insert(id, interaction);
+                self.tell(now, None, fact);
+                return id;
+            }
+            State::Queued
+            | State::Offered { .. }
+            | State::Active { .. }
+            | State::WrappingUp { .. }
+            | State::Closed { .. } => {
+                if let Some(queue) = queue {
+                    let place = (Reverse(interaction.priority), now, id);
+                    queue.waiting.insert(place);
+                }
+                if let Some(case) = case {
+                    case.joinable.insert(target.queue.clone(), id);
+                    case.unfinished += 1;
+                }
+                Fact::InteractionQueued(Box::new(interaction.clone()))
+            }
+        };
         self.interactions.insert(id, interaction);
         self.draft.interactions.insert(id);
         self.tell(now, None, fact);
         id
+    }
+}
+
+/// A letter that is held joins no case before somebody has released it.
+fn keep_apart(letter: &mut Ingest) {
+    if let Work::Held { aside, .. } = &mut letter.handling.work {
+        match &letter.thread {
+            Thread::Joins(case, origin) => {
+                aside.get_or_insert(case.number);
+                letter.thread = Thread::New(origin.clone());
+            }
+            Thread::Linked(number, origin) => {
+                aside.get_or_insert(*number);
+                letter.thread = Thread::New(origin.clone());
+            }
+            Thread::New(_) => {}
+        }
+        // Nobody shall get at it by naming it.
+        letter.clues.clear();
     }
 }
 

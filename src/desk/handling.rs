@@ -6,6 +6,9 @@ use super::{
     WrapUpOutcome, bounded,
 };
 use crate::id::{AgentId, InteractionId, MessageId, SessionId};
+use crate::mail::message_id::InternetMessageId;
+use crate::mail::threading::ClueKey;
+use crate::mail::token::MainNumber;
 use crate::mail::trust::Trust;
 use crate::outbound::message::{Envelope, Outbound};
 use crate::time::Timestamp;
@@ -87,7 +90,7 @@ impl Desk {
         let outbound = Outbound::new(
             message,
             id,
-            agent.clone(),
+            Some(agent.clone()),
             reply.internet_message_id,
             Envelope {
                 mail_from: reply.envelope_sender,
@@ -98,6 +101,10 @@ impl Desk {
         );
         if self.spool.insert(outbound.clone()).is_err() {
             return Err(Refusal::SpoolFull);
+        }
+        if let Ok(id) = InternetMessageId::parse(&record.internet_message_id) {
+            let clue = Change::Clue(ClueKey::id(&id), case, message);
+            self.draft.changes.push(clue);
         }
         self.draft.changes.push(Change::Message(Box::new(record)));
         self.draft
@@ -191,19 +198,29 @@ impl Desk {
         if let Some(load) = self.loads.get_mut(agent) {
             load.wrapping.remove(&id);
         }
-        if let Some(case) = self.cases.get_mut(&closed.case) {
-            case.unfinished = case.unfinished.saturating_sub(1);
-            case.changed = now;
-            self.draft.cases.insert(closed.case);
-            if !case.is_open() {
-                self.draft.cases.remove(&closed.case);
-                let rested: Option<Case> = self.cases.remove(&closed.case);
-                self.draft
-                    .rested
-                    .extend(rested.map(|case| (case.number, case)));
-            }
-        }
+        self.finished(now, closed.case);
         Some(closed)
+    }
+
+    /// One interaction of the case is closed. The case rests if it was the last.
+    pub(super) fn finished(&mut self, now: Timestamp, number: MainNumber) {
+        let Some(case) = self.cases.get_mut(&number) else {
+            return;
+        };
+        case.unfinished = case.unfinished.saturating_sub(1);
+        case.changed = now;
+        self.draft.cases.insert(number);
+        if !case.is_open() {
+            case.closed = Some(now);
+            self.lay_to_rest(number);
+        }
+    }
+
+    /// The desk no longer holds the case: nothing of it is open.
+    pub(super) fn lay_to_rest(&mut self, number: MainNumber) {
+        self.draft.cases.remove(&number);
+        let rested: Option<Case> = self.cases.remove(&number);
+        (self.draft.rested).extend(rested.map(|case| (case.number, case)));
     }
 
     fn write_down(

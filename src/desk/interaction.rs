@@ -11,6 +11,7 @@ use crate::mail::trust::Trust;
 use crate::time::Timestamp;
 
 /// Where an interaction is in its life. What is true in one state only lives in that state.
+/// Stored: variants are added at the end only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     /// Waiting in its queue.
@@ -46,6 +47,50 @@ pub enum State {
         /// When.
         at: Timestamp,
     },
+    /// Kept back from everybody until a supervisor releases it or files it away.
+    Held {
+        /// Since when.
+        since: Timestamp,
+        /// Why.
+        reason: HoldReason,
+        /// The case that its letter speaks of without having a right to; shown once released.
+        aside: Option<MainNumber>,
+    },
+    /// Kept without having been anybody's work: a notice of absence, a report, or a letter that a
+    /// supervisor filed away.
+    Filed {
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// Why a letter is kept back. Stored: variants are added at the end only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HoldReason {
+    /// It names a case, and something speaks against its sender.
+    Distrusted,
+    /// Its sender's domain asks for suspicion (DMARC, `p=quarantine`).
+    Quarantined,
+    /// A rule of the administrator's says so: the rule's name.
+    Rule(String),
+    /// Its case was opened again too often within a day.
+    Reopened,
+}
+
+impl HoldReason {
+    /// In words for people.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Distrusted => "it speaks of a case, and its sender is doubtful".to_owned(),
+            Self::Quarantined => {
+                "the sender's domain says that this is not its mail and asks to hold it (DMARC)"
+                    .to_owned()
+            }
+            Self::Rule(name) => format!("rule {name} holds it"),
+            Self::Reopened => "its case was opened again too often within a day".to_owned(),
+        }
+    }
 }
 
 impl State {
@@ -54,7 +99,11 @@ impl State {
     pub const fn holder(&self) -> Option<&AgentId> {
         match self {
             Self::Active { agent, .. } | Self::WrappingUp { agent, .. } => Some(agent),
-            Self::Queued | Self::Offered { .. } | Self::Closed { .. } => None,
+            Self::Queued
+            | Self::Offered { .. }
+            | Self::Closed { .. }
+            | Self::Held { .. }
+            | Self::Filed { .. } => None,
         }
     }
 
@@ -67,7 +116,15 @@ impl State {
             Self::Active { .. } => "active",
             Self::WrappingUp { .. } => "wrapping up",
             Self::Closed { .. } => "closed",
+            Self::Held { .. } => "held",
+            Self::Filed { .. } => "filed",
         }
+    }
+
+    /// Whether nothing can happen to it any more.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Closed { .. } | Self::Filed { .. })
     }
 
     /// Whether a further letter of the case joins it instead of opening a new one.
@@ -93,6 +150,8 @@ impl State {
                     Self::WrappingUp { .. },
                     Self::WrappingUp { .. } | Self::Closed { .. }
                 )
+                | (Self::Held { .. }, Self::Queued | Self::Filed { .. })
+                | (Self::Queued, Self::Filed { .. })
         )
     }
 }
@@ -147,6 +206,8 @@ pub struct Interaction {
     pub version: u64,
     /// When it last changed.
     pub changed: Timestamp,
+    /// What its agent should be able to do, as a rule of the administrator's says.
+    pub skills: BTreeSet<String>,
 }
 
 impl Interaction {

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AgentId, InteractionId, MessageId};
-use crate::mail::threading::Threading;
 use crate::mail::token::MainNumber;
 use crate::mail::trust::Trust;
 use crate::time::Timestamp;
@@ -33,8 +32,8 @@ pub enum Origin {
     Composed,
     /// The same letter had come for another queue before; both are one case.
     SameLetter,
-    /// This is what its header fields prove.
-    Threaded(Box<Threading>),
+    /// It arrived; what was found out about it is in its dossier.
+    Arrived,
 }
 
 /// What is known about a message without opening it.

@@ -22,6 +22,8 @@ mod delivery;
 mod filing;
 mod floor;
 mod handling;
+mod holding;
+mod merging;
 mod offering;
 mod presence;
 mod restore;
@@ -33,10 +35,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use agent::{Agent, AgentState, Presence, PresenceCause, Requested, Role};
-pub use case::Case;
-pub use command::{Command, Filing, Ingest, NewAgent, Reply, Target, Thread};
+pub use case::{Case, MERGES_MAX, PEOPLE_MAX, Reopening};
+pub use command::{Command, Filing, Handling, Ingest, NewAgent, Reply, Target, Thread, Work};
 pub use effect::{Answer, AssignCause, Change, Counters, Effects, Event, Fact, WrapUpOutcome};
-pub use interaction::{Interaction, Outcome, State};
+pub use interaction::{HoldReason, Interaction, Outcome, State};
 pub use message::{Correspondent, Direction, Message, Origin};
 pub use offer::{Offer, OfferState, RescindCause};
 pub use queue::{DeclineAction, Mailbox, Queue, QueueSettings};
@@ -172,6 +174,8 @@ enum Pending {
     Offer(OfferId, AgentId),
     Interaction(InteractionId, AgentId, Option<MessageId>),
     Outbound(Box<Outbound>),
+    Work(InteractionId),
+    Case(Box<Case>),
 }
 
 impl Desk {
@@ -255,6 +259,10 @@ impl Desk {
                 next,
             } => self.complete_wrap_up(now, session, interaction, (notes, disposition), next),
             Command::Ingest(ingest) => self.ingest(now, *ingest),
+            Command::Release { interaction } => self.release(now, interaction),
+            Command::Dismiss { interaction } => self.dismiss(now, interaction),
+            Command::MergeCase { case, into } => self.merge_case(now, *case, *into),
+            Command::RevokeTokens { case } => self.revoke_tokens(now, *case),
             Command::HandOver { message } => self.hand_over(now, message),
             Command::FinishSubmission { message, outcome } => {
                 self.finish_submission(now, message, outcome)
@@ -400,6 +408,10 @@ impl Desk {
                 })
             }
             Pending::Outbound(outbound) => Some(Answer::Outbound(outbound)),
+            Pending::Work(id) => {
+                (self.found(id)).map(|found| Answer::Work(Box::new(found.clone())))
+            }
+            Pending::Case(case) => Some(Answer::Case(case)),
         };
         answer.unwrap_or(Answer::Done)
     }

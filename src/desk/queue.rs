@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::id::{InteractionId, QueueId};
+use crate::mail::threading::Windows;
 use crate::time::Timestamp;
 
 /// What becomes of an agent who let an offer pass or turned one down.
@@ -48,6 +49,8 @@ pub struct QueueSettings {
     /// How many interactions may wait; at this many the queue turns new mail away with a
     /// temporary answer, so that it waits at its sender.
     pub waiting_max: usize,
+    /// How long after its end a case of the queue can be continued.
+    pub windows: Windows,
 }
 
 impl QueueSettings {
@@ -65,6 +68,7 @@ impl QueueSettings {
             missed_limit: 3,
             cooldown: Duration::from_secs(5),
             waiting_max: 100_000,
+            windows: Windows::default(),
         }
     }
 
@@ -85,6 +89,8 @@ pub struct Queue {
     pub settings: QueueSettings,
     /// Those who wait, in the order in which they are to be offered.
     pub(super) waiting: BTreeSet<Place>,
+    /// How many are held back.
+    pub(super) held: usize,
 }
 
 impl Queue {
@@ -92,6 +98,7 @@ impl Queue {
         Self {
             settings,
             waiting: BTreeSet::new(),
+            held: 0,
         }
     }
 
@@ -99,6 +106,12 @@ impl Queue {
     #[must_use]
     pub fn waiting_count(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Whether it takes no more mail: as many wait, held ones included, as the rules allow.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.waiting.len() + self.held >= self.settings.waiting_max
     }
 
     /// Those who wait, in the order in which they are to be offered.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::offer::OfferState;
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId};
+use crate::mail::token::MainNumber;
 
 /// Why a command did not apply. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +61,10 @@ pub enum Refusal {
     OutboundUnknown(MessageId),
     /// The outbound message is in a state from which this cannot be done.
     OutboundState(MessageId),
+    /// The two cases cannot become one.
+    Merge(&'static str),
+    /// There is no such case, or it was merged into another.
+    CaseUnknown(MainNumber),
     /// A text is longer than its bound.
     TooLong(&'static str, usize),
 }
@@ -126,6 +131,8 @@ impl fmt::Display for Refusal {
             Self::OutboundState(id) => {
                 write!(f, "outbound message {id} is not in a state for that")
             }
+            Self::Merge(why) => f.write_str(why),
+            Self::CaseUnknown(number) => write!(f, "there is no case {number}"),
             Self::TooLong(what, max) => write!(f, "{what} is longer than {max} bytes"),
         }
     }

@@ -162,6 +162,7 @@ impl Desk {
                 let place = (Reverse(interaction.priority), interaction.arrived, id);
                 queue.waiting.insert(place);
             }
+            State::Held { .. } => queue.held += 1,
             State::Active { agent, .. } => {
                 if let Some(load) = self.loads.get_mut(agent) {
                     load.active.insert(id);
@@ -182,7 +183,7 @@ impl Desk {
                     self.timers.set(*deadline, Timer::WrapUp(id));
                 }
             }
-            State::Offered { .. } | State::Closed { .. } => {}
+            State::Offered { .. } | State::Closed { .. } | State::Filed { .. } => {}
         }
         self.interactions.insert(id, interaction);
         if rests {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::desk::{Answer, Case, Change, Effects, Event, Filing, QueueSettings, State};
+use crate::desk::{Answer, Case, Change, Effects, Event, Filing, QueueSettings};
 use crate::id::MessageId;
 use crate::mail::token::MainNumber;
 use crate::outbound::message::Outbound;
@@ -113,12 +113,10 @@ impl<'a> Group<'a> {
             Change::Interaction(interaction) => {
                 let id = interaction.id;
                 batch.put(keys::interaction(id), record::encode(&*interaction));
-                match interaction.state {
-                    State::Closed { .. } => batch.delete(keys::open(id)),
-                    State::Queued
-                    | State::Offered { .. }
-                    | State::Active { .. }
-                    | State::WrappingUp { .. } => batch.put(keys::open(id), Vec::new()),
+                if interaction.state.is_final() {
+                    batch.delete(keys::open(id));
+                } else {
+                    batch.put(keys::open(id), Vec::new());
                 }
             }
             Change::Case(case) => {
@@ -131,6 +129,13 @@ impl<'a> Group<'a> {
                     batch.put(keys::thread(*interaction, message.id), Vec::new());
                 }
                 batch.put(keys::message(message.id), record::encode(&*message));
+            }
+            Change::Dossier(id, dossier) => {
+                batch.put(keys::dossier(id), record::encode(&*dossier));
+            }
+            Change::Clue(clue, case, message) => {
+                let serial = case.serial().to_be_bytes().to_vec();
+                batch.put(keys::clue(clue, message), serial);
             }
             Change::Outbound(outbound) => {
                 let id = outbound.id;

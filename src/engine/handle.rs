@@ -11,6 +11,7 @@ use bytes::Bytes;
 use ring::digest;
 use tokio::sync::oneshot;
 
+use super::found::Found;
 use super::keys::{ApiKey, Keys};
 use super::views::{DeskWatch, SessionWatch};
 use super::{EngineError, Shared, Verdict};
@@ -20,6 +21,8 @@ use crate::desk::{
     Role,
 };
 use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, SessionId};
+use crate::mail::dossier::Dossier;
+use crate::mail::threading::Hint;
 use crate::mail::token::MainNumber;
 use crate::outbound::message::Outbound;
 use crate::store::record::{self, Stored};
@@ -359,6 +362,25 @@ impl Handle {
         self.record(keys::message(id)).await
     }
 
+    /// What was found out about a message when it came; `None` for our own, and for those from
+    /// before that was kept.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::interaction`].
+    pub async fn dossier(&self, id: MessageId) -> Result<Option<Dossier>, EngineError> {
+        self.record(keys::dossier(id)).await
+    }
+
+    /// All that is known of what a letter's clues name: one visit to the store.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::interaction`].
+    pub async fn look_up(&self, clues: Vec<Hint>) -> Result<Found, EngineError> {
+        self.read(move |store| Found::look_up(store, &clues)).await
+    }
+
     /// An outbound message.
     ///
     /// # Errors
@@ -491,11 +513,11 @@ impl Handle {
     }
 }
 
-fn unreadable(error: record::RecordError) -> EngineError {
+pub(super) fn unreadable(error: record::RecordError) -> EngineError {
     EngineError::Unavailable(error.to_string())
 }
 
-fn get<T: Stored>(store: &dyn Store, key: &[u8]) -> Result<Option<T>, EngineError> {
+pub(super) fn get<T: Stored>(store: &dyn Store, key: &[u8]) -> Result<Option<T>, EngineError> {
     let value = store.get(key).map_err(super::group::unreadable)?;
     value
         .map(|value| record::decode(&value).map_err(unreadable))

@@ -14,6 +14,7 @@ pub mod views;
 pub mod watch;
 
 mod clock;
+mod found;
 mod group;
 mod load;
 
@@ -35,6 +36,7 @@ use watch::Watchers;
 
 pub use watch::WatchFrame;
 
+pub use found::Found;
 pub use handle::{Done, Fingerprint, Handle, NewKey, RequestKey};
 pub use load::StartError;
 pub use submissions::Submissions;
@@ -408,7 +410,7 @@ impl Runner {
                 letter.thread = Thread::Joins(Box::new(case), Origin::SameLetter);
             }
         }
-        self.refresh_case(&mut command, group)?;
+        self.refresh_cases(&mut command, group)?;
         if let Command::RetryDelivery { message, settled } = &mut command
             && self.desk.spool().get(*message).is_none()
         {
@@ -470,14 +472,32 @@ impl Runner {
         }
     }
 
-    /// A letter brings the case that it joins as intake read it. It may have gone on since: what
-    /// counts is the case as it is now.
-    fn refresh_case(&self, command: &mut Command, group: &Group<'_>) -> Result<(), EngineError> {
-        if let Command::Ingest(letter) = command
-            && let Thread::Joins(case, _) = &mut letter.thread
-            && let Some(current) = self.case(case.number, group)?
-        {
-            **case = current;
+    /// A command brings its cases as they were read before. They may have gone on since: what
+    /// counts is the case as it is now, and the one it was merged into.
+    fn refresh_cases(&self, command: &mut Command, group: &Group<'_>) -> Result<(), EngineError> {
+        let refresh = |case: &mut crate::desk::Case| {
+            if let Some(current) = self.case(case.number, group)? {
+                *case = current;
+            }
+            Ok::<(), EngineError>(())
+        };
+        match command {
+            Command::Ingest(letter) => {
+                if let Thread::Joins(case, _) = &mut letter.thread {
+                    refresh(case)?;
+                    for _ in 0..crate::desk::MERGES_MAX {
+                        let Some(into) = case.merged_into else { break };
+                        case.number = into;
+                        refresh(case)?;
+                    }
+                }
+            }
+            Command::MergeCase { case, into } => {
+                refresh(case)?;
+                refresh(into)?;
+            }
+            Command::RevokeTokens { case } => refresh(case)?,
+            _ => {}
         }
         Ok(())
     }

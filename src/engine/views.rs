@@ -148,6 +148,8 @@ pub struct QueueStats {
     pub active: u32,
     /// How many are being wrapped up.
     pub wrapping_up: u32,
+    /// How many are held back.
+    pub held: u32,
     /// When the one who waits longest came.
     pub oldest: Option<Timestamp>,
 }
@@ -167,6 +169,7 @@ impl Overview {
                     offered: 0,
                     active: 0,
                     wrapping_up: 0,
+                    held: 0,
                     oldest: None,
                 };
                 (id, stats)
@@ -185,7 +188,8 @@ impl Overview {
                 State::Offered { .. } => stats.offered += 1,
                 State::Active { .. } => stats.active += 1,
                 State::WrappingUp { .. } => stats.wrapping_up += 1,
-                State::Closed { .. } => {}
+                State::Held { .. } => stats.held += 1,
+                State::Closed { .. } | State::Filed { .. } => {}
             }
         }
         Self {

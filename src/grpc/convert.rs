@@ -248,6 +248,7 @@ struct Stand {
     accept_time: Option<prost_types::Timestamp>,
     complete_time: Option<prost_types::Timestamp>,
     wrap_up: Option<pb::WrapUp>,
+    hold_reason: String,
 }
 
 impl Stand {
@@ -291,6 +292,16 @@ impl Stand {
                 wrap_up: Some(wrap_up(None, None)),
                 ..Self::default()
             },
+            State::Held { reason, .. } => Self {
+                state: pb::InteractionState::Held,
+                hold_reason: reason.words(),
+                ..Self::default()
+            },
+            State::Filed { at } => Self {
+                state: pb::InteractionState::Filed,
+                complete_time: Some(time(*at)),
+                ..Self::default()
+            },
         }
     }
 }
@@ -319,6 +330,8 @@ pub(super) fn interaction(interaction: &Interaction) -> pb::Interaction {
         etag: format!("\"{}\"", interaction.version),
         update_time: Some(time(interaction.changed)),
         sender_trust: sender_trust(interaction.trust).into(),
+        skills: interaction.skills.iter().cloned().collect(),
+        hold_reason: stand.hold_reason,
     }
 }
 
@@ -547,6 +560,7 @@ fn queue_stats(stats: &QueueStats, overview: &Overview) -> pb::QueueStats {
         oldest_wait_duration: stats.oldest.map(|oldest| duration(now.since(oldest))),
         available_agent_count: count(members(&|shown| shown.state == AgentState::Available)),
         staffed_agent_count: count(members(&|shown| shown.state != AgentState::SignedOut)),
+        held_count: count(stats.held),
     }
 }
 

@@ -227,6 +227,10 @@ fn refused(refusal: Refusal) -> Status {
         }
         Refusal::OutboundState(id) => fail(Code::FailedPrecondition, R::StateTransitionInvalid)
             .with("resource", format!("messages/{id}")),
+        Refusal::Merge(_) => fail(Code::FailedPrecondition, R::StateTransitionInvalid),
+        Refusal::CaseUnknown(number) => {
+            fail(Code::NotFound, R::ResourceNotFound).with("resource", format!("cases/{number}"))
+        }
         Refusal::TooLong(field, max) => {
             return field_invalid(field, &format!("longer than {max} bytes"));
         }

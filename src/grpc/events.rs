@@ -21,7 +21,9 @@ pub(super) fn queue_shown(event: &Event) -> Option<&QueueId> {
         | Fact::WrapUpStarted(_)
         | Fact::WrapUpEnded { .. }
         | Fact::InteractionClosed(_)
-        | Fact::MembershipChanged { .. } => None,
+        | Fact::MembershipChanged { .. }
+        | Fact::InteractionHeld(_)
+        | Fact::InteractionFiled(_) => None,
     }
 }
 
@@ -112,6 +114,12 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
                 removed: *removed,
             })
         }
+        Fact::InteractionHeld(found) => P::InteractionHeld(pb::InteractionHeld {
+            interaction: whole(found),
+        }),
+        Fact::InteractionFiled(found) => P::InteractionFiled(pb::InteractionFiled {
+            interaction: whole(found),
+        }),
     })
 }
 
@@ -132,8 +140,10 @@ pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::Se
             D::WrapUpEnded(found) => S::WrapUpEnded(found),
             D::InteractionClosed(found) => S::InteractionClosed(found),
             D::MembershipChanged(found) => S::MembershipChanged(found),
-            // Concerns no one agent, so it is in nobody's log.
-            D::InteractionQueued(_) => return None,
+            // These concern no one agent, so they are in nobody's log.
+            D::InteractionQueued(_) | D::InteractionHeld(_) | D::InteractionFiled(_) => {
+                return None;
+            }
         })
     });
     pb::SessionEvent {

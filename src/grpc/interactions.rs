@@ -48,8 +48,13 @@ impl Interactions {
             | State::WrappingUp { agent, .. }
             | State::Closed { agent, .. }
             | State::Offered { agent, .. } => Some(agent) == caller.agent.as_ref(),
-            State::Queued => false,
+            State::Held { .. } => caller.is(Role::Supervisor),
+            State::Queued | State::Filed { .. } => false,
         };
+        if matches!(found.state, State::Held { .. }) && !held {
+            // What is held from everybody is not there for anybody else.
+            return Err(errors::not_found(format!("interactions/{id}")));
+        }
         if !held {
             let resource = format!("interactions/{id}");
             self.0

@@ -6,19 +6,21 @@
 
 pub mod authenticate;
 pub mod fingerprint;
+pub mod judge;
+pub mod patience;
 pub mod policy;
 pub mod reservation;
 pub mod responsibility;
 pub mod routes;
 pub mod rules;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use authenticate::{Authenticator, Route};
+use authenticate::Authenticator;
 use bytes::Bytes;
-use fingerprint::Unfinished;
+use judge::Judgement;
+use patience::Patience;
 use policy::Policy;
 use reservation::{Reservation, Reservations};
 use responsibility::{Mode, MtaCopy, mta_copy};
@@ -27,15 +29,14 @@ use rules::{Action, Facts};
 use tokio::sync::Semaphore;
 
 use crate::content::Content;
-use crate::desk::{Correspondent, Filing, Ingest, Origin, Refusal, Target, Thread};
+use crate::desk::{Filing, Ingest, Refusal};
 use crate::engine::{EngineError, Fingerprint, Handle};
 use crate::id::QueueId;
 use crate::mail::address::Address;
-use crate::mail::letter::Letter;
+use crate::mail::lookalike::OurDomains;
 use crate::mail::results;
-use crate::mail::threading::{self, CaseFacts, Decision};
 use crate::mail::token::Keyring;
-use crate::mail::trust::{self, Assessment, Authentication};
+use crate::mail::trust::{Authentication, Ruling, Standing};
 use crate::milter::{
     Arrival, Edit, Envelope, FieldName, Header, Receiver, Recipient, RecipientVerdict, SmtpReply,
     Tag, Verdict, deletions, plan_tags,
@@ -58,9 +59,6 @@ pub const RESULTS_FIELD: FieldName = FieldName::new("Authentication-Results");
 /// ten minutes by RFC 5321 (4.5.3.2.6), and much less in practice; a slow answer makes duplicates.
 pub const BUDGET: Duration = Duration::from_secs(60);
 
-/// More Received fields than this mean that a message goes in circles.
-const RECEIVED_MAX: usize = 50;
-
 /// How many large letters are read back at the same time: that is work for a disk and a processor,
 /// and there is a bound to how many help.
 const READERS: usize = 4;
@@ -71,8 +69,9 @@ pub struct Intake {
     name: String,
     handle: Handle,
     routes: Routes,
+    standing: Standing,
+    patience: Mutex<Patience>,
     policy: Policy,
-    our_domains: Vec<String>,
     keyring: Arc<Keyring>,
     authenticator: Arc<Authenticator>,
     message_bytes_max: u64,
@@ -84,14 +83,8 @@ pub struct Intake {
 struct Prepared {
     ingest: Ingest,
     fingerprints: Vec<Fingerprint>,
+    /// Keeps a second delivery of the same letter waiting until this one is through.
     reservation: Reservation,
-    results: Authentication,
-}
-
-/// A letter, read and identified.
-struct Read {
-    letter: Letter,
-    fingerprints: Vec<Fingerprint>,
 }
 
 impl Intake {
@@ -108,7 +101,11 @@ impl Intake {
         message_bytes_max: u64,
     ) -> Self {
         Self {
-            our_domains: routes.domains(),
+            standing: Standing {
+                ours: OurDomains::new(routes.domains()),
+                forwarders: policy.forwarders.clone(),
+            },
+            patience: Mutex::default(),
             name,
             handle,
             routes,
@@ -123,110 +120,45 @@ impl Intake {
 
     /// Everything up to the hand-over to the engine.
     async fn prepare(&self, arrival: &Arrival) -> Result<Prepared, SmtpReply> {
-        let received = (arrival.headers.iter())
-            .filter(|header| header.name.eq_ignore_ascii_case(b"Received"))
-            .count();
-        if received > RECEIVED_MAX {
-            return Err(SmtpReply::new(
-                554,
-                4,
-                6,
-                "too many hops, the message goes in circles",
-            ));
-        }
-        if arrival.headers.is_empty() && arrival.content.len() <= 2 {
-            // A before-queue proxy shows its filters nothing; an empty case would help nobody.
-            tracing::error!(
-                "a message came without a header and without a body: is the milter on a smtpd with smtpd_proxy_filter?"
-            );
-            return Err(SmtpReply::new(
-                451,
-                3,
-                5,
-                "the message came without content",
-            ));
-        }
-        let Read {
-            letter,
-            fingerprints,
-        } = self.read(arrival).await?;
+        judge::limits(arrival)?;
+        let (letter, fingerprints) = self.read(arrival).await?;
         let Some(reservation) = self.reservations.take(&fingerprints).await else {
             let again = "this message is being received already, try again";
             return Err(SmtpReply::new(451, 3, 2, again));
         };
-        let results = self.authenticate(arrival, &letter).await;
-        let assessment = trust::assess(&letter.author, &results, &self.our_domains);
-        let thread = self.thread(&letter, &assessment).await?;
-        let targets = self.targets(&arrival.recipients);
-        let (customer, internet_message_id) = (author(&letter), &letter.internet_message_id);
-        let ingest = Ingest {
-            targets,
-            customer,
-            envelope_sender: String::from_utf8_lossy(&arrival.envelope.sender).into_owned(),
-            internet_message_id: (internet_message_id.as_ref())
-                .map_or_else(String::new, |id| id.as_str().to_owned()),
-            subject: letter.subject,
-            size: arrival.content.len(),
-            trust: assessment.trust,
-            trust_reason: assessment.reason.to_string(),
-            mta_queue_id: arrival.mta_queue_id.clone().unwrap_or_default(),
-            thread,
-        };
+        let Judgement { ingest, ruling } = self.judge(arrival, letter).await?;
+        self.obey(ruling, &fingerprints)?;
         Ok(Prepared {
             ingest,
             fingerprints,
             reservation,
-            results,
         })
     }
 
-    /// Reads the letter's header and identifies the letter. A large one is read back from its file
-    /// where blocking is allowed; for a small one the way there would take longer than the work.
-    async fn read(&self, arrival: &Arrival) -> Result<Read, SmtpReply> {
-        let letter = Letter::read_header(arrival.content.head());
-        let unfinished = Unfinished::new(arrival);
-        let fingerprints = match &arrival.content {
-            Content::Memory(whole) => Ok(unfinished.finish(whole)),
-            Content::File(file) => {
-                let busy = |_| SmtpReply::new(451, 3, 2, "busy, try again");
-                let permit = Arc::clone(&self.readers).acquire_owned().await;
-                let permit = permit.map_err(busy)?;
-                let path = file.path().to_owned();
-                let read = tokio::task::spawn_blocking(move || {
-                    let fingerprints = unfinished.finish_file(&path);
-                    drop(permit);
-                    fingerprints
-                });
-                read.await
-                    .unwrap_or_else(|error| Err(std::io::Error::other(error)))
-            }
-        };
-        match fingerprints {
-            Ok(fingerprints) => Ok(Read {
-                letter,
-                fingerprints,
-            }),
-            Err(error) => {
-                tracing::error!(%error, "a large message could not be read back");
-                Err(SmtpReply::new(451, 3, 0, "temporary failure"))
+    /// What the sender's domain wants done with the letter, or the DNS's silence.
+    fn obey(&self, ruling: Ruling, fingerprints: &[Fingerprint]) -> Result<(), SmtpReply> {
+        match ruling {
+            Ruling::Take | Ruling::Hold => Ok(()),
+            Ruling::Refuse => Err(SmtpReply::new(
+                550,
+                7,
+                26,
+                "the sender's domain says that this is not its mail (DMARC)",
+            )),
+            Ruling::Later => {
+                let now = self.handle.now();
+                let mut patience = self.patience.lock().unwrap_or_else(PoisonError::into_inner);
+                let waits = fingerprints
+                    .iter()
+                    .all(|fingerprint| patience.has(fingerprint.digest, now));
+                if waits {
+                    let later = "the sender cannot be checked now, try again later";
+                    Err(SmtpReply::new(451, 7, 0, later))
+                } else {
+                    Ok(())
+                }
             }
         }
-    }
-
-    async fn authenticate(&self, arrival: &Arrival, letter: &Letter) -> Authentication {
-        let helo = arrival.peer.helo.as_deref().unwrap_or_default();
-        let helo = String::from_utf8_lossy(helo);
-        let mail_from = Address::parse_bytes(&arrival.envelope.sender).ok();
-        let route = Route {
-            client: arrival.peer.ip,
-            helo: &helo,
-            mail_from: mail_from.as_ref(),
-        };
-        let whole = matches!(arrival.content, Content::Memory(_));
-        let head = arrival.content.head();
-        self.authenticator
-            .authenticate(route, &letter.author, head, whole)
-            .await
     }
 
     /// The changes that the MTA is asked for: forged fields out, ours in.
@@ -242,49 +174,6 @@ impl Intake {
             edits.push(tag.trace());
         }
         edits
-    }
-
-    /// Finds the case that the letter continues.
-    async fn thread(&self, letter: &Letter, assessment: &Assessment) -> Result<Thread, SmtpReply> {
-        let mut known = BTreeMap::new();
-        for clue in threading::clues(letter) {
-            let number = clue.claim.case();
-            if known.len() < threading::CASES_MAX && !known.contains_key(&number) {
-                let case = self
-                    .handle
-                    .case(number)
-                    .await
-                    .map_err(|error| answer(&error))?;
-                known.insert(number, case);
-            }
-        }
-        let threading = threading::thread(
-            letter,
-            letter.author.identity(),
-            assessment.trust,
-            &self.keyring,
-            |number, _slot| {
-                let case = known.get(&number)?.as_ref()?;
-                let customer = Address::parse(&case.customer.address).ok()?;
-                Some(CaseFacts {
-                    generation: case.generation,
-                    audience: customer.clone(),
-                    customer,
-                })
-            },
-        );
-        let joins = match &threading.decision {
-            Decision::Join { evidence, .. } => Some(evidence.case),
-            Decision::NewLinked { .. } | Decision::New { .. } => None,
-        };
-        let linked = threading.decision.case();
-        let origin = Origin::Threaded(Box::new(threading));
-        let case = joins.and_then(|number| known.remove(&number).flatten());
-        Ok(match (case, linked) {
-            (Some(case), _) => Thread::Joins(Box::new(case), origin),
-            (None, Some(number)) => Thread::Linked(number, origin),
-            (None, None) => Thread::New(origin),
-        })
     }
 
     /// Why a recipient of ours is refused before the content is sent, if it is: its queue is
@@ -322,23 +211,6 @@ impl Intake {
             .collect();
         mta_copy(&ours, arrival.foreign_recipients)
     }
-
-    /// The queues that were written to, each once, in the order of the recipients.
-    fn targets(&self, recipients: &[Recipient]) -> Vec<Target> {
-        let mut targets: Vec<Target> = Vec::new();
-        for route in recipients
-            .iter()
-            .filter_map(|recipient| self.routes.find(&recipient.address))
-        {
-            if targets.iter().all(|target| target.queue != route.queue) {
-                targets.push(Target {
-                    queue: route.queue.clone(),
-                    mailbox: route.mailbox.clone(),
-                });
-            }
-        }
-        targets
-    }
 }
 
 impl Receiver for Intake {
@@ -374,7 +246,6 @@ impl Receiver for Intake {
             ingest,
             fingerprints,
             reservation,
-            results,
         } = match prepared {
             Ok(Ok(prepared)) => prepared,
             Ok(Err(reply)) => return refuse(&arrival, reply),
@@ -382,6 +253,7 @@ impl Receiver for Intake {
         };
         let handed = self.handle.now();
         let trust = ingest.trust;
+        let results = ingest.dossier.authentication.clone();
         let content = std::mem::replace(&mut arrival.content, Content::Memory(Bytes::new()));
         let size = content.len();
         let filed = self.handle.ingest(ingest, content, fingerprints).await;
@@ -434,19 +306,6 @@ impl Receiver for Intake {
         edits.extend(self.edits(&arrival.headers, &tags, &results));
         Verdict::Accept { edits }
     }
-}
-
-/// Who wrote, as the letter says. Without a usable address nobody can be answered, and the desk
-/// shows what there is.
-fn author(letter: &Letter) -> Correspondent {
-    letter
-        .author
-        .mailbox
-        .as_ref()
-        .map_or_else(Correspondent::default, |mailbox| Correspondent {
-            address: mailbox.address.normalised(),
-            display_name: mailbox.name.clone(),
-        })
 }
 
 /// An address of the envelope as rules compare it. What is no address stays what it is.

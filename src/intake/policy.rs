@@ -36,6 +36,10 @@ pub struct Policy {
     pub rules: Rules,
     /// Whether the MTA's copy tells of queue and case even if others than the queues get it.
     pub tag_foreign: bool,
+    /// Domains of forwarders that may spoil proofs, in normal form.
+    pub forwarders: Vec<String>,
+    /// Whether letters are taken that their sender's domain disowns and wants rejected.
+    pub takes_disowned: bool,
 }
 
 impl Policy {

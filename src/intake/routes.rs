@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use crate::desk::QueueSettings;
 use crate::id::QueueId;
 use crate::mail::address::Address;
-
-/// What stands between an address and its detail, as in `support+invoice@`. Postfix's
-/// `recipient_delimiter` is usually the same; the filter sees the address before it is split.
-const DELIMITER: char = '+';
+use crate::mail::threading::Windows;
+use crate::mail::token::DELIMITER;
 
 /// Where mail to one address goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +22,7 @@ pub struct Destination {
 #[derive(Debug, Clone, Default)]
 pub struct Routes {
     by_address: BTreeMap<String, Destination>,
+    windows: BTreeMap<QueueId, Windows>,
 }
 
 impl Routes {
@@ -40,7 +39,17 @@ impl Routes {
                 by_address.insert(mailbox.address.to_lowercase(), destination);
             }
         }
-        Self { by_address }
+        let windows = (queues.iter()).map(|queue| (queue.id.clone(), queue.windows));
+        Self {
+            by_address,
+            windows: windows.collect(),
+        }
+    }
+
+    /// How long ended cases of a queue can be continued.
+    #[must_use]
+    pub fn windows(&self, queue: &QueueId) -> Windows {
+        self.windows.get(queue).copied().unwrap_or_default()
     }
 
     /// Where mail to this address goes; `None` if it is not ours. The address with its detail is

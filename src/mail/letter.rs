@@ -12,12 +12,14 @@ mod view;
 use mail_parser::DateTime;
 
 use super::address::Address;
+use super::clue::THREAD_INDEX_BYTES;
 use super::decode;
 use super::header::Header;
 use super::mailbox::{self, Mailbox};
 use super::message_id::{InternetMessageId, rightmost_ids};
 use super::mime::{self, Walk};
 use super::quotation::{self, Hints};
+use super::rewritten;
 use super::signature;
 use super::subject;
 use super::text::{LINE_CHARS_MAX, clean_line, prefix};
@@ -60,6 +62,8 @@ pub struct Letter {
     pub in_reply_to: Vec<InternetMessageId>,
     /// Its ancestors, oldest first, at most the [`super::message_id::IDS_MAX`] newest.
     pub references: Vec<InternetMessageId>,
+    /// What all letters of an Outlook conversation share, from `Thread-Index`.
+    pub thread_index: Option<[u8; THREAD_INDEX_BYTES]>,
     /// The text.
     pub body: Body,
     /// The files, in the order of the letter.
@@ -81,6 +85,8 @@ pub struct Author {
     pub odd: bool,
     /// The first usable mailbox, for display. An identity only if the rest is honest.
     pub mailbox: Option<Mailbox>,
+    /// Who wrote, if From is honest and a list's, and the list says so; see [`rewritten::author`].
+    pub written_by: Option<Mailbox>,
 }
 
 impl Author {
@@ -93,6 +99,12 @@ impl Author {
             }
             _ => None,
         }
+    }
+
+    /// Whom an answer is for: who wrote according to a list, or else whom From shows first.
+    #[must_use]
+    pub fn correspondent(&self) -> Option<&Mailbox> {
+        self.written_by.as_ref().or(self.mailbox.as_ref())
     }
 }
 
@@ -248,6 +260,7 @@ impl Letter {
                 .and_then(|text| rightmost_ids(&text).into_iter().next()),
             in_reply_to: ids(header, "In-Reply-To"),
             references: ids(header, "References"),
+            thread_index: thread_index(header),
             body: Body::default(),
             attachments: Vec::new(),
             protections: Vec::new(),
@@ -270,6 +283,10 @@ fn author(header: &Header<'_>) -> Author {
         if author.mailbox.is_none() {
             author.mailbox = list.mailboxes.into_iter().next();
         }
+    }
+    if author.identity().is_some() {
+        let from = author.mailbox.as_ref();
+        author.written_by = from.and_then(|from| rewritten::author(header, from));
     }
     author
 }
@@ -312,6 +329,16 @@ fn ids(header: &Header<'_>, name: &str) -> Vec<InternetMessageId> {
         joined.push(' ');
     }
     rightmost_ids(&joined)
+}
+
+/// The head of `Thread-Index`, which is base64.
+fn thread_index(header: &Header<'_>) -> Option<[u8; THREAD_INDEX_BYTES]> {
+    // 22 bytes end inside the eighth group of four characters.
+    const CHARS: usize = THREAD_INDEX_BYTES.div_ceil(3) * 4;
+    let text = header.text("Thread-Index")?;
+    let head = text.trim().get(..CHARS)?;
+    let bytes = data_encoding::BASE64.decode(head.as_bytes()).ok()?;
+    bytes.first_chunk().copied()
 }
 
 #[cfg(test)]

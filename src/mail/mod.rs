@@ -7,20 +7,29 @@
 
 pub mod address;
 pub mod mailbox;
+pub mod main_number;
 pub mod message_id;
+pub mod return_path;
 pub mod token;
 
 pub mod automatic;
+pub mod clue;
+pub mod dossier;
 pub mod letter;
 pub mod loop_mark;
 pub mod report;
-pub mod results;
+pub mod rewritten;
 pub mod threading;
+
+pub mod findings;
+pub mod lookalike;
+pub mod results;
 pub mod trust;
 
 pub mod compose;
 pub mod subject;
 
+pub mod canonical;
 pub mod header;
 pub mod html;
 pub mod mime;

@@ -1,13 +1,11 @@
 //! Authentication-Results (RFC 8601): ours written, and those told apart that only claim to be.
 
-use super::trust::{Authentication, Checked, Verdict};
+use super::findings::Tokens;
+use super::trust::{Authentication, Checked, Signature, Verdict};
 
 /// Longest value that is written, in bytes: what the milter puts into one field. Signatures whose
 /// results do not fit are left out, the last first.
 const VALUE_BYTES_MAX: usize = 880;
-
-/// Deepest comment within a comment that is followed.
-const COMMENT_DEPTH_MAX: usize = 8;
 
 /// The value of the field in the name of `authserv_id`, a domain, on one line. Printable ASCII:
 /// domains are in normal form, and nothing else of the letter is repeated.
@@ -20,14 +18,19 @@ pub fn value(authserv_id: &str, results: &Authentication) -> String {
     };
     let spf = result("spf", property, &results.spf);
     let dmarc = result("dmarc", "header.from", &results.dmarc);
+    let arc = match results.arc.verdict {
+        // Most letters have no chain, and that is nothing to tell.
+        Verdict::NotChecked | Verdict::None => String::new(),
+        verdict => format!("; arc={}", verdict.word()),
+    };
     let mut room = VALUE_BYTES_MAX.saturating_sub(
-        [authserv_id.len(), spf.len(), dmarc.len()]
+        [authserv_id.len(), spf.len(), dmarc.len(), arc.len()]
             .into_iter()
             .sum(),
     );
     let mut value = format!("{authserv_id}{spf}");
     for signature in &results.dkim {
-        let dkim = result("dkim", "header.d", signature);
+        let dkim = signed(signature);
         if dkim.len() > room {
             break;
         }
@@ -35,6 +38,7 @@ pub fn value(authserv_id: &str, results: &Authentication) -> String {
         value.push_str(&dkim);
     }
     value.push_str(&dmarc);
+    value.push_str(&arc);
     if value.len() == authserv_id.len() {
         value.push_str("; none");
     }
@@ -54,45 +58,25 @@ fn result(method: &str, property: &str, checked: &Checked) -> String {
     }
 }
 
+/// The result of one signature, with the semicolon before it.
+fn signed(signature: &Signature) -> String {
+    let verdict = signature.verdict.word();
+    match (signature.domain.as_str(), signature.selector.as_str()) {
+        ("", _) => format!("; dkim={verdict}"),
+        (domain, "") => format!("; dkim={verdict} header.d={domain}"),
+        (domain, selector) => format!("; dkim={verdict} header.d={domain} header.s={selector}"),
+    }
+}
+
 /// Whether the value of a received field speaks in the name of `authserv_id`. In what comes from
 /// outside such a field is forged (RFC 8601, section 5), or it was ours and has been round.
 #[must_use]
 pub fn speaks_for(value: &[u8], authserv_id: &str) -> bool {
-    let Some(start) = skip_comments(value) else {
-        return false;
-    };
-    let (name, quoted) = match start.strip_prefix(b"\"") {
-        Some(rest) => (rest, true),
-        None => (start, false),
-    };
-    let end = name.iter().position(|byte| match byte {
-        b'"' => quoted,
-        b';' | b'(' | b' ' | b'\t' | b'\r' | b'\n' => !quoted,
-        _ => false,
-    });
-    let name = name.get(..end.unwrap_or(name.len())).unwrap_or_default();
-    let name = name.strip_suffix(b".").unwrap_or(name);
-    name.eq_ignore_ascii_case(authserv_id.as_bytes())
-}
-
-/// What follows white space and comments; `None` if a comment does not end or is too deep.
-fn skip_comments(text: &[u8]) -> Option<&[u8]> {
-    let mut depth = 0;
-    let mut bytes = text.iter().enumerate();
-    while let Some((place, byte)) = bytes.next() {
-        match byte {
-            b'(' if depth == COMMENT_DEPTH_MAX => return None,
-            b'(' => depth += 1,
-            b')' if depth > 0 => depth -= 1,
-            b'\\' if depth > 0 => {
-                bytes.next();
-            }
-            b' ' | b'\t' | b'\r' | b'\n' => {}
-            _ if depth > 0 => {}
-            _ => return text.get(place..),
-        }
-    }
-    None
+    let mut tokens = Tokens::new(value);
+    tokens.authserv_id().is_some_and(|id| {
+        let id = id.strip_suffix('.').unwrap_or(&id);
+        id.eq_ignore_ascii_case(authserv_id)
+    })
 }
 
 #[cfg(test)]
@@ -106,6 +90,14 @@ mod tests {
         }
     }
 
+    fn signature(verdict: Verdict, domain: &str, selector: &str) -> Signature {
+        Signature {
+            verdict,
+            domain: domain.to_owned(),
+            selector: selector.to_owned(),
+        }
+    }
+
     #[test]
     fn values() {
         let mut results = Authentication::default();
@@ -113,21 +105,24 @@ mod tests {
         results.spf = checked(Verdict::SoftFail, "y.example");
         results.spf_of_helo = true;
         results.dkim = vec![
-            checked(Verdict::Pass, "x.example"),
-            checked(Verdict::PermError, ""),
+            signature(Verdict::Pass, "x.example", "s1"),
+            signature(Verdict::Fail, "x.example", ""),
+            signature(Verdict::PermError, "", ""),
         ];
         results.dmarc = checked(Verdict::Pass, "x.example");
+        results.arc.verdict = Verdict::Fail;
         assert_eq!(
             value("mx.our.example", &results),
-            "mx.our.example; spf=softfail smtp.helo=y.example; dkim=pass header.d=x.example; \
-             dkim=permerror; dmarc=pass header.from=x.example"
+            "mx.our.example; spf=softfail smtp.helo=y.example; \
+             dkim=pass header.d=x.example header.s=s1; dkim=fail header.d=x.example; \
+             dkim=permerror; dmarc=pass header.from=x.example; arc=fail"
         );
     }
 
     #[test]
     fn many_signatures_do_not_burst_the_field() {
         let results = Authentication {
-            dkim: vec![checked(Verdict::Fail, &"d".repeat(250)); 8],
+            dkim: vec![signature(Verdict::Fail, &"d".repeat(250), ""); 8],
             dmarc: checked(Verdict::Pass, "x.example"),
             ..Authentication::default()
         };

@@ -1,7 +1,12 @@
-//! The subject of a reply: what is kept of the parent's, and whether the number stands in it.
+//! Subjects: what a reply keeps of its parent's, what two of them have in common, and the numbers
+//! that stand in them.
 
 use super::letter::NO_SUBJECT;
 use super::text::{LINE_CHARS_MAX, clean_line};
+use super::token::MainNumber;
+
+/// Most numbers that are read out of one subject.
+const NUMBERS_MAX: usize = 3;
 
 /// The subject of a reply: `Re:` once, whatever stood there before and in whichever language.
 /// Marks of forwarding stay, because they say something.
@@ -36,24 +41,70 @@ fn strip_reply_mark(subject: &str) -> Option<&str> {
     known.then_some(after)
 }
 
-/// Whether a subject says that the letter forwards another: `Fwd:`, `WG:`, `TR:` and the like, alone or
-/// behind marks of replies.
+/// Whether a subject says that the letter forwards another: `Fwd:`, `WG:`, `TR:` and the like,
+/// alone or behind marks of replies.
 #[must_use]
 pub fn is_forward(subject: &str) -> bool {
+    let mut rest = subject.trim_start();
+    while let Some(after) = strip_reply_mark(rest) {
+        rest = after.trim_start();
+    }
+    strip_forward_mark(rest).is_some()
+}
+
+/// Cuts one `Fwd:`, `WG:`, `TR:` and the like.
+fn strip_forward_mark(subject: &str) -> Option<&str> {
     // English, German, French, Spanish, Italian, Portuguese, Dutch, Scandinavian, Finnish, Polish,
     // Turkish, Chinese.
     const MARKS: [&str; 17] = [
         "fwd", "fw", "wg", "wtr", "tr", "rv", "i", "enc", "doorst", "vb", "vs", "vl", "pd", "ilt",
         "转发", "轉寄", "轉發",
     ];
+    let (mark, rest) = subject.split_once([':', '：'])?;
+    let known = MARKS.contains(&mark.trim_end().to_lowercase().as_str());
+    known.then_some(rest)
+}
+
+/// What is left of a subject without marks of answering and forwarding, numbers of ours, letter
+/// case and differences of white space: equal for letters of one topic. Empty if nothing is.
+#[must_use]
+pub fn topic(subject: &str) -> String {
     let mut rest = subject.trim_start();
-    while let Some(after) = strip_reply_mark(rest) {
+    while let Some(after) = strip_reply_mark(rest).or_else(|| strip_forward_mark(rest)) {
         rest = after.trim_start();
     }
-    rest.split_once([':', '：']).is_some_and(|(mark, _)| {
-        let mark = mark.trim_end().to_lowercase();
-        MARKS.contains(&mark.as_str())
-    })
+    if rest == NO_SUBJECT {
+        return String::new();
+    }
+    let mut topic = String::new();
+    let mut pieces = rest.split_inclusive(']');
+    let words = pieces.by_ref().flat_map(|piece| {
+        let kept = match piece.rsplit_once('[') {
+            Some((before, _)) if !main_numbers(piece).is_empty() => before,
+            _ => piece,
+        };
+        kept.split_whitespace()
+    });
+    for word in words {
+        if !topic.is_empty() {
+            topic.push(' ');
+        }
+        topic.extend(word.chars().flat_map(char::to_lowercase));
+    }
+    topic
+}
+
+/// The MainNumbers in brackets, alone or behind a word, at most [`NUMBERS_MAX`]. Numbers that
+/// their check digit gives away, and those of other trackers such as `[#4711]`, are not ours.
+#[must_use]
+pub fn main_numbers(subject: &str) -> Vec<MainNumber> {
+    (subject.split('[').skip(1))
+        .filter_map(|piece| {
+            let (inside, _) = piece.split_once(']')?;
+            inside.split_whitespace().next_back()?.parse().ok()
+        })
+        .take(NUMBERS_MAX)
+        .collect()
 }
 
 /// Whether a number already stands in brackets, alone or behind a word.
@@ -90,6 +141,42 @@ mod tests {
             (NO_SUBJECT, "Re:"),
         ] {
             assert_eq!(reply_subject(subject), reply, "{subject:?}");
+        }
+    }
+
+    #[test]
+    fn topics() {
+        for (subject, is) in [
+            ("Order", "order"),
+            ("Re: AW:  My   Order ", "my order"),
+            ("Fwd: Re: WG: Order", "order"),
+            ("Order [Case 5724]", "order"),
+            ("[5724] Order [Ticket 7]", "order [ticket 7]"),
+            ("Re: [Case 5725] Order", "[case 5725] order"),
+            ("Re:", ""),
+            (NO_SUBJECT, ""),
+            ("Tr: ÄRGER", "ärger"),
+        ] {
+            assert_eq!(topic(subject), is, "{subject:?}");
+        }
+    }
+
+    #[test]
+    fn main_numbers_in_subjects() {
+        for (subject, numbers) in [
+            ("Order [Case 5724]", "5724"),
+            ("[5724] Order", "5724"),
+            ("[Case 5725]", ""),
+            ("[#5724]", ""),
+            ("Order 5724", ""),
+            ("[Case 5724", ""),
+            ("[5724][13][5724][13]", "5724 13 5724"),
+        ] {
+            let found = main_numbers(subject)
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>();
+            assert_eq!(found.join(" "), numbers, "{subject:?}");
         }
     }
 

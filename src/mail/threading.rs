@@ -1,112 +1,156 @@
-//! Which case a letter continues, with the evidence for it.
+//! Which case a letter continues, with the evidence for it, and what that evidence may do.
 //!
-//! The only evidence that counts is a Message-ID that we signed. Subjects, numbers and unsigned
-//! ids are not looked at: whoever can guess them could write into a stranger's case.
+//! Three kinds of clues count, strongest first: tokens that only we can make, Message-IDs that the
+//! store knows, and what anybody can guess. What a clue may do depends on who brings it and how
+//! far that is proven; the table is in [`decide`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::address::Address;
+pub use super::clue::{Clue, ClueKey, Hint, Place};
 use super::letter::Letter;
-use super::message_id::InternetMessageId;
-use super::token::{Claim, Keyring, MainNumber};
+use super::subject;
+use super::token::{Keyring, MainNumber};
 use super::trust::Trust;
+use crate::id::QueueId;
+use crate::time::Timestamp;
 
 /// Most different cases that one letter may make us look up. Honest letters name one; after a
 /// merge, two.
 pub const CASES_MAX: usize = 8;
 
-/// Where in a letter a clue stood.
+/// Most cases that one key of the index is followed to: several letters may claim one Message-ID.
+pub const CASES_PER_KEY_MAX: usize = 4;
+
+/// How long a case that is open may have been silent for an unproven letter to join it on the
+/// strength of a Message-ID alone.
+pub const UNPROVEN_SILENCE_MAX: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// What a piece of evidence is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Place {
-    /// In `In-Reply-To`: what the letter answers.
-    InReplyTo,
-    /// In `References`: an ancestor.
-    References,
+pub enum Proof {
+    /// A token of ours: whoever brings it was given it, by us or by somebody to whom we wrote.
+    Token {
+        /// The correspondent's number that the token was made for.
+        slot: u16,
+    },
+    /// A Message-ID of the case: whoever brings it has seen one of its letters, or a copy.
+    Known,
+    /// Anybody could have guessed it.
+    Guess,
 }
 
-/// An id in a letter that looks like one of ours. Worth nothing until its MAC is checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Clue {
-    /// What the id claims.
-    pub claim: Claim,
-    /// The id.
-    pub id: InternetMessageId,
-    /// Where it stood.
-    pub place: Place,
+/// What the caller knows of the cases that clues name.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Cases by the number that a clue or the index names. A case that does not exist or was
+    /// erased is not here, and is then no evidence at all.
+    pub cases: BTreeMap<MainNumber, CaseFacts>,
+    /// What the index has under a key, at most [`CASES_PER_KEY_MAX`].
+    pub keys: BTreeMap<ClueKey, Vec<MainNumber>>,
 }
 
-/// The clues of a letter, strongest first: `In-Reply-To` in its order, then `References` from
-/// right to left. Each id once; how many ids are considered is bounded where they are read.
-#[must_use]
-pub fn clues(letter: &Letter) -> Vec<Clue> {
-    let answered = letter.in_reply_to.iter().map(|id| (id, Place::InReplyTo));
-    let ancestors = letter
-        .references
-        .iter()
-        .rev()
-        .map(|id| (id, Place::References));
-    let mut clues: Vec<Clue> = Vec::new();
-    for (id, place) in answered.chain(ancestors) {
-        if let Some(claim) = Claim::parse(id)
-            && !clues.iter().any(|clue| clue.id == *id)
-        {
-            clues.push(Clue {
-                claim,
-                id: id.clone(),
-                place,
-            });
-        }
-    }
-    clues
-}
-
-/// What the caller knows of a case that a clue names.
+/// What is known of a case that a clue names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseFacts {
-    /// The token generation of the case; see [`super::token::Audience`].
+    /// Its token generation; see [`super::token::Audience`].
     pub generation: u32,
-    /// The correspondent with the slot that the clue names.
-    pub audience: Address,
-    /// The customer the case belongs to.
-    pub customer: Address,
+    /// The customer (slot 0) and the other correspondents, by slot. `None` where there is no
+    /// usable address.
+    pub people: Vec<Option<Address>>,
+    /// The case that letters join: itself, or the one it was merged into.
+    pub target: Standing,
 }
 
-/// Proof that a letter continues a case; kept in the letter's record.
+/// The case that a letter would join.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Its number.
+    pub number: MainNumber,
+    /// Its customer and other correspondents.
+    pub people: Vec<Address>,
+    /// Normalised addresses that were given its Message-IDs in To or Cc.
+    pub copied: BTreeSet<String>,
+    /// Its subject.
+    pub subject: String,
+    /// The queue that opened it, and those where it has open work.
+    pub queues: BTreeSet<QueueId>,
+    /// When it was closed; `None` while it is open.
+    pub closed: Option<Timestamp>,
+    /// When something last happened in it.
+    pub changed: Timestamp,
+}
+
+/// How long after its end a case can be continued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Windows {
+    /// For so long a letter opens the same case again.
+    pub reopen: Duration,
+    /// For so long it opens a new case that is linked to the old one; after that the agent is
+    /// given a hint at most.
+    pub follow_up: Duration,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self {
+            reopen: Duration::from_secs(14 * 24 * 3600),
+            follow_up: Duration::from_secs(90 * 24 * 3600),
+        }
+    }
+}
+
+/// What speaks for a letter's belonging to a case; kept in the letter's dossier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// The case.
+    /// The case, as the letter names it.
+    pub named: MainNumber,
+    /// The case that it means: another one if the named one was merged.
     pub case: MainNumber,
-    /// The id of ours that the letter quotes.
-    pub id: InternetMessageId,
     /// Where it stood.
     pub place: Place,
-    /// The correspondent's number that the id was made for.
-    pub slot: u16,
+    /// What it is worth.
+    pub proof: Proof,
+    /// As it stood there.
+    pub text: String,
 }
 
 /// As whom the author of a letter takes part in the case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Role {
-    /// The customer, or the correspondent whom we wrote to.
+    /// The customer, or somebody to whom we wrote.
     Correspondent,
+    /// Somebody whom the customer copied in. Gets no answers before an agent says so.
+    Copied,
     /// Somebody else who was given our letter: a colleague, perhaps. Gets no answers before an
     /// agent says so.
     ThirdParty,
 }
 
-/// Why a letter that continues a case does not join it.
+/// Why a letter that speaks of a case does not join it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Apart {
-    /// The author is unknown to the case, and nothing proves who it is.
+    /// The author is unknown to the case.
     UnknownAuthor,
-    /// Something speaks against the author. The case is not even linked.
+    /// Something speaks against the author.
     Distrusted,
+    /// The case ended too long ago to be opened again.
+    Ended,
+    /// The case ended so long ago that nothing is linked to it.
+    LongEnded,
+    /// The author is not proven, and the case has been silent for long.
+    Silent,
+    /// Anybody could have guessed what names the case.
+    Guessed,
+    /// The letter is forwarded to another queue: a new matter that goes on from the old one.
+    Forwarded,
 }
 
 /// What becomes of a letter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Decision {
     /// It joins the case.
     Join {
@@ -114,302 +158,289 @@ pub enum Decision {
         evidence: Evidence,
         /// As whom its author speaks.
         role: Role,
-        /// Whether the author is proved (A or B); if not, agents are told so.
+        /// Whether the author is proven (A or B); if not, agents are told so.
         verified: bool,
+        /// Whether that opens a closed case again.
+        reopens: bool,
     },
     /// It opens a new case, linked to the one it speaks of.
-    NewLinked {
+    Follow {
+        /// Why that case.
+        evidence: Evidence,
+        /// Why it does not join it.
+        apart: Apart,
+    },
+    /// It is held, in a case of its own, and the case it speaks of is not touched.
+    Hold {
+        /// Why that case.
+        evidence: Evidence,
+        /// Why it does not join it.
+        apart: Apart,
+    },
+    /// It opens a new case; agents are told which one it may belong to.
+    Hinted {
         /// Why that case.
         evidence: Evidence,
         /// Why it does not join it.
         apart: Apart,
     },
     /// It opens a new case.
-    New {
-        /// The case it would have continued, for the record alone, and why not.
-        apart: Option<(Evidence, Apart)>,
-    },
+    #[default]
+    New,
 }
 
-impl Decision {
-    /// The case to append to or to link to, if any.
-    #[must_use]
-    pub const fn case(&self) -> Option<MainNumber> {
-        match self {
-            Self::Join { evidence, .. } | Self::NewLinked { evidence, .. } => Some(evidence.case),
-            Self::New { .. } => None,
-        }
-    }
-}
-
-/// A decision and what else the letter proved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A decision and what else was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Threading {
     /// What becomes of the letter.
     pub decision: Decision,
-    /// Weaker proofs that name other cases: the references conflict, which agents are told.
+    /// Other evidence that names other cases: the references conflict, which agents are told.
     pub conflicts: Vec<Evidence>,
+    /// Whether the letter joins a case under another subject than the case's.
+    pub subject_changed: bool,
 }
 
-/// Decides where a letter goes.
-///
-/// `sender` is the author's address if there is exactly one ([`super::letter::Author::identity`]).
-/// `look_up` answers what is known of a case and of the correspondent in that slot; `None` for a
-/// case that does not exist or was erased, which is then no evidence at all. It is asked at most
-/// [`CASES_MAX`] times.
+/// Who wrote a letter, to whom and when, as far as it matters for where it belongs.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// The author's address if there is exactly one ([`super::letter::Author::identity`]).
+    pub sender: Option<&'a Address>,
+    /// How far that is proven.
+    pub trust: Trust,
+    /// The queues that it was sent to.
+    pub queues: &'a BTreeSet<QueueId>,
+    /// When it came.
+    pub now: Timestamp,
+    /// How long ended cases can be continued.
+    pub windows: Windows,
+}
+
+/// Decides where a letter goes. The strongest evidence decides; weaker evidence for other cases
+/// is a conflict, which changes nothing.
+#[must_use]
 pub fn thread(
     letter: &Letter,
-    sender: Option<&Address>,
-    trust: Trust,
+    clues: &[Clue],
+    known: &Known,
     keyring: &Keyring,
-    mut look_up: impl FnMut(MainNumber, u16) -> Option<CaseFacts>,
+    circumstances: Circumstances<'_>,
 ) -> Threading {
-    let mut known: BTreeMap<(MainNumber, u16), Option<CaseFacts>> = BTreeMap::new();
-    let mut first: Option<(Evidence, CaseFacts)> = None;
+    let mut first: Option<(Evidence, &CaseFacts)> = None;
     let mut conflicts: Vec<Evidence> = Vec::new();
-    for clue in clues(letter) {
-        let (case, slot) = (clue.claim.case(), clue.claim.slot());
-        if known.len() >= CASES_MAX && !known.contains_key(&(case, slot)) {
-            continue;
-        }
-        let facts = known
-            .entry((case, slot))
-            .or_insert_with(|| look_up(case, slot));
-        let Some(facts) = facts else { continue };
-        if !clue
-            .claim
-            .verify(keyring, facts.generation, &facts.audience)
-        {
-            continue;
-        }
-        let evidence = Evidence {
-            case,
-            id: clue.id,
-            place: clue.place,
-            slot,
-        };
+    for (evidence, facts) in proven(clues, known, keyring) {
         match &first {
-            None => first = Some((evidence, facts.clone())),
+            None => first = Some((evidence, facts)),
             Some((strongest, _)) => {
-                let new = strongest.case != case && conflicts.iter().all(|c| c.case != case);
-                if new {
+                let new = strongest.case != evidence.case
+                    && conflicts.iter().all(|other| other.case != evidence.case)
+                    && evidence.proof != Proof::Guess;
+                if new && conflicts.len() < CASES_MAX {
                     conflicts.push(evidence);
                 }
             }
         }
     }
-    let decision = match first {
-        Some((evidence, facts)) => decide(evidence, &facts, sender, trust),
-        None => Decision::New { apart: None },
+    let Some((evidence, facts)) = first else {
+        return Threading::default();
     };
+    let forwarded = subject::is_forward(&letter.subject);
+    let decision = decide(evidence, facts, forwarded, circumstances);
+    let subject_changed = matches!(decision, Decision::Join { .. })
+        && subject::topic(&letter.subject) != subject::topic(&facts.target.subject);
     Threading {
         decision,
         conflicts,
+        subject_changed,
     }
 }
 
-/// What a proof may do, depending on who brings it.
+/// The clues that hold, in their order, with what is known of their cases.
+fn proven<'a>(
+    clues: &'a [Clue],
+    known: &'a Known,
+    keyring: &'a Keyring,
+) -> impl Iterator<Item = (Evidence, &'a CaseFacts)> {
+    let person = |facts: &'a CaseFacts, slot: u16| {
+        (facts.people.get(usize::from(slot))).and_then(Option::as_ref)
+    };
+    clues.iter().flat_map(move |clue| {
+        let (cases, proof) = match &clue.hint {
+            Hint::Address(claim, mailbox) => {
+                let holds = known.cases.get(&claim.case()).is_some_and(|facts| {
+                    person(facts, claim.slot()).is_some_and(|person| {
+                        claim.verify(keyring, facts.generation, person, mailbox)
+                    })
+                });
+                let slot = claim.slot();
+                (list(holds, claim.case()), Proof::Token { slot })
+            }
+            Hint::Signed(claim) => {
+                let holds = known.cases.get(&claim.case()).is_some_and(|facts| {
+                    person(facts, claim.slot())
+                        .is_some_and(|person| claim.verify(keyring, facts.generation, person))
+                });
+                let slot = claim.slot();
+                (list(holds, claim.case()), Proof::Token { slot })
+            }
+            Hint::Number(number) => (vec![*number], Proof::Guess),
+            Hint::Key(key) => {
+                let cases = known.keys.get(key).cloned().unwrap_or_default();
+                let proof = match clue.place {
+                    Place::ThreadIndex | Place::Topic => Proof::Guess,
+                    Place::Recipient | Place::InReplyTo | Place::References | Place::Subject => {
+                        Proof::Known
+                    }
+                };
+                (cases, proof)
+            }
+        };
+        cases.into_iter().filter_map(move |named| {
+            let facts = known.cases.get(&named)?;
+            let evidence = Evidence {
+                named,
+                case: facts.target.number,
+                place: clue.place,
+                proof,
+                text: clue.text.clone(),
+            };
+            Some((evidence, facts))
+        })
+    })
+}
+
+/// Whether what a clue claims is so: its token is ours, or the case is there.
+#[must_use]
+pub fn holds(clue: &Clue, known: &Known, keyring: &Keyring) -> bool {
+    proven(std::slice::from_ref(clue), known, keyring)
+        .next()
+        .is_some()
+}
+
+fn list(holds: bool, case: MainNumber) -> Vec<MainNumber> {
+    if holds { vec![case] } else { Vec::new() }
+}
+
+/// How the author is known to a case.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Acquaintance {
+    Correspondent,
+    Copied,
+    Unknown,
+}
+
+/// What evidence may do, depending on who brings it, how far that is proven, and when.
 #[must_use]
 pub fn decide(
     evidence: Evidence,
     facts: &CaseFacts,
-    sender: Option<&Address>,
-    trust: Trust,
+    forwarded: bool,
+    circumstances: Circumstances<'_>,
 ) -> Decision {
-    let known = sender.is_some_and(|s| *s == facts.customer || *s == facts.audience);
-    match (trust, known) {
-        (Trust::D, _) => Decision::New {
-            apart: Some((evidence, Apart::Distrusted)),
-        },
-        (Trust::A | Trust::B, true) => Decision::Join {
+    let Circumstances { trust, now, .. } = circumstances;
+    let target = &facts.target;
+    let author = acquaintance(facts, circumstances.sender);
+    let verified = matches!(trust, Trust::A | Trust::B);
+    if trust == Trust::D {
+        let apart = Apart::Distrusted;
+        return match evidence.place {
+            // Said by nobody but us: whoever forges a sender may write about anything.
+            Place::Topic => Decision::Hinted { evidence, apart },
+            Place::Recipient
+            | Place::InReplyTo
+            | Place::References
+            | Place::ThreadIndex
+            | Place::Subject => Decision::Hold { evidence, apart },
+        };
+    }
+    let role = match (evidence.proof, author, verified) {
+        (_, Acquaintance::Correspondent, true)
+        | (Proof::Token { .. }, Acquaintance::Correspondent, false) => Ok(Role::Correspondent),
+        (Proof::Known, Acquaintance::Copied, true) => Ok(Role::Copied),
+        (Proof::Token { .. }, Acquaintance::Copied | Acquaintance::Unknown, true) => {
+            Ok(Role::ThirdParty)
+        }
+        (Proof::Known, Acquaintance::Correspondent, false) => Ok(Role::Correspondent),
+        (Proof::Known, Acquaintance::Copied, false) => Ok(Role::Copied),
+        (Proof::Token { .. } | Proof::Known, _, _) => Err(Apart::UnknownAuthor),
+        (Proof::Guess, _, _) => Err(Apart::Guessed),
+    };
+    let role = match role {
+        Ok(role) => role,
+        Err(apart @ Apart::Guessed) => return Decision::Hinted { evidence, apart },
+        Err(apart) => return Decision::Follow { evidence, apart },
+    };
+    let here = target
+        .queues
+        .iter()
+        .any(|queue| circumstances.queues.contains(queue));
+    match evidence.place {
+        Place::Topic => {
+            let apart = Apart::Guessed;
+            return Decision::Hinted { evidence, apart };
+        }
+        // Outlook keeps one index over years and topics: it counts while the matter is alive.
+        Place::ThreadIndex if target.closed.is_some() || !here => {
+            let apart = Apart::Guessed;
+            return Decision::Hinted { evidence, apart };
+        }
+        Place::Recipient
+        | Place::InReplyTo
+        | Place::References
+        | Place::ThreadIndex
+        | Place::Subject => {}
+    }
+    if forwarded && !here {
+        let apart = Apart::Forwarded;
+        return Decision::Follow { evidence, apart };
+    }
+    let age = target.closed.map(|closed| now.since(closed));
+    if evidence.proof == Proof::Known && !verified {
+        let silent = age.is_some() || now.since(target.changed) >= UNPROVEN_SILENCE_MAX;
+        if silent {
+            let apart = Apart::Silent;
+            return Decision::Follow { evidence, apart };
+        }
+    }
+    match age {
+        Some(age) if age >= circumstances.windows.follow_up => Decision::Hinted {
             evidence,
-            role: Role::Correspondent,
-            verified: true,
+            apart: Apart::LongEnded,
         },
-        // The token alone shows that the letter was ours; the banner says that the name is not
-        // proved.
-        (Trust::C, true) => Decision::Join {
+        Some(age) if age >= circumstances.windows.reopen => match evidence.proof {
+            Proof::Guess => Decision::Hinted {
+                evidence,
+                apart: Apart::Ended,
+            },
+            Proof::Token { .. } | Proof::Known => Decision::Follow {
+                evidence,
+                apart: Apart::Ended,
+            },
+        },
+        age => Decision::Join {
             evidence,
-            role: Role::Correspondent,
-            verified: false,
+            role,
+            verified,
+            reopens: age.is_some(),
         },
-        (Trust::A | Trust::B, false) => Decision::Join {
-            evidence,
-            role: Role::ThirdParty,
-            verified: true,
-        },
-        (Trust::C, false) => Decision::NewLinked {
-            evidence,
-            apart: Apart::UnknownAuthor,
-        },
+    }
+}
+
+fn acquaintance(facts: &CaseFacts, sender: Option<&Address>) -> Acquaintance {
+    let Some(sender) = sender else {
+        return Acquaintance::Unknown;
+    };
+    let named = facts.people.iter().flatten();
+    if named
+        .chain(&facts.target.people)
+        .any(|person| person == sender)
+    {
+        Acquaintance::Correspondent
+    } else if facts.target.copied.contains(&sender.normalised()) {
+        Acquaintance::Copied
+    } else {
+        Acquaintance::Unknown
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::token::{Audience, KEY_BYTES, NONCE_BYTES, mint};
-    use super::*;
-
-    fn ring() -> Keyring {
-        Keyring::new(1, [(1, [5; KEY_BYTES])]).unwrap()
-    }
-
-    fn address(text: &str) -> Address {
-        Address::parse(text).unwrap()
-    }
-
-    /// The signed id `n` of a letter of ours to Anna, the customer of every case here.
-    fn ours(serial: u64, n: u8) -> InternetMessageId {
-        let anna = address("anna@customer.example");
-        let audience = Audience {
-            case: MainNumber::new(serial).unwrap(),
-            generation: 1,
-            slot: 0,
-            address: &anna,
-        };
-        mint(&ring(), audience, [n; NONCE_BYTES], "mid.our.example").unwrap()
-    }
-
-    fn letter(in_reply_to: &str, references: &str) -> Letter {
-        let raw = format!("In-Reply-To: {in_reply_to}\r\nReferences: {references}\r\n\r\n");
-        Letter::read(raw.as_bytes(), true)
-    }
-
-    fn go(letter: &Letter, sender: &str, trust: Trust) -> Threading {
-        let sender = Address::parse(sender).ok();
-        thread(letter, sender.as_ref(), trust, &ring(), |case, slot| {
-            (slot == 0 && case.serial() < 100).then(|| CaseFacts {
-                generation: 1,
-                audience: address("anna@customer.example"),
-                customer: address("anna@customer.example"),
-            })
-        })
-    }
-
-    fn outline(decision: &Decision) -> String {
-        match decision {
-            Decision::Join {
-                evidence,
-                role,
-                verified,
-            } => {
-                format!("join {} {role:?} {verified}", evidence.case.serial())
-            }
-            Decision::NewLinked { evidence, apart } => {
-                format!("new beside {} {apart:?}", evidence.case.serial())
-            }
-            Decision::New {
-                apart: Some((_, apart)),
-            } => format!("new {apart:?}"),
-            Decision::New { apart: None } => "new".to_owned(),
-        }
-    }
-
-    #[test]
-    fn the_gate() {
-        let reply = letter(&ours(7, 1).to_string(), "");
-        for (sender, trust, expected) in [
-            (
-                "anna@customer.example",
-                Trust::A,
-                "join 7 Correspondent true",
-            ),
-            (
-                "Anna@Customer.Example",
-                Trust::B,
-                "join 7 Correspondent true",
-            ),
-            (
-                "anna@customer.example",
-                Trust::C,
-                "join 7 Correspondent false",
-            ),
-            ("anna@customer.example", Trust::D, "new Distrusted"),
-            ("bert@customer.example", Trust::A, "join 7 ThirdParty true"),
-            ("bert@customer.example", Trust::B, "join 7 ThirdParty true"),
-            (
-                "bert@customer.example",
-                Trust::C,
-                "new beside 7 UnknownAuthor",
-            ),
-            ("bert@customer.example", Trust::D, "new Distrusted"),
-            ("", Trust::D, "new Distrusted"),
-        ] {
-            let got = go(&reply, sender, trust).decision;
-            assert_eq!(outline(&got), expected, "{sender} {trust:?}");
-        }
-    }
-
-    #[test]
-    fn order_of_evidence() {
-        let anna = "anna@customer.example";
-        let (seven, eight) = (ours(7, 1).to_string(), ours(8, 2).to_string());
-        let forged = seven.replace("r.", "r.a");
-        let changed = {
-            let mut text = ours(9, 3).to_string();
-            let last = text.find("@").unwrap() - 1;
-            text.replace_range(
-                last..=last,
-                if text.as_bytes()[last] == b'a' {
-                    "b"
-                } else {
-                    "a"
-                },
-            );
-            text
-        };
-        for (in_reply_to, references, expected, conflicts) in [
-            (seven.as_str(), "<x@y>", "join 7 Correspondent true", 0),
-            ("<x@y>", seven.as_str(), "join 7 Correspondent true", 0),
-            (
-                "",
-                &format!("<a@b> {seven} <c@d>"),
-                "join 7 Correspondent true",
-                0,
-            ),
-            (
-                "",
-                &format!("{seven} {eight}"),
-                "join 8 Correspondent true",
-                1,
-            ),
-            (&seven, &eight, "join 7 Correspondent true", 1),
-            (
-                &format!("{eight} {seven}"),
-                "",
-                "join 8 Correspondent true",
-                1,
-            ),
-            (&forged, &eight, "join 8 Correspondent true", 0),
-            (&changed, &eight, "join 8 Correspondent true", 0),
-            (&changed, "", "new", 0),
-            (&ours(100, 1).to_string(), "", "new", 0),
-            ("<x@y>", "<z@y>", "new", 0),
-            ("", "", "new", 0),
-        ] {
-            let got = go(&letter(in_reply_to, references), anna, Trust::A);
-            assert_eq!(
-                outline(&got.decision),
-                expected,
-                "{in_reply_to} | {references}"
-            );
-            assert_eq!(
-                got.conflicts.len(),
-                conflicts,
-                "{in_reply_to} | {references}"
-            );
-        }
-    }
-
-    #[test]
-    fn look_ups_are_bounded() {
-        let many: String = (1..=30).map(|n| ours(n, 1).to_string()).collect();
-        let mut asked = 0;
-        let got = thread(&letter("", &many), None, Trust::C, &ring(), |_, _| {
-            asked += 1;
-            None
-        });
-        assert_eq!(asked, CASES_MAX);
-        assert_eq!(got.decision, Decision::New { apart: None });
-    }
-}
+mod tests;

@@ -29,8 +29,8 @@ pub struct Outbound {
     pub id: MessageId,
     /// The piece of work it answers; a refusal brings that back to the agent.
     pub interaction: InteractionId,
-    /// Who sent it.
-    pub agent: AgentId,
+    /// Who sent it; `None` for what the gateway sends by itself.
+    pub agent: Option<AgentId>,
     /// The header `Message-ID`, fixed when the message was composed and the same in each attempt.
     pub internet_message_id: String,
     /// Sender of the envelope, to which bounces go; empty is the null sender.
@@ -262,7 +262,7 @@ impl Outbound {
     pub fn new(
         id: MessageId,
         interaction: InteractionId,
-        agent: AgentId,
+        agent: Option<AgentId>,
         internet_message_id: String,
         envelope: Envelope,
         size_bytes: u64,

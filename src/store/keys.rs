@@ -16,6 +16,8 @@
 //! | `open/ID` | marks an interaction that is not closed |
 //! | `case/SERIAL` | a case |
 //! | `message/ID` | a message; its bytes are the body of the same id |
+//! | `dossier/ID` | what was found out about a message |
+//! | `clue/DIGEST MESSAGE` | the case of a message, by what later letters may name it with |
 //! | `thread/INTERACTION MESSAGE` | marks a message of an interaction |
 //! | `outbound/ID` | an outbound message |
 //! | `spool/ID` | marks an outbound message that is not settled |
@@ -25,6 +27,7 @@
 //! | `due/TIME KEY` | marks a `request` or `delivery` that is forgotten then |
 
 use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, SessionId};
+use crate::mail::threading::ClueKey;
 use crate::mail::token::MainNumber;
 use crate::time::Timestamp;
 
@@ -115,6 +118,30 @@ pub fn case(number: MainNumber) -> Vec<u8> {
 #[must_use]
 pub fn message(id: MessageId) -> Vec<u8> {
     join(&[b"message/", &id.to_bytes()])
+}
+
+/// What was found out about a message.
+#[must_use]
+pub fn dossier(id: MessageId) -> Vec<u8> {
+    join(&[b"dossier/", &id.to_bytes()])
+}
+
+/// The messages that a clue may mean.
+#[must_use]
+pub fn clues(key: ClueKey) -> Vec<u8> {
+    join(&[b"clue/", &key.to_bytes()])
+}
+
+/// One message that a clue may mean; the value is the serial number of its case.
+#[must_use]
+pub fn clue(key: ClueKey, message: MessageId) -> Vec<u8> {
+    join(&[b"clue/", &key.to_bytes(), &message.to_bytes()])
+}
+
+/// The case that a value of [`clue`] names.
+#[must_use]
+pub fn clue_case(value: &[u8]) -> Option<MainNumber> {
+    MainNumber::new(u64::from_be_bytes(value.try_into().ok()?))
 }
 
 /// Marks of all messages of an interaction.

@@ -16,6 +16,7 @@ use crate::content::Content;
 pub mod keys;
 pub mod local;
 pub mod memory;
+mod previous;
 pub mod record;
 
 mod applier;

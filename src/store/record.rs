@@ -9,10 +9,12 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::previous::{AnsweredV1, CaseV1, EventV1, InteractionV1, MessageV1, OutboundV1};
 use crate::desk::{
     Agent, Answer, Case, Counters, Event, Filing, Interaction, Message, Offer, Session,
 };
 use crate::id::{AgentId, KeyId};
+use crate::mail::dossier::Dossier;
 use crate::outbound::message::Outbound;
 use crate::time::Timestamp;
 
@@ -134,20 +136,41 @@ macro_rules! stored {
     };
 }
 
+/// Records in their second version, with the form of the first.
+macro_rules! renewed {
+    ($($record:ty, $first:ty => $noun:literal),* $(,)?) => {
+        $(impl Stored for $record {
+            const NOUN: &'static str = $noun;
+            const VERSION: u8 = 2;
+
+            fn migrate(version: u8, fields: &[u8]) -> Option<Self> {
+                match version {
+                    1 => postcard::from_bytes::<$first>(fields).ok().map(Self::from),
+                    _ => None,
+                }
+            }
+        })*
+    };
+}
+
 stored! {
     Counters => "set of counters",
     Agent => "agent",
     ApiKey => "key",
     Session => "session",
     Offer => "offer",
-    Interaction => "interaction",
-    Case => "case",
-    Message => "message",
-    Outbound => "outbound message",
-    Event => "event",
-    Answered => "answered request",
     Delivery => "delivery",
+    Dossier => "dossier",
     Secret => "secret",
+}
+
+renewed! {
+    Interaction, InteractionV1 => "interaction",
+    Case, CaseV1 => "case",
+    Message, MessageV1 => "message",
+    Outbound, OutboundV1 => "outbound message",
+    Event, EventV1 => "event",
+    Answered, AnsweredV1 => "answered request",
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use postroom::desk::{
-    AgentState, Command, DeclineAction, NewAgent, Policy, QueueSettings, Requested, State, Thread,
+    AgentState, Command, DeclineAction, Handling, HoldReason, NewAgent, Policy, QueueSettings,
+    Requested, State, Thread, Work,
 };
 use postroom::id::{AgentId, InteractionId, OfferId, QueueId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -15,7 +16,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::nobody;
-use crate::world::{World, answer, letter, mailbox, nine, origin, queue};
+use crate::world::{World, answer, handled, mailbox, nine, origin, queue};
 
 /// Something happens.
 #[derive(Debug, Clone)]
@@ -24,7 +25,11 @@ enum Step {
     Mail {
         queues: Vec<usize>,
         thread: Option<(Index, bool)>,
+        worth: Worth,
     },
+    Release(Index),
+    Dismiss(Index),
+    Merge(Index, Index),
     Agent(usize, Act),
     Member(usize, usize, bool),
     Submission(Index, Report),
@@ -48,6 +53,15 @@ enum Act {
     End(Which),
     Save(Which),
     Complete(Which, Option<Wish>),
+}
+
+/// Whether a letter is work.
+#[derive(Debug, Clone, Copy)]
+enum Worth {
+    Wanted,
+    Machine,
+    Held,
+    Quiet,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -118,9 +132,19 @@ fn step() -> impl Strategy<Value = Step> {
     ]);
     let queues = prop::sample::subsequence((0..QUEUES).collect::<Vec<_>>(), 1..=QUEUES);
     let thread = proptest::option::of(any::<(Index, bool)>());
+    let worth = prop_oneof![
+        6 => Just(Worth::Wanted),
+        1 => Just(Worth::Machine),
+        1 => Just(Worth::Held),
+        1 => Just(Worth::Quiet),
+    ];
     prop_oneof![
         6 => wait.prop_map(|wait| Step::Wait(Duration::from_millis(wait))),
-        4 => (queues, thread).prop_map(|(queues, thread)| Step::Mail { queues, thread }),
+        4 => (queues, thread, worth)
+            .prop_map(|(queues, thread, worth)| Step::Mail { queues, thread, worth }),
+        1 => any::<Index>().prop_map(Step::Release),
+        1 => any::<Index>().prop_map(Step::Dismiss),
+        1 => any::<(Index, Index)>().prop_map(|(case, into)| Step::Merge(case, into)),
         20 => (0..AGENTS, act()).prop_map(|(agent, act)| Step::Agent(agent, act)),
         1 => (0..AGENTS, 0..QUEUES, any::<bool>()).prop_map(|(a, q, j)| Step::Member(a, q, j)),
         2 => (any::<Index>(), report).prop_map(|(which, report)| Step::Submission(which, report)),
@@ -198,7 +222,29 @@ impl Play {
         self.said.push(format!("{effects:?}"));
         match step {
             Step::Wait(_) => {}
-            Step::Mail { queues, thread } => self.mail(queues, thread.as_ref()),
+            Step::Mail {
+                queues,
+                thread,
+                worth,
+            } => self.mail(queues, thread.as_ref(), *worth),
+            Step::Release(which) => {
+                if let Some(interaction) = self.any_interaction(which) {
+                    self.give(Command::Release { interaction });
+                }
+            }
+            Step::Dismiss(which) => {
+                if let Some(interaction) = self.any_interaction(which) {
+                    self.give(Command::Dismiss { interaction });
+                }
+            }
+            Step::Merge(case, into) => {
+                let cases: Vec<_> = self.world.kept.cases.values().cloned().collect();
+                if !cases.is_empty() {
+                    let (case, into) = (case.get(&cases).clone(), into.get(&cases).clone());
+                    let (case, into) = (Box::new(case), Box::new(into));
+                    self.give(Command::MergeCase { case, into });
+                }
+            }
             Step::Agent(agent, act) => self.agent(*agent, act),
             Step::Member(agent, queue, joins) => {
                 let agent = self.agents[*agent].clone();
@@ -224,7 +270,12 @@ impl Play {
         }
     }
 
-    fn mail(&mut self, queues: &[usize], thread: Option<&(Index, bool)>) {
+    fn any_interaction(&self, which: &Index) -> Option<InteractionId> {
+        let known: Vec<_> = self.world.kept.interactions.keys().copied().collect();
+        (!known.is_empty()).then(|| *which.get(&known))
+    }
+
+    fn mail(&mut self, queues: &[usize], thread: Option<&(Index, bool)>, worth: Worth) {
         let queues: Vec<QueueId> = queues
             .iter()
             .map(|at| self.queues[*at].id.clone())
@@ -232,7 +283,11 @@ impl Play {
         let cases: Vec<_> = self.world.kept.cases.values().cloned().collect();
         let thread = match thread {
             Some((at, joins)) if !cases.is_empty() => {
-                let case = at.get(&cases).clone();
+                let mut case = at.get(&cases).clone();
+                // As the engine does it.
+                while let Some(into) = case.merged_into {
+                    case = self.world.kept.cases[&into].clone();
+                }
                 if *joins {
                     Thread::Joins(Box::new(case), origin())
                 } else {
@@ -241,7 +296,20 @@ impl Play {
             }
             _ => Thread::New(origin()),
         };
-        self.give(letter(&queues, thread));
+        let work = match worth {
+            Worth::Wanted | Worth::Machine => Work::Wanted,
+            Worth::Held => Work::Held {
+                reason: HoldReason::Distrusted,
+                aside: None,
+            },
+            Worth::Quiet => Work::Quiet,
+        };
+        let handling = Handling {
+            work,
+            by_machine: matches!(worth, Worth::Machine),
+            ..Handling::default()
+        };
+        self.give(handled(&queues, thread, handling));
     }
 
     fn submission(&mut self, which: &Index, report: Report) {
@@ -408,10 +476,10 @@ proptest! {
         }
         for found in left.world.desk.interactions().values() {
             let rests = match &found.state {
-                State::Queued | State::Active { .. } => true,
+                State::Queued | State::Active { .. } | State::Held { .. } => true,
                 // Only of those who asked for more time.
                 State::WrappingUp { deadline, .. } => deadline.is_none(),
-                State::Offered { .. } | State::Closed { .. } => false,
+                State::Offered { .. } | State::Closed { .. } | State::Filed { .. } => false,
             };
             prop_assert!(rests, "{} is {}", found.id, found.state.name());
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use postroom::desk::{
     AgentState, Answer, AssignCause, Change, Effects, EndCause, Event, Fact, Filing, OfferState,
-    Presence, PresenceCause, Requested, RescindCause, WrapUpOutcome,
+    Presence, PresenceCause, Requested, RescindCause, State, WrapUpOutcome,
 };
 use postroom::id::{InteractionId, MessageId, OfferId};
 use postroom::mail::token::MainNumber;
@@ -163,7 +163,7 @@ impl Names {
             }
             Fact::WrapUpStarted(found) => {
                 let until = match &found.state {
-                    postroom::desk::State::WrappingUp {
+                    State::WrappingUp {
                         deadline: Some(deadline),
                         ..
                     } => format!("until {}", clock(*deadline)),
@@ -183,6 +183,16 @@ impl Names {
             }
             Fact::InteractionClosed(found) => {
                 format!("{} closed", self.interaction(found.id))
+            }
+            Fact::InteractionHeld(found) => {
+                let State::Held { reason, .. } = &found.state else {
+                    panic!("{} is not held", found.id)
+                };
+                let name = self.interaction(found.id);
+                format!("{name} held in {}: {}", found.queue, reason.words())
+            }
+            Fact::InteractionFiled(found) => {
+                format!("{} filed in {}", self.interaction(found.id), found.queue)
             }
             Fact::MembershipChanged { queue, removed } => {
                 let agent = event.agent.as_ref().map(|(agent, _)| agent.to_string());

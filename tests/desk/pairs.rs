@@ -12,7 +12,7 @@ use super::{Stage, names, reject};
 use crate::world::{answer, letter, mailbox, origin};
 
 /// How each state is come by, all by or around anna.
-const STATES: [(&str, &str); 16] = [
+const STATES: [(&str, &str); 18] = [
     ("queued", "anna wants offline; mail for support"),
     ("pending", "mail for support"),
     ("shown", "mail for support; anna sees o1"),
@@ -53,9 +53,11 @@ const STATES: [(&str, &str); 16] = [
         "anna wants offline; bert starts; mail for support; bert accepts o1",
     ),
     ("signed out", "anna signs out; mail for support"),
+    ("held", "held mail for support"),
+    ("filed", "quiet mail for support"),
 ];
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 19] = [
     "see",
     "accept",
     "reject",
@@ -73,6 +75,8 @@ const COMMANDS: [&str; 17] = [
     "sign out",
     "leave",
     "letter",
+    "release",
+    "dismiss",
 ];
 
 /// State, command, and what follows: a refusal, or the interaction, the offer and anna.
@@ -184,6 +188,8 @@ fn asked(stage: &Stage, command: &str) -> Command {
             agent: anna,
             queue: support,
         },
+        "release" => Command::Release { interaction },
+        "dismiss" => Command::Dismiss { interaction },
         "letter" => {
             let case = stage.world.kept.cases.values().next().cloned();
             let thread = Thread::Joins(Box::new(case.unwrap()), origin());

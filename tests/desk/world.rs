@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use postroom::desk::{
     Agent, AgentState, Case, Change, Command, Correspondent, Counters, Desk, Effects, Event, Fact,
-    Ingest, Interaction, Message, Offer, Origin, Policy, Presence, QueueSettings, Records, Refusal,
-    Reply, Requested, Session, State, Target, Thread,
+    Handling, Ingest, Interaction, Message, Offer, Origin, Policy, Presence, QueueSettings,
+    Records, Refusal, Reply, Requested, Session, State, Target, Thread,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::mail::token::MainNumber;
@@ -55,7 +55,7 @@ impl Kept {
                 if let Some(before) = before {
                     assert!(before.version < new.version, "{} has an old etag", new.id);
                     assert_eq!(before.arrived, new.arrived, "an arrival was forgotten");
-                    let closed = matches!(before.state, State::Closed { .. });
+                    let closed = before.state.is_final();
                     assert!(!closed, "{} was closed and changed", new.id);
                 }
             }
@@ -66,6 +66,7 @@ impl Kept {
                 let before = self.messages.insert(message.id, *message);
                 assert!(before.is_none(), "a message was written twice");
             }
+            Change::Dossier(..) | Change::Clue(..) => {}
             Change::Outbound(outbound) => {
                 self.outbound.insert(outbound.id, *outbound);
             }
@@ -75,7 +76,7 @@ impl Kept {
 
     /// What a start would read.
     fn records(&self) -> Records {
-        let open = |found: &&Interaction| !matches!(found.state, State::Closed { .. });
+        let open = |found: &&Interaction| !found.state.is_final();
         let interactions: Vec<_> = self.interactions.values().filter(open).cloned().collect();
         let numbers: BTreeSet<_> = interactions.iter().map(|found| found.case).collect();
         Records {
@@ -127,6 +128,8 @@ impl Client {
                 assert!(self.holds.remove(&interaction.id).is_some());
             }
             Fact::InteractionQueued(_)
+            | Fact::InteractionHeld(_)
+            | Fact::InteractionFiled(_)
             | Fact::DeliveryUpdated(_)
             | Fact::MembershipChanged { .. } => {}
         }
@@ -313,7 +316,10 @@ impl World {
                 State::Active { agent, .. } | State::WrappingUp { agent, .. } => {
                     held.entry(agent).or_default().push(found.id);
                 }
-                State::Closed { .. } => panic!("{} is closed and held", found.id),
+                State::Held { .. } => {}
+                State::Closed { .. } | State::Filed { .. } => {
+                    panic!("{} is over and kept", found.id)
+                }
             }
         }
         for (id, queue) in self.desk.queues() {
@@ -463,6 +469,11 @@ fn same<K: Ord + Debug, V: PartialEq + Debug>(left: &BTreeMap<K, V>, right: &BTr
 
 /// A letter for some queues.
 pub(crate) fn letter(queues: &[QueueId], thread: Thread) -> Command {
+    handled(queues, thread, Handling::default())
+}
+
+/// A letter for some queues, to be worked on in some way.
+pub(crate) fn handled(queues: &[QueueId], thread: Thread, handling: Handling) -> Command {
     let targets = queues
         .iter()
         .map(|queue| Target {
@@ -481,6 +492,10 @@ pub(crate) fn letter(queues: &[QueueId], thread: Thread) -> Command {
         trust_reason: "dmarc=pass".into(),
         mta_queue_id: "4ABC".into(),
         thread,
+        handling,
+        copied: BTreeSet::new(),
+        clues: Vec::new(),
+        dossier: Box::default(),
     }))
 }
 

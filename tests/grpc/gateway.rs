@@ -1,5 +1,6 @@
 //! A gateway for tests: engine, a store in memory, and the server on a free port and a socket.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use postroom::content::Content;
 use postroom::desk::message::Origin;
 use postroom::desk::queue::Mailbox;
-use postroom::desk::{Correspondent, Ingest, QueueSettings, Target, Thread};
+use postroom::desk::{Correspondent, Handling, Ingest, QueueSettings, Target, Thread};
 use postroom::engine::{self, Engine, Fingerprint, Handle};
 use postroom::grpc::pb;
 use postroom::grpc::pb::session_service_client::SessionServiceClient;
@@ -180,6 +181,10 @@ impl Gateway {
             trust_reason: "dkim=pass".to_owned(),
             mta_queue_id: "4ABC".to_owned(),
             thread: Thread::New(Origin::SameLetter),
+            handling: Handling::default(),
+            copied: BTreeSet::new(),
+            clues: Vec::new(),
+            dossier: Box::default(),
         };
         let mut digest = [0; 32];
         digest[..8].copy_from_slice(&number.to_be_bytes());

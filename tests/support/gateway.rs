@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) outbound: String,
     /// The name servers it asks.
     pub(crate) resolver: String,
+    /// More lines on how senders are proven.
+    pub(crate) authentication: String,
     /// Its queues: name, addresses.
     pub(crate) queues: Vec<(&'static str, Vec<&'static str>)>,
     /// What its configuration says besides.
@@ -58,6 +60,7 @@ impl Settings {
             message_bytes_max: 10_000_000,
             outbound: "127.0.0.1:1".to_owned(),
             resolver: "off".to_owned(),
+            authentication: String::new(),
             queues: vec![
                 ("support", vec!["support@shop.example"]),
                 ("sales", vec!["sales@shop.example"]),
@@ -102,6 +105,7 @@ impl Settings {
              server = \"{outbound}\"\n\
              [authentication]\n\
              resolver = \"{resolver}\"\n\
+             {authentication}\
              [store]\n\
              free_space_floor_mib = 1\n\
              segment_mib = 16\n",
@@ -111,6 +115,7 @@ impl Settings {
             bytes_max = self.message_bytes_max,
             outbound = self.outbound,
             resolver = self.resolver,
+            authentication = self.authentication,
         );
         for (id, addresses) in &self.queues {
             let _ = write!(

@@ -43,6 +43,7 @@ const PURE_CRATES: &[&str] = &[
     "bytes",
     "data_encoding",
     "idna",
+    "unicode_security",
     "mail_builder",
     "mail_parser",
     "ring::hmac",

@@ -15,7 +15,7 @@ pub(in crate::outbound) fn message(sequence: u64) -> Outbound {
     Outbound::new(
         id(sequence),
         InteractionId::new(START, sequence),
-        "anna".parse().unwrap(),
+        Some("anna".parse().unwrap()),
         format!("<r.{sequence}@shop.example>"),
         Envelope {
             mail_from: "b+token@shop.example".to_owned(),

@@ -1,0 +1,100 @@
+//! Holding: letters that are kept back from everybody until a supervisor decides.
+
+use std::cmp::Reverse;
+
+use super::{Case, Desk, Fact, Pending, Refusal, State};
+use crate::id::InteractionId;
+use crate::time::Timestamp;
+
+impl Desk {
+    /// Puts a held interaction into its queue, at the place of its arrival. If its letter spoke of
+    /// a case without having a right to, its own case is linked to that one from now on.
+    pub(super) fn release(
+        &mut self,
+        now: Timestamp,
+        id: InteractionId,
+    ) -> Result<Pending, Refusal> {
+        let found = (self.interactions.get(&id)).ok_or(Refusal::InteractionUnknown(id))?;
+        let State::Held { aside, .. } = found.state else {
+            return Err(Refusal::InteractionState {
+                interaction: id,
+                state: found.state.name(),
+                needed: "held",
+            });
+        };
+        let number = found.case;
+        let place = (Reverse(found.priority), found.arrived, id);
+        let queue = found.queue.clone();
+        let occupied = |case: &Case| case.joinable.contains_key(&queue);
+        if self.cases.get(&number).is_some_and(occupied) {
+            return Err(Refusal::StateTransition(
+                "another letter of its case is being worked on in that queue; finish or dismiss it first",
+            ));
+        }
+        self.change(id, now, |found| found.enter(State::Queued, now));
+        if let Some(queue) = self.queues.get_mut(&queue) {
+            queue.held = queue.held.saturating_sub(1);
+            queue.waiting.insert(place);
+        }
+        if let Some(case) = self.cases.get_mut(&number) {
+            case.joinable.insert(queue, id);
+            case.follow_up_of = case.follow_up_of.or(aside);
+            case.changed = now;
+            self.draft.cases.insert(number);
+        }
+        if let Some(found) = self.interactions.get(&id) {
+            let fact = Fact::InteractionQueued(Box::new(found.clone()));
+            self.tell(now, None, fact);
+        }
+        Ok(Pending::Work(id))
+    }
+
+    /// Files an interaction away that nobody shall work on: a held one, or one that waits.
+    pub(super) fn dismiss(
+        &mut self,
+        now: Timestamp,
+        id: InteractionId,
+    ) -> Result<Pending, Refusal> {
+        let found = (self.interactions.get(&id)).ok_or(Refusal::InteractionUnknown(id))?;
+        let place = (Reverse(found.priority), found.arrived, id);
+        let (number, name) = (found.case, found.queue.clone());
+        match found.state {
+            State::Held { .. } => {
+                if let Some(queue) = self.queues.get_mut(&name) {
+                    queue.held = queue.held.saturating_sub(1);
+                }
+            }
+            State::Queued => {
+                if let Some(queue) = self.queues.get_mut(&name) {
+                    queue.waiting.remove(&place);
+                }
+            }
+            State::Offered { .. }
+            | State::Active { .. }
+            | State::WrappingUp { .. }
+            | State::Closed { .. }
+            | State::Filed { .. } => {
+                return Err(Refusal::InteractionState {
+                    interaction: id,
+                    state: found.state.name(),
+                    needed: "held or queued",
+                });
+            }
+        }
+        self.resting.remove(&id);
+        self.change(id, now, |found| found.enter(State::Filed { at: now }, now));
+        if let Some(case) = self.cases.get_mut(&number)
+            && case.joinable.get(&name) == Some(&id)
+        {
+            case.joinable.remove(&name);
+        }
+        self.draft.interactions.remove(&id);
+        if let Some(filed) = self.interactions.remove(&id) {
+            let fact = Fact::InteractionFiled(Box::new(filed.clone()));
+            self.draft.closed.insert(id, filed);
+            self.tell(now, None, fact);
+        }
+        self.finished(now, number);
+        Ok(Pending::Work(id))
+    }
+}

@@ -1,0 +1,48 @@
+//! The dossier of a letter: all that was found out about it when it came, and why it was handled
+//! as it was. Kept with the letter, so that a person can ask later.
+
+use serde::{Deserialize, Serialize};
+
+use super::message_id::InternetMessageId;
+use super::threading::Threading;
+use super::trust::Authentication;
+
+/// All that was found out about one letter.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dossier {
+    /// What SPF, DKIM and DMARC gave.
+    pub authentication: Authentication,
+    /// Which case it continues, and why.
+    pub threading: Threading,
+    /// What else is worth knowing, in the order in which it was noticed.
+    pub remarks: Vec<Remark>,
+}
+
+/// Something about a letter that agents or administrators want to know. Stored: variants are added
+/// at the end only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Remark {
+    /// Another letter came under the same Message-ID before.
+    IdReused(InternetMessageId),
+    /// The queue's address stands neither in To nor in Cc: it was reached by a blind copy or a
+    /// redirection.
+    BlindCopy,
+    /// An address that it was sent to carries a token of ours that does not hold.
+    BadToken(String),
+}
+
+impl Remark {
+    /// In words for people.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::IdReused(id) => format!("another letter came under the same Message-ID {id}"),
+            Self::BlindCopy => {
+                "the queue's address stands neither in To nor in Cc (Bcc, or redirected)".to_owned()
+            }
+            Self::BadToken(address) => format!(
+                "the token in {address} does not hold: it was changed, revoked, or made for another queue"
+            ),
+        }
+    }
+}
