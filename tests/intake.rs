@@ -331,11 +331,7 @@ async fn mail_for_nobody_is_released_unread() {
 #[tokio::test]
 async fn two_queues_are_one_case() {
     let house = House::open("").await;
-    let to = [
-        "support@shop.example",
-        "joe@x.example",
-        "sales@shop.example",
-    ];
+    let to = ["support@shop.example", "sales@shop.example"];
     let outcome = house.send("ada@ada.example", &to, LETTER).await;
     assert_eq!(
         tag(&outcome, LETTER, "X-Postroom-Queue"),

@@ -374,8 +374,7 @@ const fn work(decision: &Decision, ruling: Ruling) -> Work {
 fn author(letter: &Letter) -> Correspondent {
     letter
         .author
-        .mailbox
-        .as_ref()
+        .correspondent()
         .map_or_else(Correspondent::default, |mailbox| Correspondent {
             address: mailbox.address.normalised(),
             display_name: mailbox.name.clone(),
