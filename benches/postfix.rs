@@ -10,6 +10,8 @@
     clippy::unwrap_used,
     reason = "a measurement that cannot go on is to end"
 )]
+#![expect(clippy::print_stdout, reason = "the figures are what it is for")]
+#![expect(clippy::print_stderr, reason = "where it fails it shows the logs")]
 
 #[path = "../tests/support/gateway.rs"]
 #[expect(dead_code, reason = "tests use the rest")]
@@ -24,7 +26,6 @@ mod postfix;
 mod smtp;
 
 use std::fs::{self, Permissions};
-use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -109,10 +110,6 @@ impl Drop for Filter {
 
 fn address(socket: &Path) -> String {
     format!("unix:{}", socket.display())
-}
-
-fn say(line: &str) {
-    writeln!(io::stdout(), "{line}").unwrap();
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {
@@ -215,24 +212,24 @@ async fn through_postfix(ways: &mut [Way]) {
     let noop = ways.iter().find(|way| way.name == "noop").unwrap();
     let rate = noop.median(|turn| turn.rate);
     let slowest = noop.median(|turn| percentile(&turn.waits, 99));
-    say(&format!(
+    println!(
         "Through Postfix, {SESSIONS} sessions, {BODY_BYTES} bytes; waits from the final dot to 250\n\n\
          {:<22} {:>9} {:>8} {:>8} {:>8} {:>10} {:>10}",
         "filter", "letters/s", "of noop", "p50 ms", "p99 ms", "p99/noop", "CPU ms"
-    ));
+    );
     for way in &*ways {
         let (mine, p99) = (
             way.median(|turn| turn.rate),
             way.median(|turn| percentile(&turn.waits, 99)),
         );
-        say(&format!(
+        println!(
             "{:<22} {mine:>9.0} {:>8.2} {:>8.2} {p99:>8.2} {:>10.2} {:>10.2}",
             way.name,
             mine / rate,
             way.median(|turn| percentile(&turn.waits, 50)),
             p99 / slowest,
             way.median(|turn| turn.cpu),
-        ));
+        );
     }
 }
 
@@ -255,11 +252,11 @@ fn bare(socket: &Path, connections: usize) -> [f64; 3] {
 }
 
 fn without_postfix(filters: &[(&'static str, &Path)]) {
-    say(&format!(
+    println!(
         "\nThe filter alone, kept connections, {BODY_BYTES} bytes; from the end of the body to the verdict\n\n\
          {:<22} {:>12} {:>9} {:>8} {:>9} {:>8} {:>8}",
         "filter", "connections", "letters/s", "of noop", "of fsync", "p50 ms", "p99 ms"
-    ));
+    );
     for connections in [1, 10, 50] {
         let mut turns: Vec<Vec<[f64; 3]>> = vec![Vec::new(); filters.len()];
         for _ in 0..BARE_ROUNDS {
@@ -272,13 +269,13 @@ fn without_postfix(filters: &[(&'static str, &Path)]) {
         };
         for (place, (name, _)) in filters.iter().enumerate() {
             let rate = figure(place, 0);
-            say(&format!(
+            println!(
                 "{name:<22} {connections:>12} {rate:>9.0} {:>8.2} {:>9.2} {:>8.2} {:>8.2}",
                 rate / figure(0, 0),
                 rate / figure(1, 0),
                 figure(place, 1),
                 figure(place, 2),
-            ));
+            );
         }
     }
 }
@@ -302,7 +299,7 @@ async fn main() {
     // Postfix's processes reach the sockets in it.
     fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
     let Some(program) = compile(folder) else {
-        say("skipped: the filters in C need cc and libmilter-dev");
+        println!("skipped: the filters in C need cc and libmilter-dev");
         return;
     };
     let socket = |name: &str| folder.join(name);
@@ -364,8 +361,8 @@ async fn main() {
         ("fsync", &socket("fsync")),
         ("postroom", &socket("postroom")),
     ]);
-    say(&format!(
+    println!(
         "\nLoad of the machine at the end: {}",
         fs::read_to_string("/proc/loadavg").unwrap().trim()
-    ));
+    );
 }
