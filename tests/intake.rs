@@ -7,6 +7,10 @@ mod support {
     pub(crate) mod dns;
 }
 
+mod letters {
+    mod threads;
+}
+
 use bytes::Bytes;
 use postroom::config::Config;
 use postroom::desk::{Interaction, Message, State};

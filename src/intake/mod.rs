@@ -35,7 +35,6 @@ use crate::id::QueueId;
 use crate::mail::address::Address;
 use crate::mail::lookalike::OurDomains;
 use crate::mail::results;
-use crate::mail::token::Keyring;
 use crate::mail::trust::{Authentication, Ruling, Standing};
 use crate::milter::{
     Arrival, Edit, Envelope, FieldName, Header, Receiver, Recipient, RecipientVerdict, SmtpReply,
@@ -72,7 +71,6 @@ pub struct Intake {
     standing: Standing,
     patience: Mutex<Patience>,
     policy: Policy,
-    keyring: Arc<Keyring>,
     authenticator: Arc<Authenticator>,
     message_bytes_max: u64,
     readers: Arc<Semaphore>,
@@ -96,7 +94,6 @@ impl Intake {
         handle: Handle,
         routes: Routes,
         policy: Policy,
-        keyring: Arc<Keyring>,
         authenticator: Arc<Authenticator>,
         message_bytes_max: u64,
     ) -> Self {
@@ -110,7 +107,6 @@ impl Intake {
             handle,
             routes,
             policy,
-            keyring,
             authenticator,
             message_bytes_max,
             readers: Arc::new(Semaphore::new(READERS)),
