@@ -3,15 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers are part of the test")]
 
-mod support {
-    pub(crate) mod dns;
-}
+#[path = "support/dns.rs"]
+mod dns;
+#[path = "intake/responsibility.rs"]
+mod responsibility;
 
 mod letters {
     mod threads;
 }
 
 use bytes::Bytes;
+use dns::Dns;
 use postroom::config::Config;
 use postroom::desk::{Interaction, Message, State};
 use postroom::gateway::{self, Running};
@@ -20,7 +22,9 @@ use postroom::intake::authenticate::Resolver;
 use postroom::mail::trust::Trust;
 use postroom::milter::client::{Caller, Client, Letter, Mail, Outcome, Said};
 use postroom::milter::negotiation::Offer;
-use support::dns::Dns;
+
+#[path = "kinds/automatic.rs"]
+mod automatic;
 
 /// A gateway in a scratch folder, and an MTA connected to it.
 struct House {
@@ -46,9 +50,15 @@ impl House {
     }
 
     async fn open_with(more: &str, resolver: Resolver) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::open_all("", more, resolver).await
+    }
+
+    /// With keys of `[gateway]` as well, which come before the other sections.
+    async fn open_all(gateway: &str, more: &str, resolver: Resolver) -> Self {
+        // Not in memory: there letters are not taken over.
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let text = format!(
-            "[gateway]\ndata_dir = {:?}\nname = \"shop.example\"\n\
+            "[gateway]\ndata_dir = {:?}\nname = \"shop.example\"\n{gateway}\n\
              [control]\nlisten = \"127.0.0.1:0\"\n{more}\n{QUEUES}",
             folder.path().join("data")
         );

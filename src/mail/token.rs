@@ -230,12 +230,17 @@ pub fn mint(
 ///
 /// # Errors
 ///
-/// When the mailbox's name is too long to carry a token ([`MAILBOX_BYTES_MAX`]).
+/// When the mailbox's name is too long to carry a token ([`MAILBOX_BYTES_MAX`]), or holds the
+/// delimiter itself.
 pub fn mint_address(
     keyring: &Keyring,
     audience: Audience<'_>,
     mailbox: &Address,
 ) -> Result<Address, AddressError> {
+    // The first delimiter is where readers cut.
+    if mailbox.local().contains(DELIMITER) {
+        return Err(AddressError::Syntax);
+    }
     let token = token(
         keyring,
         Label::Reply,

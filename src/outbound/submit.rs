@@ -230,8 +230,9 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let whole = |diagnostic| Failure::Permanent(diagnostic, Vec::new());
-    if !outbound.mail_from.is_empty() {
-        check_address(&outbound.mail_from, offered).map_err(whole)?;
+    let mail_from = outbound.mail_from.as_str();
+    if !mail_from.is_empty() {
+        check_address(mail_from, offered).map_err(whole)?;
     }
     let size_max = u64::try_from(offered.size).unwrap_or(u64::MAX);
     if offered.has_capability(EXT_SIZE) && size_max > 0 && outbound.size_bytes > size_max {
@@ -244,7 +245,7 @@ where
 
     client.timeout = settings.timeouts.command;
     let reply = client
-        .cmd(mail_command(outbound, offered))
+        .cmd(mail_command(mail_from, outbound, offered))
         .await
         .map_err(Failure::now)?;
     match reply.code / 100 {
@@ -265,7 +266,7 @@ where
             continue;
         }
         let reply = client
-            .cmd(rcpt_command(&address, offered))
+            .cmd(rcpt_command(&address, !mail_from.is_empty(), offered))
             .await
             .map_err(Failure::now)?;
         let diagnostic = said(&reply);
@@ -377,15 +378,15 @@ where
     }
 }
 
-fn mail_command(outbound: &Outbound, offered: &EhloResponse<String>) -> String {
-    let mut command = format!("MAIL FROM:<{}>", outbound.mail_from);
+fn mail_command(mail_from: &str, outbound: &Outbound, offered: &EhloResponse<String>) -> String {
+    let mut command = format!("MAIL FROM:<{mail_from}>");
     if offered.has_capability(EXT_SIZE) {
         command.push_str(&format!(" SIZE={}", outbound.size_bytes));
     }
     if offered.has_capability(EXT_8BIT_MIME) {
         command.push_str(" BODY=8BITMIME");
     }
-    let needs_utf8 = !outbound.mail_from.is_ascii()
+    let needs_utf8 = !mail_from.is_ascii()
         || outbound
             .recipients
             .iter()
@@ -401,9 +402,12 @@ fn mail_command(outbound: &Outbound, offered: &EhloResponse<String>) -> String {
     command
 }
 
-fn rcpt_command(address: &str, offered: &EhloResponse<String>) -> String {
+fn rcpt_command(address: &str, reports: bool, offered: &EhloResponse<String>) -> String {
     let mut command = format!("RCPT TO:<{address}>");
-    if offered.has_capability(EXT_DSN) {
+    if offered.has_capability(EXT_DSN) && !reports {
+        // To the null sender nothing can be reported (RFC 3834 asks to say so).
+        command.push_str(" NOTIFY=NEVER");
+    } else if offered.has_capability(EXT_DSN) {
         command.push_str(" NOTIFY=FAILURE,DELAY");
         // Other than ASCII would need the utf-8 address type of RFC 6533, which few read.
         if address.is_ascii() {

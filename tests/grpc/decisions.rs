@@ -169,7 +169,7 @@ async fn cases_are_merged_once_and_their_tokens_revoked() {
         let reason = "STATE_TRANSITION_INVALID";
         refused(wrong, Code::FailedPrecondition, reason);
     }
-    let nothing = service.merge_case(merge(&cases[0], "cases/96", "")).await;
+    let nothing = service.merge_case(merge(&cases[0], "cases/5724", "")).await;
     refused(nothing, Code::NotFound, "RESOURCE_NOT_FOUND");
 
     let revoke = pb::RevokeCaseTokensRequest {
