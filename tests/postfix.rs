@@ -22,8 +22,10 @@ mod support {
 }
 
 mod mta {
+    mod conversations;
     pub(crate) mod once;
     pub(crate) mod opendkim;
+    mod shapes;
     pub(crate) mod site;
     pub(crate) mod topology;
     pub(crate) mod way;
