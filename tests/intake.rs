@@ -8,9 +8,8 @@ mod dns;
 #[path = "intake/responsibility.rs"]
 mod responsibility;
 
-mod letters {
-    mod threads;
-}
+#[path = "intake/threads.rs"]
+mod threads;
 
 use bytes::Bytes;
 use dns::Dns;
