@@ -211,9 +211,8 @@ async fn who_the_client_is() {
     assert!(reply.text.contains("smtpd_proxy_filter"), "{reply:?}");
     let reply = client.send(ANNA, &["joe@shop.example"], &message).await;
     assert_eq!(reply.code, 250, "{reply:?}");
-    // Bounces are kept, and are nobody's work.
     let filed = site.filed().await;
-    assert_eq!(filed.len(), 2, "{filed:#?}");
+    assert_eq!(filed.len(), 4, "{filed:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
