@@ -21,16 +21,12 @@ use crate::grpc::server;
 use crate::intake::Intake;
 use crate::intake::authenticate::{Authenticator, Resolver, ResolverError};
 use crate::intake::routes::Routes;
-use crate::mail::token::{KEY_BYTES, Keyring};
 use crate::milter;
 use crate::outbound;
 use crate::outbound::reply::ReplySettings;
 use crate::store::{Local, LocalConfig, OpenError, proof};
 pub use inherited::{InheritError, Inherited, Socket};
 pub use reload::ReloadError;
-
-/// The id of the key that signs case tokens.
-const MAIL_KEY_ID: u8 = 1;
 
 /// Why the gateway did not start. Nothing was left running.
 #[derive(Debug)]
@@ -122,7 +118,6 @@ struct Parts {
     config: Config,
     resolver: Option<Resolver>,
     handle: Handle,
-    keyring: Arc<Keyring>,
 }
 
 impl Parts {
@@ -143,7 +138,6 @@ impl Parts {
             self.handle.clone(),
             Routes::new(&config.queues()),
             config.policy(),
-            Arc::clone(&self.keyring),
             Arc::new(authenticator),
             config.milter.message_bytes_max,
         ))
@@ -172,18 +166,17 @@ pub async fn start_on(
     let queues = config.queues();
     let name = config.gateway.name.get_ref().clone();
     let store = Arc::new(open(config).await?);
-    let settings = engine::Settings::new(queues.clone());
+    let mut settings = engine::Settings::new(queues.clone());
+    settings.signed_addresses = config.outbound.signed_addresses;
     let (engine, handle, submissions) =
         Engine::start(Arc::<Local>::clone(&store), settings).map_err(StartError::Engine)?;
-    let keyring = Arc::new(keyring(handle.mail_secret())?);
     let parts = Parts {
         config: config.clone(),
         resolver,
         handle: handle.clone(),
-        keyring: Arc::clone(&keyring),
     };
     let receiver = Arc::new(milter::Current::new(Arc::new(parts.intake(config)?)));
-    let outbound = Arc::new(outbound_settings(config, &name, Arc::clone(&keyring))?);
+    let outbound = Arc::new(outbound_settings(config, &name)?);
 
     let milters = milter_listeners(config, inherited.milter).await?;
     let address = (milters.first())
@@ -203,7 +196,6 @@ pub async fn start_on(
     let settings = server::Settings {
         reply: ReplySettings {
             message_id_domain: name,
-            keyring,
         },
         reflection: config.control.reflection,
     };
@@ -418,18 +410,7 @@ async fn open(config: &Config) -> Result<Local, StartError> {
     Ok(store)
 }
 
-fn keyring(secret: &[u8]) -> Result<Keyring, StartError> {
-    let secret: [u8; KEY_BYTES] = (secret.try_into())
-        .map_err(|_| StartError::Config("the stored signing key is damaged".to_owned()))?;
-    Keyring::new(MAIL_KEY_ID, [(MAIL_KEY_ID, secret)])
-        .map_err(|error| StartError::Config(error.to_string()))
-}
-
-fn outbound_settings(
-    config: &Config,
-    name: &str,
-    keyring: Arc<Keyring>,
-) -> Result<outbound::Settings, StartError> {
+fn outbound_settings(config: &Config, name: &str) -> Result<outbound::Settings, StartError> {
     let outbound = &config.outbound;
     let unclear = || StartError::Config("outbound.server makes no sense".to_owned());
     let (host, port) = (outbound.server.get_ref().rsplit_once(':')).ok_or_else(unclear)?;
@@ -453,7 +434,6 @@ fn outbound_settings(
         ehlo_name: name.to_owned(),
         timeouts: outbound::Timeouts::default(),
         at_once: outbound.at_once,
-        keyring: Some(keyring),
     })
 }
 

@@ -135,6 +135,7 @@ impl Rig {
                 display_name: String::new(),
             },
             to: interaction.customer.clone(),
+            slot: 0,
             envelope_sender: "bounce@shop.example".into(),
             internet_message_id: "answer@shop.example".into(),
             subject: "Re: A question".into(),

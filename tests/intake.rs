@@ -8,6 +8,9 @@ mod dns;
 #[path = "intake/responsibility.rs"]
 mod responsibility;
 
+#[path = "intake/threads.rs"]
+mod threads;
+
 use bytes::Bytes;
 use dns::Dns;
 use postroom::config::Config;

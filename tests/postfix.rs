@@ -25,6 +25,7 @@ mod mta {
     mod conversations;
     pub(crate) mod once;
     pub(crate) mod opendkim;
+    mod shapes;
     pub(crate) mod site;
     pub(crate) mod topology;
     pub(crate) mod way;

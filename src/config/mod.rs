@@ -126,7 +126,7 @@ impl Config {
         if self.queue.is_empty() {
             check.whole("there is no [[queue]]: no mail would be taken".to_owned());
         }
-        queue::check_all(&self.queue, check);
+        queue::check_all(&self.queue, self.outbound.signed_addresses, check);
         self.check_rules(check);
     }
 
@@ -244,6 +244,14 @@ addresses = ["Support@Shop.Example"]
                     "{SMALL}[[queue]]\nid = \"sales\"\naddresses = [\"Support@shop.example\"]\n"
                 ),
                 "11: Support@shop.example belongs to queue support already",
+            ),
+            (
+                &SMALL.replace("Support@Shop", "the-whole-of-customer-support@Shop"),
+                "8: the-whole-of-customer-support@shop.example leaves no room for a token",
+            ),
+            (
+                &format!("{SMALL}follow_up_days = 3\n"),
+                "9: queue support: follow_up_days must not be less than reopen_days",
             ),
         ];
         for (text, complaint) in rows {

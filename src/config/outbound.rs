@@ -37,6 +37,11 @@ pub struct Outbound {
     pub password_file: Option<PathBuf>,
     /// How many messages are handed over at the same time, 1 to 50. Default: `4`.
     pub at_once: usize,
+    /// Whether the addresses that customers answer to, and that delivery reports come back to,
+    /// carry a signed token, as in `support+r…@shop.example`: that finds the case without a look
+    /// into the letter, and a report proves what it is about. Needs `recipient_delimiter = +` in
+    /// Postfix's `main.cf`. Default: `true`.
+    pub signed_addresses: bool,
 }
 
 impl Default for Outbound {
@@ -48,6 +53,7 @@ impl Default for Outbound {
             username: None,
             password_file: None,
             at_once: 4,
+            signed_addresses: true,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::mail::acknowledgement::{SUBJECT_CHARS_MAX, TEXT_BYTES_MAX, Template};
 use crate::mail::address::Address;
 use crate::mail::automatic::Allowed;
 use crate::mail::threading::Windows;
+use crate::mail::token::MAILBOX_BYTES_MAX;
 
 /// What becomes of an agent who declines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -204,7 +205,7 @@ impl Queue {
 }
 
 /// Checks each queue, and that no two of them claim the same id or address.
-pub(super) fn check_all(queues: &[Queue], check: &mut Check<'_>) {
+pub(super) fn check_all(queues: &[Queue], signed_addresses: bool, check: &mut Check<'_>) {
     let mut ids: BTreeMap<&str, usize> = BTreeMap::new();
     let mut owners: BTreeMap<String, &str> = BTreeMap::new();
     for queue in queues {
@@ -229,6 +230,12 @@ pub(super) fn check_all(queues: &[Queue], check: &mut Check<'_>) {
         for address in &queue.addresses {
             match Address::parse(address.get_ref()) {
                 Ok(parsed) => {
+                    if signed_addresses && parsed.local().len() > MAILBOX_BYTES_MAX {
+                        let what = format!(
+                            "{parsed} leaves no room for a token: shorten the part before the @ to {MAILBOX_BYTES_MAX} bytes, or set outbound.signed_addresses = false"
+                        );
+                        check.blame(address, what);
+                    }
                     if let Some(other) = owners.insert(parsed.normalised(), id) {
                         let what = format!("{parsed} belongs to queue {other} already");
                         check.blame(address, what);

@@ -85,6 +85,30 @@ impl Case {
         self.unfinished > 0
     }
 
+    /// The slot of a person in the tokens of this case: the customer's, that of somebody to whom
+    /// we wrote before, or the next free one.
+    #[must_use]
+    pub fn slot(&self, address: &str) -> u16 {
+        if self.customer.address == address {
+            return 0;
+        }
+        let known = self
+            .correspondents
+            .iter()
+            .position(|other| other.address == address);
+        let place = known.unwrap_or(self.correspondents.len());
+        u16::try_from(place + 1).unwrap_or(u16::MAX)
+    }
+
+    /// Gives the next free slot to a person, if that is what [`Self::slot`] said.
+    pub(super) fn seat(&mut self, slot: u16, person: &Correspondent) {
+        let next = usize::from(slot) == self.correspondents.len() + 1;
+        // A person without a seat is recognised by what the store knows, and by no token.
+        if next && self.correspondents.len() < PEOPLE_MAX {
+            self.correspondents.push(person.clone());
+        }
+    }
+
     /// Notes that a letter opens the case again, unless that has happened too often.
     pub(super) fn reopen(&mut self, now: Timestamp, by_machine: bool) -> bool {
         self.reopenings

@@ -227,6 +227,8 @@ pub struct Reply {
     pub from: Correspondent,
     /// To whom.
     pub to: Correspondent,
+    /// The slot that the tokens of the answer were made for: see [`Case::slot`].
+    pub slot: u16,
     /// The envelope sender.
     pub envelope_sender: String,
     /// The signed `Message-ID` without brackets, fixed for every attempt.

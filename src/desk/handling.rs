@@ -67,6 +67,13 @@ impl Desk {
             return Err(Refusal::SpoolFull);
         }
         let (id, case) = (found.id, found.case);
+        let seated =
+            (self.cases.get(&case)).is_none_or(|case| case.slot(&reply.to.address) == reply.slot);
+        if !seated {
+            return Err(Refusal::StateTransition(
+                "somebody else was written to in this case meanwhile; send again",
+            ));
+        }
         let sequence = self.next_sequence();
         let message = MessageId::new(now, sequence);
         let record = Message {
@@ -94,7 +101,7 @@ impl Desk {
             reply.internet_message_id,
             Envelope {
                 mail_from: reply.envelope_sender,
-                recipients: vec![reply.to.address],
+                recipients: vec![reply.to.address.clone()],
             },
             reply.size,
             now,
@@ -117,6 +124,7 @@ impl Desk {
         });
         if let Some(case) = self.cases.get_mut(&case) {
             case.message_count += 1;
+            case.seat(reply.slot, &reply.to);
         }
         self.heard(now, reply.session);
         self.tell(now, Some(&agent), Fact::DeliveryUpdated(Box::new(outbound)));

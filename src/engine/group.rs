@@ -1,12 +1,13 @@
 //! A group: what the commands of one round want written, as one journal write and one sync.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::content::Content;
 use crate::desk::{Answer, Case, Change, Effects, Event, Filing, QueueSettings};
 use crate::id::{MessageId, QueueId};
-use crate::mail::token::MainNumber;
+use crate::mail::token::{Keyring, MainNumber};
 use crate::outbound::hearing::Suppression;
 use crate::outbound::message::Outbound;
 use crate::store::record::{self, Acknowledged, Answered, ApiKey, Delivery, Stored};
@@ -24,6 +25,7 @@ pub(super) struct Released {
     /// Messages that the submitter is done with.
     pub(super) finished: Vec<MessageId>,
     pub(super) keys: Vec<ApiKey>,
+    pub(super) mail_keys: Option<Arc<Keyring>>,
     pub(super) sessions: Vec<crate::desk::Session>,
     /// The queues of a configuration that was taken over.
     pub(super) queues: Option<Vec<QueueSettings>>,

@@ -24,7 +24,7 @@ use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, SessionId};
 use crate::mail::dossier::Dossier;
 use crate::mail::message_id::InternetMessageId;
 use crate::mail::threading::Hint;
-use crate::mail::token::MainNumber;
+use crate::mail::token::{Keyring, MainNumber};
 use crate::outbound::message::Outbound;
 use crate::store::record::{self, Stored};
 use crate::store::{BodyId, Health, Store, keys};
@@ -116,6 +116,9 @@ pub(super) enum Call {
     CreateKey {
         new: NewKey,
         reply: oneshot::Sender<Result<ApiKey, EngineError>>,
+    },
+    RotateMailKey {
+        reply: oneshot::Sender<Result<u8, EngineError>>,
     },
     RevokeKey {
         id: KeyId,
@@ -298,10 +301,16 @@ impl Handle {
         &self.shared.log_id
     }
 
-    /// The key with which case tokens are signed.
+    /// The keys that tokens are signed with, as of the last sync.
     #[must_use]
-    pub fn mail_secret(&self) -> &[u8] {
-        &self.shared.mail_secret
+    pub fn keyring(&self) -> Arc<Keyring> {
+        self.shared.mail_keys()
+    }
+
+    /// Whether the addresses that answers and delivery reports come back to carry signed tokens.
+    #[must_use]
+    pub fn signs_addresses(&self) -> bool {
+        self.shared.signed_addresses
     }
 
     /// Stops the engine after what has been asked before. Waits for its turn if need be.
@@ -511,6 +520,15 @@ impl Handle {
     /// [`crate::desk::Refusal::AgentUnknown`], and as for [`Self::command`].
     pub async fn create_key(&self, new: NewKey) -> Result<ApiKey, EngineError> {
         self.ask(|reply| Call::CreateKey { new, reply }).await
+    }
+
+    /// Makes a new key that tokens are signed with, and answers its id.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::command`].
+    pub async fn rotate_mail_key(&self) -> Result<u8, EngineError> {
+        self.ask(|reply| Call::RotateMailKey { reply }).await
     }
 
     /// Ends an API key; `None` if there is none. Doing it again changes nothing.

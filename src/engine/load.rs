@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::desk::{Counters, Records};
+use crate::mail::token::{KEY_BYTES, KEYS_MAX, Keyring};
 use crate::store::record::{self, ApiKey, RecordError, Secret, Stored};
 use crate::store::{Batch, CommitError, Store, StoreError, keys};
 
@@ -130,21 +131,21 @@ pub(super) fn api_keys(store: &dyn Store) -> Result<Vec<ApiKey>, StartError> {
 pub(super) struct Secrets {
     /// From which session tokens are derived.
     pub(super) session: Vec<u8>,
-    /// With which case tokens are signed.
-    pub(super) mail: Vec<u8>,
+    /// With which tokens are signed.
+    pub(super) mail: Keyring,
     /// Names the event logs of this store.
     pub(super) log_id: String,
 }
 
 /// Bytes of key material: as long as the digest of the HMAC it is for.
-const SECRET_BYTES: usize = 32;
+const SECRET_BYTES: usize = KEY_BYTES;
 
 /// Reads the secrets, or makes them in a new store.
 pub(super) fn secrets(store: &dyn Store) -> Result<Secrets, StartError> {
     let mut batch = Batch::default();
     batch.set_essential();
     let session = secret(store, &mut batch, keys::secret("session"))?;
-    let mail = secret(store, &mut batch, keys::secret("mail-1"))?;
+    let first = secret(store, &mut batch, keys::secret(&mail_key(FIRST_MAIL_KEY)))?;
     let log = secret(store, &mut batch, keys::LOG.to_vec())?;
     if !batch.is_empty() {
         store.commit(vec![batch]).map_err(StartError::Commit)?;
@@ -152,18 +153,56 @@ pub(super) fn secrets(store: &dyn Store) -> Result<Secrets, StartError> {
     let log_id = data_encoding::HEXLOWER.encode(log.get(..8).unwrap_or(&log));
     Ok(Secrets {
         session,
-        mail,
+        mail: mail_keys(store, first)?,
         log_id,
     })
+}
+
+/// The id of the key that a new store signs tokens with.
+const FIRST_MAIL_KEY: u8 = 1;
+
+/// Names a key that tokens are signed with.
+pub(super) fn mail_key(id: u8) -> String {
+    format!("mail-{id}")
+}
+
+/// Names the one that signs now; there is none before the first rotation.
+pub(super) const CURRENT_MAIL_KEY: &str = "mail-current";
+
+/// All keys that tokens were signed with and that still count.
+fn mail_keys(store: &dyn Store, first: Vec<u8>) -> Result<Keyring, StartError> {
+    let read = |name: &str| -> Result<Option<Vec<u8>>, StartError> {
+        let value = store.get(&keys::secret(name))?;
+        let secret = value.map(|value| record::decode::<Secret>(&value));
+        Ok(secret.transpose()?.map(|secret| secret.0))
+    };
+    let whole = |secret: Vec<u8>| -> Result<[u8; SECRET_BYTES], StartError> {
+        (secret.try_into()).map_err(|_| StartError::Missing("a whole signing key".to_owned()))
+    };
+    let mut ring = vec![(FIRST_MAIL_KEY, whole(first)?)];
+    for id in (0..KEYS_MAX as u8).filter(|id| *id != FIRST_MAIL_KEY) {
+        if let Some(secret) = read(&mail_key(id))? {
+            ring.push((id, whole(secret)?));
+        }
+    }
+    let current = read(CURRENT_MAIL_KEY)?.and_then(|id| id.first().copied());
+    Keyring::new(current.unwrap_or(FIRST_MAIL_KEY), ring)
+        .map_err(|error| StartError::Missing(format!("a usable set of signing keys: {error}")))
 }
 
 fn secret(store: &dyn Store, batch: &mut Batch, key: Vec<u8>) -> Result<Vec<u8>, StartError> {
     if let Some(value) = store.get(&key)? {
         return Ok(record::decode::<Secret>(&value)?.0);
     }
-    let mut bytes = vec![0; SECRET_BYTES];
-    let random = ring::rand::SystemRandom::new();
-    ring::rand::SecureRandom::fill(&random, &mut bytes).map_err(|_| StartError::Randomness)?;
+    let bytes = new_secret().ok_or(StartError::Randomness)?.to_vec();
     batch.put(key, record::encode(&Secret(bytes.clone())));
     Ok(bytes)
+}
+
+/// Fresh key material; `None` if the machine has no randomness.
+pub(super) fn new_secret() -> Option<[u8; SECRET_BYTES]> {
+    let mut bytes = [0; SECRET_BYTES];
+    let random = ring::rand::SystemRandom::new();
+    ring::rand::SecureRandom::fill(&random, &mut bytes).ok()?;
+    Some(bytes)
 }

@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -46,8 +46,10 @@ pub use views::{DeskWatch, Overview, QueueStats, SessionWatch, Snapshot};
 use crate::content::Content;
 use crate::desk::{Answer, Command, Desk, Filing, Origin, Policy, QueueSettings, Refusal, Thread};
 use crate::id::{KeyId, MessageId, SessionId};
+use crate::mail::token::Keyring;
 use crate::outbound::message::Outbound;
-use crate::store::{CommitError, Store};
+use crate::store::record::{self, Secret};
+use crate::store::{self, Batch, CommitError, Store};
 use crate::time::Timestamp;
 
 /// How the engine is set up.
@@ -59,6 +61,8 @@ pub struct Settings {
     pub queues: Vec<QueueSettings>,
     /// How long the answer to a request id is remembered.
     pub request_memory: Duration,
+    /// Whether the addresses that answers and delivery reports come back to carry signed tokens.
+    pub signed_addresses: bool,
     /// How long to leave a store alone that could not write, before it is tried again.
     pub store_pause: Duration,
 }
@@ -71,6 +75,7 @@ impl Settings {
             policy: Policy::default(),
             queues,
             request_memory: Duration::from_secs(24 * 3600),
+            signed_addresses: true,
             store_pause: Duration::from_secs(1),
         }
     }
@@ -131,11 +136,27 @@ struct Shared {
     clock: Clock,
     keys: Keys,
     log_id: String,
-    mail_secret: Vec<u8>,
+    /// The keys that tokens are signed with, as of the last sync.
+    mail_keys: RwLock<Arc<Keyring>>,
+    /// Whether return paths carry tokens.
+    signed_addresses: bool,
     /// Whether more mail can be taken.
     taking_mail: AtomicBool,
     /// Streams that ended since the engine last looked.
     gone: Mutex<Vec<(SessionId, u64)>>,
+}
+
+impl Shared {
+    // A panic while the lock is held leaves one whole ring or the other.
+    fn mail_keys(&self) -> Arc<Keyring> {
+        let ring = self.mail_keys.read();
+        Arc::clone(&ring.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set_mail_keys(&self, ring: Arc<Keyring>) {
+        let held = self.mail_keys.write();
+        *held.unwrap_or_else(PoisonError::into_inner) = ring;
+    }
 }
 
 /// A running engine.
@@ -179,7 +200,8 @@ impl Engine {
             clock,
             keys,
             log_id: secrets.log_id,
-            mail_secret: secrets.mail,
+            mail_keys: RwLock::new(Arc::new(secrets.mail)),
+            signed_addresses: settings.signed_addresses,
             taking_mail: AtomicBool::new(takes_mail),
             gone: Mutex::default(),
         });
@@ -360,6 +382,10 @@ impl Runner {
             Call::CreateKey { new, reply } => {
                 let key = self.create_key(now, new, group);
                 verdicts.push(answer_after(key, reply));
+            }
+            Call::RotateMailKey { reply } => {
+                let rotated = self.rotate_mail_key(group);
+                verdicts.push(answer_after(rotated, reply));
             }
             Call::RevokeKey { id, reply } => {
                 let key = self.revoke_key(now, id, group);
@@ -567,6 +593,31 @@ impl Runner {
         Ok(key)
     }
 
+    /// Makes a new key that tokens are signed with. Tokens of the keys before it stay good until
+    /// their key is retired.
+    fn rotate_mail_key(&self, group: &mut Group<'_>) -> Result<u8, EngineError> {
+        // A second rotation of the round goes on from the first.
+        let ring = match &group.released.mail_keys {
+            Some(ring) => Arc::clone(ring),
+            None => self.shared.mail_keys(),
+        };
+        let secret = load::new_secret()
+            .ok_or_else(|| EngineError::Unavailable("the machine gives no randomness".into()))?;
+        let ring = ring.rotated(&secret);
+        let current = ring.current();
+        let mut batch = Batch::default();
+        batch.set_essential();
+        for (name, bytes) in [
+            (load::mail_key(current), secret.to_vec()),
+            (load::CURRENT_MAIL_KEY.to_owned(), vec![current]),
+        ] {
+            batch.put(store::keys::secret(&name), record::encode(&Secret(bytes)));
+        }
+        group.batches.push(batch);
+        group.released.mail_keys = Some(Arc::new(ring));
+        Ok(current)
+    }
+
     fn revoke_key(
         &mut self,
         now: Timestamp,
@@ -606,7 +657,11 @@ impl Runner {
                     keys,
                     sessions,
                     queues,
+                    mail_keys,
                 } = released;
+                if let Some(ring) = mail_keys {
+                    self.shared.set_mail_keys(ring);
+                }
                 if let Some(queues) = queues {
                     self.settings.queues = queues;
                 }

@@ -10,6 +10,8 @@ use super::group::unreadable;
 use super::handle::Handle;
 use crate::desk::Command;
 use crate::id::MessageId;
+use crate::mail::address::Address;
+use crate::mail::return_path::{EVERYBODY, ReturnPath};
 use crate::outbound::driver::{Job, Spooler};
 use crate::outbound::message::{Diagnostic, Outbound, Outcome};
 use crate::outbound::submit::NotMarked;
@@ -32,13 +34,35 @@ impl Submissions {
             waiting: Mutex::new(waiting),
         }
     }
+
+    /// The envelope sender under which a delivery report proves what it is about. `None` leaves
+    /// the record's: for the null sender, and where the operator wants plain addresses.
+    fn return_path(&self, outbound: &Outbound) -> Option<String> {
+        if !self.handle.signs_addresses() {
+            return None;
+        }
+        let mailbox = Address::parse(&outbound.mail_from).ok()?;
+        let path = ReturnPath {
+            message: outbound.id,
+            recipient: match outbound.recipients.len() {
+                1 => 0,
+                _ => EVERYBODY,
+            },
+        };
+        // A mailbox whose name leaves no room for a token is told by `postroom check`.
+        let path = path.mint(&self.handle.keyring(), &mailbox).ok()?;
+        Some(path.to_string())
+    }
 }
 
 impl Spooler for Submissions {
     async fn next(&self) -> Option<Job> {
         loop {
-            let outbound = self.waiting.lock().await.recv().await?;
+            let mut outbound = self.waiting.lock().await.recv().await?;
             let id = outbound.id;
+            if let Some(path) = self.return_path(&outbound) {
+                outbound.mail_from = path;
+            }
             let body = self
                 .handle
                 .read(move |store| {

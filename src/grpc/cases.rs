@@ -1,4 +1,4 @@
-//! `CaseService`: reading cases.
+//! `CaseService`: cases, their merging and their tokens.
 
 use std::sync::Arc;
 
@@ -8,8 +8,9 @@ use super::access::{Principal, caller};
 use super::errors::Failure;
 use super::form::Form;
 use super::pb::case_service_server::CaseService;
-use super::{Shared, convert, errors, pb};
-use crate::desk::Case;
+use super::{Shared, convert, errors, pb, respond};
+use crate::desk::{Answer, Case, Command};
+use crate::engine::RequestKey;
 use crate::mail::token::MainNumber;
 
 pub(super) struct Cases(pub(super) Arc<Shared>);
@@ -29,6 +30,27 @@ impl Cases {
             self.0.may_read_queue(caller, &case.queue, resource).await?;
         }
         Ok(found)
+    }
+}
+
+impl Cases {
+    /// A case that there is.
+    async fn existing(&self, number: MainNumber) -> Result<Case, Status> {
+        let found = self.0.handle.case(number).await;
+        (found.map_err(errors::engine)?).ok_or_else(|| errors::not_found(format!("cases/{number}")))
+    }
+
+    /// Changes a case, and says whether that had been done before.
+    async fn change(
+        &self,
+        command: Command,
+        key: Option<RequestKey>,
+    ) -> Result<(pb::Case, bool), Status> {
+        let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
+        let Answer::Case(case) = done.answer else {
+            return Err(errors::internal("a case was not answered by a case"));
+        };
+        Ok((convert::case(&case), done.replayed))
     }
 }
 
@@ -65,5 +87,45 @@ impl CaseService for Cases {
         Ok(Response::new(pb::LookupCaseResponse {
             case: Some(convert::case(&found)),
         }))
+    }
+
+    async fn merge_case(
+        &self,
+        request: Request<pb::MergeCaseRequest>,
+    ) -> Result<Response<pb::MergeCaseResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut asked = request.into_inner();
+        let id = std::mem::take(&mut asked.request_id);
+        let mut form = Form::new();
+        let case = form.name("name", &asked.name, "cases");
+        let into = form.name("into", &asked.into, "cases");
+        let key = form.request(&caller.subject, "MergeCase", id, &asked);
+        let (case, into, key) = form.done((case, into, key))?;
+        let case = Box::new(self.existing(case).await?);
+        let into = Box::new(self.existing(into).await?);
+        let (case, replayed) = self.change(Command::MergeCase { case, into }, key).await?;
+        Ok(respond(
+            pb::MergeCaseResponse { case: Some(case) },
+            replayed,
+        ))
+    }
+
+    async fn revoke_case_tokens(
+        &self,
+        request: Request<pb::RevokeCaseTokensRequest>,
+    ) -> Result<Response<pb::RevokeCaseTokensResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut asked = request.into_inner();
+        let id = std::mem::take(&mut asked.request_id);
+        let mut form = Form::new();
+        let case = form.name("name", &asked.name, "cases");
+        let key = form.request(&caller.subject, "RevokeCaseTokens", id, &asked);
+        let (case, key) = form.done((case, key))?;
+        let case = Box::new(self.existing(case).await?);
+        let (case, replayed) = self.change(Command::RevokeTokens { case }, key).await?;
+        Ok(respond(
+            pb::RevokeCaseTokensResponse { case: Some(case) },
+            replayed,
+        ))
     }
 }

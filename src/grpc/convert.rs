@@ -335,7 +335,7 @@ pub(super) fn interaction(interaction: &Interaction) -> pb::Interaction {
     }
 }
 
-const fn sender_trust(trust: Trust) -> pb::SenderTrust {
+pub(super) const fn sender_trust(trust: Trust) -> pb::SenderTrust {
     match trust {
         Trust::A => pb::SenderTrust::Proven,
         Trust::B => pb::SenderTrust::Likely,
@@ -494,6 +494,9 @@ pub(super) fn case(case: &Case) -> pb::Case {
         message_count: count(case.message_count),
         create_time: Some(time(case.created)),
         update_time: Some(time(case.changed)),
+        merged_into: case
+            .merged_into
+            .map_or_else(String::new, |into| format!("cases/{into}")),
     }
 }
 

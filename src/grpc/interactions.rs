@@ -11,7 +11,7 @@ use super::access::{Principal, caller};
 use super::form::Form;
 use super::page::{self, Page};
 use super::pb::interaction_service_server::InteractionService;
-use super::{Shared, convert, download, errors, pb, respond};
+use super::{Shared, convert, dossier, download, errors, pb, respond};
 use crate::desk::{
     Answer, CODE_BYTES_MAX, Command, Direction, Interaction, Message, NOTE_BYTES_MAX, Role, State,
 };
@@ -327,6 +327,23 @@ impl InteractionService for Interactions {
             permit,
         ));
         Ok(Response::new(ReceiverStream::new(chunks)))
+    }
+
+    async fn get_dossier(
+        &self,
+        request: Request<pb::GetDossierRequest>,
+    ) -> Result<Response<pb::GetDossierResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut form = Form::new();
+        let name = form.message("name", &request.get_ref().name);
+        let (interaction, id) = form.done(name)?;
+        let message = self.readable_message(&caller, (interaction, id)).await?;
+        let dossier = (self.0.handle.dossier(id).await)
+            .map_err(errors::engine)?
+            .ok_or_else(|| errors::not_found(convert::message_name(interaction, id)))?;
+        Ok(Response::new(pb::GetDossierResponse {
+            dossier: Some(dossier::dossier(&message, interaction, &dossier)),
+        }))
     }
 
     async fn send_reply(

@@ -36,6 +36,7 @@ mod opener;
 mod agents;
 mod cases;
 mod credentials;
+mod dossier;
 mod from_addresses;
 mod interactions;
 mod offers;

@@ -1,5 +1,6 @@
 //! `SupervisorService`: the live view of the floor.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -12,9 +13,9 @@ use super::page::Page;
 use super::pb::supervisor_service_server::SupervisorService;
 use super::pb::watch_desk_response::Frame;
 use super::watch::{self, Feed, Wording};
-use super::{Shared, convert, errors, events, pb};
-use crate::desk::{Event, Interaction};
-use crate::engine::Overview;
+use super::{Shared, convert, errors, events, pb, respond};
+use crate::desk::{Answer, Command, Event, Interaction, State};
+use crate::engine::{Overview, RequestKey};
 use crate::id::{InteractionId, QueueId};
 use crate::time::Timestamp;
 
@@ -44,6 +45,23 @@ fn read_place(bytes: &[u8]) -> Option<Place> {
         Timestamp::from_millis(u64::from_be_bytes(*arrived)),
         InteractionId::from_bytes(id.try_into().ok()?),
     ))
+}
+
+impl Supervision {
+    /// Decides about an interaction in nobody's hands, and says whether that had been done before.
+    async fn decide(
+        &self,
+        command: Command,
+        key: Option<RequestKey>,
+    ) -> Result<(pb::Interaction, bool), Status> {
+        let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
+        let Answer::Work(found) = done.answer else {
+            return Err(errors::internal(
+                "a decision was not answered by an interaction",
+            ));
+        };
+        Ok((convert::interaction(&found), done.replayed))
+    }
 }
 
 #[tonic::async_trait]
@@ -115,6 +133,85 @@ impl SupervisorService for Supervision {
             waiting_interactions: waiting.into_iter().map(|(_, found)| found).collect(),
             next_page_token,
         }))
+    }
+
+    async fn list_held_interactions(
+        &self,
+        request: Request<pb::ListHeldInteractionsRequest>,
+    ) -> Result<Response<pb::ListHeldInteractionsResponse>, Status> {
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let mut form = Form::new();
+        let queue = form.maybe_name::<QueueId>("queue", &asked.queue, "queues");
+        let (size, token) = (asked.page_size, asked.page_token.as_str());
+        let list = "ListHeldInteractions";
+        let page = Page::read(&mut form, &caller, list, &asked.queue, size, token)?;
+        let queue = form.done(queue)?;
+        let after = page.after(|bytes| Some(InteractionId::from_bytes(bytes.try_into().ok()?)))?;
+        let (size, id) = (page.size, queue.clone());
+        let mut held = (self.0.handle)
+            .look(move |desk, _| {
+                if id
+                    .as_ref()
+                    .is_some_and(|id| !desk.queues().contains_key(id))
+                {
+                    return None;
+                }
+                let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+                let held = (desk.interactions().range((begin, Bound::Unbounded)))
+                    .filter(|(_, found)| matches!(found.state, State::Held { .. }))
+                    .filter(|(_, found)| id.as_ref().is_none_or(|id| found.queue == *id))
+                    .map(|(_, found)| found.clone())
+                    .take(size + 1)
+                    .collect::<Vec<_>>();
+                Some(held)
+            })
+            .await
+            .map_err(errors::engine)?
+            .ok_or_else(|| errors::not_found(asked.queue))?;
+        let next_page_token = page.cut(&mut held, |found| found.id.to_bytes().to_vec());
+        Ok(Response::new(pb::ListHeldInteractionsResponse {
+            interactions: held.iter().map(convert::interaction).collect(),
+            next_page_token,
+        }))
+    }
+
+    async fn release_interaction(
+        &self,
+        request: Request<pb::ReleaseInteractionRequest>,
+    ) -> Result<Response<pb::ReleaseInteractionResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut asked = request.into_inner();
+        let id = std::mem::take(&mut asked.request_id);
+        let mut form = Form::new();
+        let interaction = form.name("name", &asked.name, "interactions");
+        let key = form.request(&caller.subject, "ReleaseInteraction", id, &asked);
+        let (interaction, key) = form.done((interaction, key))?;
+        let (found, replayed) = self.decide(Command::Release { interaction }, key).await?;
+        let interaction = Some(found);
+        Ok(respond(
+            pb::ReleaseInteractionResponse { interaction },
+            replayed,
+        ))
+    }
+
+    async fn dismiss_interaction(
+        &self,
+        request: Request<pb::DismissInteractionRequest>,
+    ) -> Result<Response<pb::DismissInteractionResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut asked = request.into_inner();
+        let id = std::mem::take(&mut asked.request_id);
+        let mut form = Form::new();
+        let interaction = form.name("name", &asked.name, "interactions");
+        let key = form.request(&caller.subject, "DismissInteraction", id, &asked);
+        let (interaction, key) = form.done((interaction, key))?;
+        let (found, replayed) = self.decide(Command::Dismiss { interaction }, key).await?;
+        let interaction = Some(found);
+        Ok(respond(
+            pb::DismissInteractionResponse { interaction },
+            replayed,
+        ))
     }
 }
 

@@ -89,4 +89,14 @@ impl SystemService for System {
         };
         Ok(respond(response, done.replayed))
     }
+
+    async fn rotate_token_key(
+        &self,
+        _request: Request<pb::RotateTokenKeyRequest>,
+    ) -> Result<Response<pb::RotateTokenKeyResponse>, Status> {
+        let key = (self.0.handle.rotate_mail_key().await).map_err(errors::engine)?;
+        Ok(Response::new(pb::RotateTokenKeyResponse {
+            key_id: key.into(),
+        }))
+    }
 }

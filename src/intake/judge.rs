@@ -201,7 +201,7 @@ impl Intake {
             .collect();
         let found = (self.handle.look_up(hints).await).map_err(|error| answer(&error))?;
         let known = known(&found);
-        let keyring = &self.keyring;
+        let keyring = &self.handle.keyring();
         let queues: BTreeSet<QueueId> = (finding.reached.iter())
             .map(|reached| reached.target.queue.clone())
             .collect();

@@ -50,7 +50,7 @@ impl Intake {
             None => false,
         };
         let facts = Facts {
-            keyring: &self.keyring,
+            keyring: &self.handle.keyring(),
             host: arrival.peer.mta_name.as_deref().unwrap_or_default(),
             envelope_sender: &arrival.envelope.sender,
             to_return_path: self.returned(finding.reached).is_some(),
@@ -64,7 +64,7 @@ impl Intake {
     /// The letter of ours that came back, by the return path that this one was sent to.
     fn returned(&self, reached: &[Reached]) -> Option<ReturnPath> {
         let mut paths = reached.iter();
-        paths.find_map(|reached| ReturnPath::verify(&self.keyring, &reached.full))
+        paths.find_map(|reached| ReturnPath::verify(&self.handle.keyring(), &reached.full))
     }
 
     /// Whether an id is one that we signed, for a correspondent who still is one.
@@ -80,7 +80,11 @@ impl Intake {
             text: String::new(),
             hint,
         };
-        Ok(threading::holds(&clue, &known(&found), &self.keyring))
+        Ok(threading::holds(
+            &clue,
+            &known(&found),
+            &self.handle.keyring(),
+        ))
     }
 
     /// Which letter of ours it is about, if that is proven: it was sent to that letter's own return
@@ -195,7 +199,7 @@ impl Intake {
             references: letter.references.clone(),
             nonce,
             signer: Signer {
-                keyring: std::sync::Arc::clone(&self.keyring),
+                keyring: self.handle.keyring(),
                 domain: self.name.clone(),
             },
         })

@@ -38,7 +38,6 @@ use crate::mail::lookalike::OurDomains;
 use crate::mail::loop_mark::{self, LoopMark};
 use crate::mail::message_id::InternetMessageId;
 use crate::mail::results;
-use crate::mail::token::Keyring;
 use crate::mail::trust::{Authentication, Ruling, Standing};
 use crate::milter::{
     Arrival, Edit, Envelope, FieldName, Header, Receiver, Recipient, RecipientVerdict, SmtpReply,
@@ -78,7 +77,6 @@ pub struct Intake {
     standing: Standing,
     patience: Mutex<Patience>,
     policy: Policy,
-    keyring: Arc<Keyring>,
     authenticator: Arc<Authenticator>,
     message_bytes_max: u64,
     readers: Arc<Semaphore>,
@@ -102,7 +100,6 @@ impl Intake {
         handle: Handle,
         routes: Routes,
         policy: Policy,
-        keyring: Arc<Keyring>,
         authenticator: Arc<Authenticator>,
         message_bytes_max: u64,
     ) -> Self {
@@ -116,7 +113,6 @@ impl Intake {
             handle,
             routes,
             policy,
-            keyring,
             authenticator,
             message_bytes_max,
             readers: Arc::new(Semaphore::new(READERS)),
@@ -178,8 +174,9 @@ impl Intake {
         let mut edits = deletions(headers, RESULTS_FIELD, |header| {
             results::speaks_for(&header.value, &self.name)
         });
+        let keyring = self.handle.keyring();
         edits.extend(deletions(headers, LOOP_FIELD, |header| {
-            id.is_none_or(|id| !LoopMark::is_ours(&self.keyring, &header.value, id))
+            id.is_none_or(|id| !LoopMark::is_ours(&keyring, &header.value, id))
         }));
         edits.extend(plan_tags(headers, &OUR_FIELDS, tags));
         // Without a resolver nothing was checked, and there is nothing to tell.

@@ -123,6 +123,7 @@ impl Acknowledgement {
             from: &self.from,
             to: std::slice::from_ref(&self.to),
             cc: &[],
+            reply_to: None,
             subject: &self.template.subject.replace(NUMBER, &number),
             tag: None,
             text: &self.template.text.replace(NUMBER, &number),

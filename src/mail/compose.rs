@@ -50,6 +50,8 @@ pub struct Draft<'a> {
     pub to: &'a [Mailbox],
     /// The visible copies.
     pub cc: &'a [Mailbox],
+    /// Where answers shall go, if not to `from`.
+    pub reply_to: Option<&'a Mailbox>,
     /// The subject as the agent wants it. An empty one becomes the parent's with `Re:`, or
     /// nothing.
     pub subject: &'a str,
@@ -180,6 +182,11 @@ impl Draft<'_> {
         mailboxes(&mut out, "From", std::slice::from_ref(self.from));
         mailboxes(&mut out, "To", self.to);
         mailboxes(&mut out, "Cc", self.cc);
+        mailboxes(
+            &mut out,
+            "Reply-To",
+            self.reply_to.map_or(&[], std::slice::from_ref),
+        );
         out.extend_from_slice(b"Subject: ");
         Text::new(subject.as_str()).write_header(&mut out, "Subject: ".len());
         field(&mut out, "Date", &rfc5322_date(self.date));
@@ -454,6 +461,7 @@ mod tests {
             from: &FROM,
             to: &*TO,
             cc: &[],
+            reply_to: None,
             subject: "Hello",
             tag: None,
             text: "Hello,\nall is well.",

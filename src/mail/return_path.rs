@@ -41,8 +41,12 @@ impl ReturnPath {
     /// # Errors
     ///
     /// When the mailbox's name is too long to carry a token
-    /// ([`super::token::MAILBOX_BYTES_MAX`]).
+    /// ([`super::token::MAILBOX_BYTES_MAX`]), or holds the delimiter itself.
     pub fn mint(self, keyring: &Keyring, mailbox: &Address) -> Result<Address, AddressError> {
+        // The first delimiter is where readers cut.
+        if mailbox.local().contains(DELIMITER) {
+            return Err(AddressError::Syntax);
+        }
         let clear = self.clear();
         let seal = keyring.seal(LABEL, &[&clear, mailbox.normalised().as_bytes()]);
         let token = [&seal[..], &clear].concat();

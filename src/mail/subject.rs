@@ -94,7 +94,7 @@ pub fn topic(subject: &str) -> String {
     topic
 }
 
-/// The MainNumbers in brackets, alone or behind a word, at most [`NUMBERS_MAX`]. Numbers that
+/// The MainNumbers in brackets, alone or behind a word, at most three. Numbers that
 /// their check digit gives away, and those of other trackers such as `[#4711]`, are not ours.
 #[must_use]
 pub fn main_numbers(subject: &str) -> Vec<MainNumber> {

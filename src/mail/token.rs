@@ -58,6 +58,31 @@ impl Keyring {
         Ok(ring)
     }
 
+    /// This ring with one more key, which signs from now on. The key that had its id is retired,
+    /// and with it every token that it signed.
+    #[must_use]
+    pub fn rotated(&self, secret: &[u8; KEY_BYTES]) -> Self {
+        let mut ring = self.clone();
+        ring.current = self.next_id();
+        if let Some(place) = ring.keys.get_mut(usize::from(ring.current)) {
+            *place = Some(hmac::Key::new(hmac::HMAC_SHA256, secret));
+        }
+        ring
+    }
+
+    /// The id that the next key has: the ids go round, so the oldest key is the one that is
+    /// retired.
+    #[must_use]
+    pub const fn next_id(&self) -> u8 {
+        (self.current + 1) % KEYS_MAX as u8
+    }
+
+    /// The id of the key that signs.
+    #[must_use]
+    pub const fn current(&self) -> u8 {
+        self.current
+    }
+
     fn key(&self, id: u8) -> Option<&hmac::Key> {
         self.keys.get(usize::from(id)).and_then(Option::as_ref)
     }
@@ -205,12 +230,17 @@ pub fn mint(
 ///
 /// # Errors
 ///
-/// When the mailbox's name is too long to carry a token ([`MAILBOX_BYTES_MAX`]).
+/// When the mailbox's name is too long to carry a token ([`MAILBOX_BYTES_MAX`]), or holds the
+/// delimiter itself.
 pub fn mint_address(
     keyring: &Keyring,
     audience: Audience<'_>,
     mailbox: &Address,
 ) -> Result<Address, AddressError> {
+    // The first delimiter is where readers cut.
+    if mailbox.local().contains(DELIMITER) {
+        return Err(AddressError::Syntax);
+    }
     let token = token(
         keyring,
         Label::Reply,
@@ -544,6 +574,66 @@ mod tests {
             let forged = String::from_utf8(bytes).unwrap();
             let claim = Claim::parse(&InternetMessageId::parse(&forged).unwrap());
             assert!(!claim.is_some_and(|c| c.verify(&ring(3), 0, &anna)), "{at}");
+        }
+    }
+
+    #[test]
+    fn keys_go_round() {
+        let anna = address("anna@customer.example");
+        let audience = Audience {
+            case: MainNumber::new(7).unwrap(),
+            generation: 0,
+            slot: 0,
+            address: &anna,
+        };
+        let mut rings = vec![Keyring::new(14, [(14, [1; KEY_BYTES])]).unwrap()];
+        for secret in 2..=17 {
+            let newest = rings.last().unwrap();
+            rings.push(newest.rotated(&[secret; KEY_BYTES]));
+        }
+        assert_eq!(rings[1].current(), 15);
+        assert_eq!(rings[2].current(), 0);
+        let holds = |minted: &Keyring, now: &Keyring| {
+            let id = mint(minted, audience, *b"0123456789", "mid.shop.example").unwrap();
+            Claim::parse(&id).unwrap().verify(now, 0, &anna)
+        };
+        // A token outlives fifteen rotations, and the sixteenth takes its key's place.
+        assert!(holds(&rings[0], &rings[15]));
+        assert!(!holds(&rings[0], &rings[16]));
+        assert!(holds(&rings[1], &rings[16]));
+    }
+
+    #[test]
+    fn an_address_is_ours_for_its_queue_alone() {
+        let anna = address("anna@customer.example");
+        let audience = Audience {
+            case: MainNumber::new(7).unwrap(),
+            generation: 2,
+            slot: 1,
+            address: &anna,
+        };
+        let (support, sales) = (
+            address("support@shop.example"),
+            address("sales@shop.example"),
+        );
+        let minted = mint_address(&ring(3), audience, &support).unwrap();
+        let claim = AddressClaim::parse(&minted).unwrap();
+        assert_eq!((claim.case(), claim.slot()), (audience.case, 1));
+        assert!(claim.verify(&ring(0), 2, &anna, &support));
+        assert!(!claim.verify(&ring(0), 2, &anna, &sales), "another queue");
+        assert!(!claim.verify(&ring(0), 3, &anna, &support), "revoked");
+        // It is worth nothing as a Message-ID, nor the other way round.
+        let (_, token) = minted.split_detail(DELIMITER);
+        let token = token.unwrap().trim_start_matches('r').to_owned();
+        let id = InternetMessageId::parse(&format!("r.{token}.{}@x", "a".repeat(16))).unwrap();
+        let stolen = Claim::parse(&id).is_some_and(|claim| claim.verify(&ring(3), 2, &anna));
+        assert!(!stolen);
+        for other in [
+            "support@shop.example",
+            "support+r@shop.example",
+            "support+rabc@shop.example",
+        ] {
+            assert_eq!(AddressClaim::parse(&address(other)), None, "{other}");
         }
     }
 

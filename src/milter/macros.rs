@@ -45,7 +45,7 @@ struct Slot {
 }
 
 impl Macros {
-    /// Keeps a set for the command with this byte, as far as [`SET_BYTES_MAX`] goes. Sets for
+    /// Keeps a set for the command with this byte, as far as its bound goes. Sets for
     /// commands that have none are ignored.
     pub fn store(&mut self, command: u8, pairs: &[u8]) {
         let pairs = pairs.get(..SET_BYTES_MAX).unwrap_or(pairs);

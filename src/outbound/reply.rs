@@ -1,7 +1,6 @@
 //! Answering: from an agent's words to an outgoing message in the engine's hands.
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::content::Content;
 use crate::desk::{Command, Correspondent, Refusal, Reply};
@@ -23,8 +22,6 @@ const ORIGINAL_BYTES_MAX: usize = 1 << 20;
 pub struct ReplySettings {
     /// The domain on the right of the Message-IDs that we make.
     pub message_id_domain: String,
-    /// The keys that they are signed with.
-    pub keyring: Arc<Keyring>,
 }
 
 /// What an agent wrote.
@@ -114,12 +111,24 @@ pub async fn send(
     let from = from_mailbox(handle, interaction.queue.clone(), chosen).await?;
     let customer =
         Address::parse(&interaction.customer.address).map_err(|_| ReplyError::NoRecipient)?;
-    let id = mint(settings, case.number, case.generation, &customer)?;
-    let loop_mark = LoopMark::mint(&settings.keyring, &settings.message_id_domain, &id)
+    let keyring = handle.keyring();
+    let audience = Audience {
+        case: case.number,
+        generation: case.generation,
+        slot: case.slot(&interaction.customer.address),
+        address: &customer,
+    };
+    let id = mint(settings, &keyring, audience)?;
+    let reply_to = handle
+        .signs_addresses()
+        .then(|| reply_to(&keyring, audience, &from))
+        .flatten();
+    let slot = audience.slot;
+    let loop_mark = LoopMark::mint(&keyring, &settings.message_id_domain, &id)
         .map_err(|_| ReplyError::Randomness)?;
     let to = Mailbox {
         name: interaction.customer.display_name.clone(),
-        address: customer,
+        address: customer.clone(),
     };
     let original = original(handle, interaction.latest_inbound).await?;
     let now = handle.now();
@@ -133,6 +142,7 @@ pub async fn send(
         from: &from,
         to: std::slice::from_ref(&to),
         cc: &[],
+        reply_to: reply_to.as_ref(),
         subject: draft.subject.as_deref().unwrap_or_default(),
         tag: None,
         text: &draft.text,
@@ -161,6 +171,7 @@ pub async fn send(
             address: to.address.normalised(),
             display_name: to.name,
         },
+        slot,
         internet_message_id: id.as_str().to_owned(),
         subject: composed.subject,
         size: composed.bytes.len() as u64,
@@ -191,28 +202,25 @@ async fn from_mailbox(
     })
 }
 
+/// The address that an answer comes back to, with the name of From. `None` if the mailbox's name
+/// leaves no room for a token: then From is answered to.
+fn reply_to(keyring: &Keyring, audience: Audience<'_>, from: &Mailbox) -> Option<Mailbox> {
+    Some(Mailbox {
+        name: from.name.clone(),
+        address: token::mint_address(keyring, audience, &from.address).ok()?,
+    })
+}
+
 fn mint(
     settings: &ReplySettings,
-    case: token::MainNumber,
-    generation: u32,
-    customer: &Address,
+    keyring: &Keyring,
+    audience: Audience<'_>,
 ) -> Result<InternetMessageId, ReplyError> {
     let mut nonce = [0; NONCE_BYTES];
     let random = ring::rand::SystemRandom::new();
     ring::rand::SecureRandom::fill(&random, &mut nonce).map_err(|_| ReplyError::Randomness)?;
-    let audience = Audience {
-        case,
-        generation,
-        slot: 0,
-        address: customer,
-    };
-    token::mint(
-        &settings.keyring,
-        audience,
-        nonce,
-        &settings.message_id_domain,
-    )
-    .map_err(|_| ReplyError::Randomness)
+    token::mint(keyring, audience, nonce, &settings.message_id_domain)
+        .map_err(|_| ReplyError::Randomness)
 }
 
 /// The letter that is answered.

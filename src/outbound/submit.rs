@@ -14,9 +14,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::mail::address::Address;
-use crate::mail::return_path::{EVERYBODY, ReturnPath};
-use crate::mail::token::DELIMITER;
 use crate::outbound::message::{Diagnostic, Outbound, Outcome, RecipientRefusal};
 use crate::outbound::settings::{Security, Settings};
 use crate::outbound::transparency::Transparency;
@@ -233,9 +230,9 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let whole = |diagnostic| Failure::Permanent(diagnostic, Vec::new());
-    let mail_from = return_path(settings, outbound);
+    let mail_from = outbound.mail_from.as_str();
     if !mail_from.is_empty() {
-        check_address(&mail_from, offered).map_err(whole)?;
+        check_address(mail_from, offered).map_err(whole)?;
     }
     let size_max = u64::try_from(offered.size).unwrap_or(u64::MAX);
     if offered.has_capability(EXT_SIZE) && size_max > 0 && outbound.size_bytes > size_max {
@@ -248,7 +245,7 @@ where
 
     client.timeout = settings.timeouts.command;
     let reply = client
-        .cmd(mail_command(&mail_from, outbound, offered))
+        .cmd(mail_command(mail_from, outbound, offered))
         .await
         .map_err(Failure::now)?;
     match reply.code / 100 {
@@ -379,26 +376,6 @@ where
         },
         _ => Outcome::Lost(said(&reply)),
     }
-}
-
-/// The envelope sender: the message's own return path, so that a report is known by where it comes
-/// to. A mailbox whose name leaves no room for that is used as it is.
-fn return_path(settings: &Settings, outbound: &Outbound) -> String {
-    let recipient = match outbound.recipients.len() {
-        1 => 0,
-        _ => EVERYBODY,
-    };
-    let path = ReturnPath {
-        message: outbound.id,
-        recipient,
-    };
-    let minted = (settings.keyring.as_ref()).and_then(|keyring| {
-        let mailbox = Address::parse(&outbound.mail_from).ok()?;
-        // The first delimiter is where readers cut.
-        let plain = !mailbox.local().contains(DELIMITER);
-        plain.then(|| path.mint(keyring, &mailbox).ok())?
-    });
-    minted.map_or_else(|| outbound.mail_from.clone(), |path| path.to_string())
 }
 
 fn mail_command(mail_from: &str, outbound: &Outbound, offered: &EhloResponse<String>) -> String {

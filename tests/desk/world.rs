@@ -519,6 +519,7 @@ pub(crate) fn answer(session: SessionId, interaction: InteractionId, from: Strin
             display_name: String::new(),
         },
         to: customer(),
+        slot: 0,
         envelope_sender: "bounce@shop.example".into(),
         internet_message_id: "answer@shop.example".into(),
         subject: "Re: A question".into(),

@@ -16,7 +16,6 @@ use postroom::engine::{self, Engine, Fingerprint, Handle};
 use postroom::grpc::pb;
 use postroom::grpc::pb::session_service_client::SessionServiceClient;
 use postroom::grpc::server::{self, Certificate, Listeners};
-use postroom::mail::token::Keyring;
 use postroom::mail::trust::Trust;
 use postroom::outbound::reply::ReplySettings;
 use postroom::store::Memory;
@@ -70,11 +69,9 @@ impl Gateway {
             tcp: Some((listener, certificate)),
             control: Some(server::bind_control_socket(&socket).unwrap()),
         };
-        let keyring = Keyring::new(1, [(1, [7; 32])]).unwrap();
         let settings = server::Settings {
             reply: ReplySettings {
                 message_id_domain: "mx.shop.example".to_owned(),
-                keyring: Arc::new(keyring),
             },
             reflection: true,
         };
@@ -163,6 +160,11 @@ impl Gateway {
 
     /// These bytes arrive in a queue.
     pub(crate) async fn arrives(&self, queue: &str, raw: Vec<u8>) {
+        self.arrives_as(queue, raw, Handling::default()).await;
+    }
+
+    /// These bytes arrive in a queue, to be worked on in some way.
+    pub(crate) async fn arrives_as(&self, queue: &str, raw: Vec<u8>, handling: Handling) {
         let number = self.letters.fetch_add(1, Ordering::Relaxed);
         let letter = Ingest {
             targets: vec![Target {
@@ -181,7 +183,7 @@ impl Gateway {
             trust_reason: "dkim=pass".to_owned(),
             mta_queue_id: "4ABC".to_owned(),
             thread: Thread::New(Origin::SameLetter),
-            handling: Handling::default(),
+            handling,
             copied: BTreeSet::new(),
             clues: Vec::new(),
             dossier: Box::default(),

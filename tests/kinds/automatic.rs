@@ -8,7 +8,7 @@ use postroom::mail::address::Address;
 use postroom::mail::loop_mark::LoopMark;
 use postroom::mail::message_id::InternetMessageId;
 use postroom::mail::return_path::ReturnPath;
-use postroom::mail::token::{self, Audience, KEY_BYTES, Keyring};
+use postroom::mail::token::{self, Audience, Keyring};
 use postroom::outbound::message::{Outbound, RecipientState};
 
 /// A queue that answers at once.
@@ -39,10 +39,8 @@ impl House {
         String::from_utf8(head.unwrap().to_vec()).unwrap()
     }
 
-    fn keyring(&self) -> Keyring {
-        let secret = self.running.handle.mail_secret();
-        let secret: [u8; KEY_BYTES] = secret.try_into().unwrap();
-        Keyring::new(1, [(1, secret)]).unwrap()
+    fn keyring(&self) -> std::sync::Arc<Keyring> {
+        self.running.handle.keyring()
     }
 
     /// An agent who waits for mail of support.
@@ -103,6 +101,7 @@ impl House {
                 display_name: String::new(),
             },
             to: interaction.customer.clone(),
+            slot: 0,
             envelope_sender: "support@shop.example".into(),
             internet_message_id: id.as_str().to_owned(),
             subject: "Re: My order".into(),

@@ -168,8 +168,8 @@ async fn postfix_dies_around_the_verdict() {
     assert_eq!(told, kept);
 }
 
-/// A name server that is in no hurry: it answers nothing before it is told to, and then that it
-/// has failed.
+/// A name server that is in no hurry: it answers nothing before it is told to, and then that there
+/// is no such name.
 struct Slow {
     address: String,
     asked: watch::Receiver<usize>,
@@ -189,9 +189,9 @@ impl Slow {
                 let (size, client) = socket.recv_from(&mut query).await.unwrap();
                 count.send_modify(|count| *count += 1);
                 let mut answer = query[..size].to_vec();
-                // QR, and RCODE 2: server failure (RFC 1035, 4.1.1).
+                // QR, and RCODE 3: no such name (RFC 1035, 4.1.1).
                 answer[2] |= 0x80;
-                answer[3] = 2;
+                answer[3] = 3;
                 let (socket, mut release) = (Arc::clone(&socket), release.clone());
                 tokio::spawn(async move {
                     release.wait_for(|released| *released).await.unwrap();
