@@ -1,3 +1,5 @@
+//! What is shown of HTML, what is not, and how much of it.
+
 use super::*;
 
 fn safe(html: &str) -> Html {
