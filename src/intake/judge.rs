@@ -16,6 +16,7 @@ use crate::desk::{
 use crate::engine::{Fingerprint, Found};
 use crate::id::QueueId;
 use crate::mail::address::Address;
+use crate::mail::bystander;
 use crate::mail::clue;
 use crate::mail::dossier::{Dossier, Remark};
 use crate::mail::letter::Letter;
@@ -65,6 +66,9 @@ impl Intake {
         if found.is_blind() {
             remarks.push(Remark::BlindCopy);
         }
+        let is_ours =
+            |address: &Address| (self.routes.find(address.to_string().as_bytes())).is_some();
+        remarks.extend(bystander::remarks(&letter, assessment.trust, is_ours));
         let handling = Handling {
             work: work(&threading.decision, ruling),
             ..Handling::default()
@@ -186,7 +190,7 @@ impl Intake {
             .collect();
         let first = finding.reached.first();
         let circumstances = Circumstances {
-            sender: letter.author.identity(),
+            sender: letter.author.person(),
             trust: finding.trust,
             queues: &queues,
             now: self.handle.now(),
@@ -262,8 +266,7 @@ impl Finding<'_> {
         let letter = self.letter;
         let id = letter.internet_message_id.as_ref().map(ClueKey::id);
         let conversation = letter.thread_index.as_ref().map(ClueKey::thread_index);
-        let topic =
-            (letter.author.identity()).map(|sender| ClueKey::topic(sender, &letter.subject));
+        let topic = (letter.author.person()).map(|sender| ClueKey::topic(sender, &letter.subject));
         [id, conversation, topic].into_iter().flatten().collect()
     }
 }
@@ -374,8 +377,7 @@ const fn work(decision: &Decision, ruling: Ruling) -> Work {
 fn author(letter: &Letter) -> Correspondent {
     letter
         .author
-        .mailbox
-        .as_ref()
+        .correspondent()
         .map_or_else(Correspondent::default, |mailbox| Correspondent {
             address: mailbox.address.normalised(),
             display_name: mailbox.name.clone(),
