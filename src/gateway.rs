@@ -25,7 +25,7 @@ use crate::mail::token::{KEY_BYTES, Keyring};
 use crate::milter;
 use crate::outbound;
 use crate::outbound::reply::ReplySettings;
-use crate::store::{Local, LocalConfig, OpenError};
+use crate::store::{Local, LocalConfig, OpenError, proof};
 pub use inherited::{InheritError, Inherited, Socket};
 pub use reload::ReloadError;
 
@@ -39,6 +39,8 @@ pub enum StartError {
     Store(OpenError),
     /// The store's records could not be read.
     Engine(engine::StartError),
+    /// Letters would be with us alone, in a folder that may not keep them.
+    Proof(PathBuf, proof::Doubt),
     /// A file named in the configuration could not be used.
     File(PathBuf, io::Error),
     /// The resolver could not be set up.
@@ -60,6 +62,11 @@ impl fmt::Display for StartError {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Engine(error) => error.fmt(f),
+            Self::Proof(path, doubt) => write!(
+                f,
+                "{} is not trusted to keep letters that nobody else has, as queues with mode = \"consume\" or \"split\" need: {doubt}",
+                path.display()
+            ),
             Self::File(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Resolver(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
@@ -176,7 +183,7 @@ pub async fn start_on(
         keyring: Arc::clone(&keyring),
     };
     let receiver = Arc::new(milter::Current::new(Arc::new(parts.intake(config)?)));
-    let outbound = Arc::new(outbound_settings(config, &name)?);
+    let outbound = Arc::new(outbound_settings(config, &name, Arc::clone(&keyring))?);
 
     let milters = milter_listeners(config, inherited.milter).await?;
     let address = (milters.first())
@@ -361,9 +368,35 @@ impl Running {
     }
 }
 
+/// Makes sure, where letters will be ours alone, that the disk keeps them as far as that can be
+/// asked.
+async fn prove(config: &Config) -> Result<(), StartError> {
+    if !config.queue.iter().any(|queue| queue.mode.takes_over()) {
+        return Ok(());
+    }
+    let dir = config.gateway.data_dir.clone();
+    let folder = dir.clone();
+    match tokio::task::spawn_blocking(move || proof::of_sync(&folder)).await {
+        Ok(proven) => proven.map_err(|doubt| StartError::Proof(dir, doubt)),
+        Err(error) => Err(StartError::Config(error.to_string())),
+    }
+}
+
+/// The kind of memory that the data folder is in, if that makes a start impossible: some queue
+/// takes letters over. Nothing is said of a folder that is not there yet.
+#[must_use]
+pub fn in_memory(config: &Config) -> Option<&'static str> {
+    if config.queue.iter().any(|queue| queue.mode.takes_over()) {
+        proof::in_memory(&config.gateway.data_dir).ok().flatten()
+    } else {
+        None
+    }
+}
+
 async fn open(config: &Config) -> Result<Local, StartError> {
     let dir = config.gateway.data_dir.clone();
     fs::create_dir_all(&dir).map_err(|error| StartError::File(dir.clone(), error))?;
+    prove(config).await?;
     let mut settings = LocalConfig::new(dir.join("store"));
     settings.free_space_floor_bytes = config.store.free_space_floor_mib << 20;
     settings.segment_bytes = config.store.segment_mib << 20;
@@ -392,7 +425,11 @@ fn keyring(secret: &[u8]) -> Result<Keyring, StartError> {
         .map_err(|error| StartError::Config(error.to_string()))
 }
 
-fn outbound_settings(config: &Config, name: &str) -> Result<outbound::Settings, StartError> {
+fn outbound_settings(
+    config: &Config,
+    name: &str,
+    keyring: Arc<Keyring>,
+) -> Result<outbound::Settings, StartError> {
     let outbound = &config.outbound;
     let unclear = || StartError::Config("outbound.server makes no sense".to_owned());
     let (host, port) = (outbound.server.get_ref().rsplit_once(':')).ok_or_else(unclear)?;
@@ -416,6 +453,7 @@ fn outbound_settings(config: &Config, name: &str) -> Result<outbound::Settings, 
         ehlo_name: name.to_owned(),
         timeouts: outbound::Timeouts::default(),
         at_once: outbound.at_once,
+        keyring: Some(keyring),
     })
 }
 

@@ -5,11 +5,14 @@
 //! written out in a file of its own.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers are part of the test")]
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 #[path = "milter/house.rs"]
 mod house;
 #[path = "milter/limits.rs"]
 mod limits;
+#[path = "milter/miltertest.rs"]
+mod miltertest;
 #[path = "milter/script.rs"]
 mod script;
 #[path = "milter/stops.rs"]

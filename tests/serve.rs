@@ -57,8 +57,10 @@ async fn a_changed_configuration_holds_from_the_next_message_on() {
     let mut process = Process::start(folder.path(), &before, Vec::new()).await;
     let mut mta = mta(&process.milter().await).await;
     let both = ["support@shop.example", "sales@shop.example"];
-    let outcome = mta.send(&mail(1, &both)).await.unwrap();
+    let outcome = mta.send(&mail(1, &both[..1])).await.unwrap();
     assert_eq!(queues(&outcome).as_deref(), Some("support"));
+    let outcome = mta.send(&mail(1, &both[1..])).await.unwrap();
+    assert!(outcome.released_at_data);
 
     // Another queue, on the same connection.
     let larger = config(folder.path(), &format!("{OFF}{SALES}"));

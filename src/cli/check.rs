@@ -1,16 +1,18 @@
 //! `postroom check`: reads the configuration file and says what is wrong with it.
 
+mod advice;
+mod postfix;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use postroom::config::Config;
+use postroom::gateway;
 use postroom::intake::authenticate::Resolver;
+
+use postfix::Postfix;
 
 use super::failure::{Exit, Failure};
 use super::page::{Ink, Page};
-
-/// Bytes of header fields that we may add to a letter, which count in Postfix's limit too.
-const HEADER_BYTES: u64 = 8 << 10;
 
 /// Check a configuration file.
 ///
@@ -19,13 +21,16 @@ const HEADER_BYTES: u64 = 8 << 10;
 #[command(after_help = "\
 Example:
   postroom check --config /etc/postroom/postroom.toml
+  postroom check --config /etc/postroom/postroom.toml --postfix
 
-Nothing is started, connected to or written. If Postfix is on this machine, its message_size_limit
-is compared with ours.")]
+Nothing is started, connected to or written. A hint is no problem: the exit code stays 0.")]
 pub(super) struct Check {
     /// The configuration file; contrib/postroom.toml is the commented example.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Ask postconf for Postfix's configuration on this machine, and say what does not fit ours.
+    #[arg(long)]
+    postfix: bool,
 }
 
 pub(super) fn run(check: &Check, page: Page) -> Result<(), Failure> {
@@ -39,7 +44,14 @@ pub(super) fn run(check: &Check, page: Page) -> Result<(), Failure> {
         count(queues.len(), "queue"),
         count(addresses, "address")
     ))?;
-    for hint in hints(&config) {
+    let mut hints = hints(&config);
+    if check.postfix {
+        match Postfix::ask() {
+            Ok(postfix) => hints.extend(advice::of(&config, &postfix)),
+            Err(error) => hints.push(format!("Postfix could not be asked: postconf: {error}")),
+        }
+    }
+    for hint in hints {
         page.line(format!("{}: {hint}", page.ink(Ink::Care, "hint")))?;
     }
     Ok(())
@@ -68,28 +80,20 @@ fn hints(config: &Config) -> Vec<String> {
     if config.authentication.resolver() == Some(Resolver::Off) {
         hints.push("authentication.resolver is off: no sender is ever proven".to_owned());
     }
-    let ours = config.milter.message_bytes_max;
-    match postfix_size_limit() {
-        // 0 means no limit at all.
-        Some(limit @ 1..) if ours.saturating_add(HEADER_BYTES) > limit => hints.push(format!(
-            "milter.message_bytes_max = {ours} is less than 8 KiB below Postfix's \
-             message_size_limit = {limit}: a letter just below that limit bounces once our header \
-             fields are in it"
-        )),
-        _ => {}
+    if let Some(kind) = gateway::in_memory(config) {
+        hints.push(format!(
+            "gateway.data_dir = {} is in memory ({kind}): with mode = \"consume\" or \"split\" the \
+             gateway will not start on it",
+            config.gateway.data_dir.display()
+        ));
+    }
+    for name in config.blind_rules() {
+        hints.push(format!(
+            "rule {name} prefers letters by their sender, whom anybody can claim to be: with \
+             trust_at_least = \"B\" only proven ones"
+        ));
     }
     hints
-}
-
-/// What Postfix on this machine says, if there is one.
-fn postfix_size_limit() -> Option<u64> {
-    let told = Command::new("postconf")
-        .args(["-h", "message_size_limit"])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    String::from_utf8(told.stdout).ok()?.trim().parse().ok()
 }
 
 /// A number with its noun.

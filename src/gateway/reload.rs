@@ -38,6 +38,7 @@ impl Running {
     ///
     /// [`ReloadError`].
     pub async fn reload(&self, config: &Config) -> Result<Vec<&'static str>, ReloadError> {
+        super::prove(config).await.map_err(ReloadError::Start)?;
         let intake = (self.parts.intake(config)).map_err(ReloadError::Start)?;
         let reconfigured = self.handle.reconfigure(config.queues()).await;
         reconfigured.map_err(ReloadError::Queues)?;

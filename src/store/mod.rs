@@ -17,6 +17,7 @@ pub mod keys;
 pub mod local;
 pub mod memory;
 mod previous;
+pub mod proof;
 pub mod record;
 
 mod applier;
