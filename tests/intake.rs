@@ -378,6 +378,22 @@ async fn the_same_letter_again_is_the_same_work() {
 }
 
 #[tokio::test]
+async fn letters_of_every_size_are_known_again() {
+    let house = House::open("").await;
+    let queue = ["support@shop.example"];
+    // Read on the spot, read where it holds nobody up, read back from a file.
+    for (waiting, size) in [(1, 1000), (2, 100_000), (3, 600_000)] {
+        let letter = LETTER.replace("<1@ada", &format!("<{size}@ada"));
+        let letter = format!("{letter}{}", "All work and no play.\n".repeat(size / 22));
+        let first = house.send("ada@ada.example", &queue, &letter).await;
+        let again = house.send("ada@ada.example", &queue, &letter).await;
+        assert_eq!(first.verdict, Said::Accept, "{size}");
+        assert_eq!(first.edits, again.edits, "{size}");
+        assert_eq!(house.open_interactions().await.len(), waiting, "{size}");
+    }
+}
+
+#[tokio::test]
 async fn refusals_keep_nothing() {
     let circles = format!("{}{LETTER}", "Received: from a\n".repeat(51));
     let large = format!("{LETTER}{}", "x".repeat(3000));

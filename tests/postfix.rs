@@ -22,6 +22,7 @@ mod support {
 }
 
 mod mta {
+    mod conversations;
     pub(crate) mod once;
     pub(crate) mod opendkim;
     pub(crate) mod site;

@@ -29,6 +29,10 @@ use crate::milter::{Arrival, SmtpReply};
 /// More Received fields than this mean that a message goes in circles.
 const RECEIVED_MAX: usize = 50;
 
+/// Largest letter that is read on the spot, in bytes. Reading a longer one takes as long as giving
+/// it away and taking it back, or longer.
+const AT_ONCE_BYTES_MAX: usize = 32 << 10;
+
 /// What was found out about a letter.
 #[derive(Debug)]
 pub struct Judgement {
@@ -113,37 +117,40 @@ impl Intake {
         Ok(Judgement { ingest, ruling })
     }
 
-    /// Reads the letter's header and identifies the letter. A large one is read back from its file
-    /// where blocking is allowed; for a small one the way there would take longer than the work.
+    /// Reads the letter's header and identifies the letter. What takes a processor or a disk for a
+    /// while is done where that holds up no other session; for a small letter the way there would
+    /// take longer than the work.
     pub(super) async fn read(
         &self,
         arrival: &Arrival,
     ) -> Result<(Letter, Vec<Fingerprint>), SmtpReply> {
-        let letter = Letter::read_header(arrival.content.head());
         let unfinished = Unfinished::new(arrival);
-        let fingerprints = match &arrival.content {
-            Content::Memory(whole) => Ok(unfinished.finish(whole)),
-            Content::File(file) => {
-                let busy = |_| SmtpReply::new(451, 3, 2, "busy, try again");
-                let permit = Arc::clone(&self.readers).acquire_owned().await;
-                let permit = permit.map_err(busy)?;
-                let path = file.path().to_owned();
-                let read = tokio::task::spawn_blocking(move || {
-                    let fingerprints = unfinished.finish_file(&path);
-                    drop(permit);
-                    fingerprints
-                });
-                read.await
-                    .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+        let head = arrival.content.head().clone();
+        let file = match &arrival.content {
+            Content::Memory(whole) if whole.len() <= AT_ONCE_BYTES_MAX => {
+                return Ok((Letter::read_header(whole), unfinished.finish(whole)));
             }
+            Content::Memory(_) => None,
+            Content::File(file) => Some(file.path().to_owned()),
         };
-        match fingerprints {
-            Ok(fingerprints) => Ok((letter, fingerprints)),
-            Err(error) => {
+        let busy = |_| SmtpReply::new(451, 3, 2, "busy, try again");
+        let permit = Arc::clone(&self.readers).acquire_owned().await;
+        let permit = permit.map_err(busy)?;
+        let read = tokio::task::spawn_blocking(move || {
+            let letter = Letter::read_header(&head);
+            let fingerprints = match file {
+                Some(path) => unfinished.finish_file(&path)?,
+                None => unfinished.finish(&head),
+            };
+            drop(permit);
+            Ok((letter, fingerprints))
+        });
+        let read = read.await;
+        read.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+            .map_err(|error| {
                 tracing::error!(%error, "a large message could not be read back");
-                Err(SmtpReply::new(451, 3, 0, "temporary failure"))
-            }
-        }
+                SmtpReply::new(451, 3, 0, "temporary failure")
+            })
     }
 
     async fn authenticate(&self, arrival: &Arrival, letter: &Letter) -> Authentication {

@@ -24,6 +24,27 @@ pub(crate) struct Filed {
     pub(crate) interaction: String,
     /// Its subject.
     pub(crate) subject: String,
+    /// Its name in the API.
+    pub(crate) name: String,
+}
+
+/// A letter as it is stored.
+pub(crate) async fn stored(socket: &Path, letter: &Filed) -> Vec<u8> {
+    let mut client = InteractionServiceClient::new(agent::administrator(socket).await);
+    let download = pb::DownloadMessageRequest {
+        name: letter.name.clone(),
+        ..pb::DownloadMessageRequest::default()
+    };
+    let mut chunks = client
+        .download_message(download)
+        .await
+        .unwrap()
+        .into_inner();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = chunks.message().await.unwrap() {
+        bytes.extend_from_slice(&chunk.data);
+    }
+    bytes
 }
 
 /// All letters of all interactions that are open, as the administrator's socket tells.
@@ -60,6 +81,7 @@ async fn letters_of(
         case: interaction.main_number.clone(),
         interaction: without(&interaction.name, "interactions/"),
         subject: message.subject,
+        name: message.name,
     };
     found.messages.into_iter().map(filed).collect()
 }

@@ -26,8 +26,12 @@ const READY: &str = "listening for Postfix on ";
 pub(crate) struct Settings {
     /// Where its data are.
     pub(crate) data_dir: PathBuf,
-    /// Where it listens for Postfix.
+    /// Where it listens for Postfix, unless there is a socket.
     milter: Port,
+    /// The UNIX socket for Postfix.
+    pub(crate) milter_socket: Option<PathBuf>,
+    /// What it logs, as `POSTROOM_LOG` has it.
+    pub(crate) log: &'static str,
     /// Where it listens for agents.
     control: Port,
     /// The largest message it takes.
@@ -40,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) authentication: String,
     /// Its queues: name, addresses.
     pub(crate) queues: Vec<(&'static str, Vec<&'static str>)>,
+    /// What its configuration says besides.
+    pub(crate) more: &'static str,
 }
 
 impl Settings {
@@ -48,6 +54,8 @@ impl Settings {
         Self {
             data_dir: dir.join("data"),
             milter: Port::take(),
+            milter_socket: None,
+            log: "postroom=debug",
             control: Port::take(),
             message_bytes_max: 10_000_000,
             outbound: "127.0.0.1:1".to_owned(),
@@ -57,11 +65,15 @@ impl Settings {
                 ("support", vec!["support@shop.example"]),
                 ("sales", vec!["sales@shop.example"]),
             ],
+            more: "",
         }
     }
 
     /// Where Postfix finds the gateway.
     pub(crate) fn milter(&self) -> Address {
+        if let Some(socket) = &self.milter_socket {
+            return Address::Unix(socket.clone());
+        }
         Address::Inet {
             host: "127.0.0.1".to_owned(),
             port: self.milter.number(),
@@ -111,7 +123,7 @@ impl Settings {
                 "[[queue]]\nid = \"{id}\"\naddresses = {addresses:?}\npost_processing_seconds = 0\n"
             );
         }
-        text
+        text + self.more
     }
 }
 
@@ -134,7 +146,8 @@ impl Log {
 /// The running program. Dropping it kills it.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    child: Child,
+    /// Its process.
+    pub(crate) child: Child,
     log: Log,
 }
 
@@ -147,7 +160,7 @@ impl Gateway {
         let mut child = Command::new(env!("CARGO_BIN_EXE_postroom"))
             .args(["serve", "--config"])
             .arg(&file)
-            .env("POSTROOM_LOG", "postroom=debug")
+            .env("POSTROOM_LOG", settings.log)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
