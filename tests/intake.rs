@@ -127,6 +127,7 @@ fn resolver() -> Resolver {
         ("lists.example".into(), "v=spf1 ip4:192.0.2.1 -all".into()),
         ("bad.example".into(), "v=spf1 -all".into()),
         ("_dmarc.bad.example".into(), "v=DMARC1; p=none".into()),
+        ("_dmarc.odd.example".into(), "v=DMARC1; p=quarantine".into()),
     ])
 }
 
@@ -211,22 +212,22 @@ async fn results_are_ours_or_somebody_elses_never_forged() {
 async fn what_becomes_of_mail_that_its_domain_disowns() {
     let forged = LETTER.replace("ada@ada.example>", "eve@ada.example>");
     let watched = LETTER.replace("ada@ada.example>", "ada@bad.example>");
+    let suspect = LETTER.replace("ada@ada.example>", "ada@odd.example>");
     let lenient = "[authentication]\ndmarc_reject = false";
     let listed = "[authentication]\ntrusted_forwarders = [\"lists.example\"]";
     let disowned = "the sender's domain says that this is not its mail (DMARC)";
     let listed_reason = format!("{disowned}, but it came through lists.example");
+    let (queued, held) = (Some((disowned, false)), Some((disowned, true)));
+    let forwarded = Some((listed_reason.as_str(), false));
     for (config, from, letter, said) in [
         ("", "x@bad.example", &forged, None),
         ("", "x@lists.example", &forged, None),
-        (lenient, "x@bad.example", &forged, Some(disowned)),
-        (
-            listed,
-            "x@lists.example",
-            &forged,
-            Some(listed_reason.as_str()),
-        ),
+        (lenient, "x@bad.example", &forged, held),
+        (listed, "x@lists.example", &forged, forwarded),
         (listed, "x@bad.example", &forged, None),
-        ("", "x@bad.example", &watched, Some(disowned)),
+        ("", "x@bad.example", &watched, queued),
+        ("", "x@bad.example", &suspect, held),
+        (listed, "x@lists.example", &suspect, forwarded),
     ] {
         let house = House::open(config).await;
         let outcome = house.send(from, &["support@shop.example"], letter).await;
@@ -237,9 +238,11 @@ async fn what_becomes_of_mail_that_its_domain_disowns() {
                 assert!(refused.contains("550 5.7.26"), "{config} {from}: {refused}");
                 assert!(waiting.is_empty(), "{config} {from}");
             }
-            Some(reason) => {
+            Some((reason, is_held)) => {
                 assert_eq!(outcome.verdict, Said::Accept, "{config} {from}");
                 assert_eq!(waiting[0].trust, Trust::D, "{config} {from}");
+                let held = matches!(waiting[0].state, State::Held { .. });
+                assert_eq!(held, is_held, "{config} {from}");
                 let message = house.message(waiting[0].latest_inbound).await;
                 assert_eq!(message.trust_reason, reason, "{config} {from}");
             }

@@ -21,7 +21,7 @@ pub struct Authentication {
     /// then counts as a temporary error of DNS. Default: `8`.
     pub timeout_seconds: u64,
     /// Whether mail is turned away if its sender's domain asks for that and disowns it (DMARC,
-    /// `p=reject`). If not, it is taken with trust D. Default: `true`.
+    /// `p=reject`). If not, it is held. Default: `true`.
     pub dmarc_reject: bool,
     /// Domains of lists and forwarders that spoil proofs on the way, such as `lists.example`. Mail
     /// that provably comes through them is not turned away for that, and what they say of its

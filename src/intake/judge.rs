@@ -15,6 +15,7 @@ use crate::engine::{Fingerprint, Found};
 use crate::id::QueueId;
 use crate::mail::address::Address;
 use crate::mail::automatic::Kind;
+use crate::mail::bystander;
 use crate::mail::clue;
 use crate::mail::dossier::{Dossier, Remark};
 use crate::mail::letter::Letter;
@@ -75,6 +76,9 @@ impl Intake {
         if found.is_blind() {
             remarks.push(Remark::BlindCopy);
         }
+        let is_ours =
+            |address: &Address| (self.routes.find(address.to_string().as_bytes())).is_some();
+        remarks.extend(bystander::remarks(&letter, assessment.trust, is_ours));
         let handling = self.handling(&found, &kind, (&threading.decision, ruling), about.as_ref());
         let acknowledgement = match &thread {
             Thread::New(_) | Thread::Linked(..) => self.acknowledgement(arrival, &found, &kind),
@@ -207,7 +211,7 @@ impl Intake {
             .collect();
         let first = finding.reached.first();
         let circumstances = Circumstances {
-            sender: letter.author.identity(),
+            sender: letter.author.person(),
             trust: finding.trust,
             queues: &queues,
             now: self.handle.now(),
@@ -283,8 +287,7 @@ impl Finding<'_> {
         let letter = self.letter;
         let id = letter.internet_message_id.as_ref().map(ClueKey::id);
         let conversation = letter.thread_index.as_ref().map(ClueKey::thread_index);
-        let topic =
-            (letter.author.identity()).map(|sender| ClueKey::topic(sender, &letter.subject));
+        let topic = (letter.author.person()).map(|sender| ClueKey::topic(sender, &letter.subject));
         [id, conversation, topic].into_iter().flatten().collect()
     }
 }

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::address::Address;
 use super::automatic::Classification;
 use super::message_id::InternetMessageId;
 use super::threading::Threading;
@@ -32,6 +33,12 @@ pub enum Remark {
     BlindCopy,
     /// An address that it was sent to carries a token of ours that does not hold.
     BadToken(String),
+    /// The author is proved and wants answers at this address.
+    AnswersElsewhere(Address),
+    /// This address sent it, as its header says, on the author's behalf (`Sender`).
+    OnBehalf(Address),
+    /// This address passed it on, as its header says (`Resent-From`).
+    PassedOn(Address),
 }
 
 impl Remark {
@@ -46,6 +53,9 @@ impl Remark {
             Self::BadToken(address) => format!(
                 "the token in {address} does not hold: it was changed, revoked, or made for another queue"
             ),
+            Self::AnswersElsewhere(address) => format!("the sender wants answers at {address}"),
+            Self::OnBehalf(address) => format!("{address} sent it on the sender's behalf"),
+            Self::PassedOn(address) => format!("{address} passed it on"),
         }
     }
 }

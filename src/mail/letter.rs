@@ -49,6 +49,8 @@ pub struct Letter {
     pub sender: Option<Mailbox>,
     /// Where the author wants answers (`Reply-To`). Not an identity.
     pub reply_to: Vec<Mailbox>,
+    /// Who passed it on (`Resent-From`), the last one if there are several. Not an identity.
+    pub resent_from: Option<Mailbox>,
     /// The visible recipients.
     pub to: Vec<Mailbox>,
     /// The visible copies.
@@ -100,6 +102,14 @@ impl Author {
             }
             _ => None,
         }
+    }
+
+    /// Who wrote: by what a list says if it put itself into From, or else by From.
+    #[must_use]
+    pub fn person(&self) -> Option<&Address> {
+        let identity = self.identity()?;
+        let written_by = self.written_by.as_ref();
+        Some(written_by.map_or(identity, |mailbox| &mailbox.address))
     }
 
     /// Whom an answer is for: who wrote according to a list, or else whom From shows first.
@@ -268,6 +278,7 @@ impl Letter {
             author: author(header),
             sender: mailboxes(header, "Sender").into_iter().next(),
             reply_to: mailboxes(header, "Reply-To"),
+            resent_from: mailboxes(header, "Resent-From").into_iter().next(),
             to: mailboxes(header, "To"),
             cc: mailboxes(header, "Cc"),
             subject: subject_line(header),

@@ -21,6 +21,7 @@ pub mod report;
 pub mod rewritten;
 pub mod threading;
 
+pub mod bystander;
 pub mod findings;
 pub mod lookalike;
 pub mod results;

@@ -1,9 +1,12 @@
 //! Letters and zones, and what is found of them.
 
+use std::sync::LazyLock;
+
 use mail_auth::common::crypto::Ed25519Key;
 use mail_auth::common::headers::HeaderWriter;
 use mail_auth::dkim::DkimSigner;
 use mail_parser::decoders::base64::base64_decode;
+use proptest::prelude::*;
 
 use super::*;
 use crate::mail::letter::Letter;
@@ -346,5 +349,34 @@ async fn filters_before_us_are_believed_where_they_stand() {
         ),
     ] {
         assert_eq!(reported(fields).await, expected, "{fields}");
+    }
+}
+
+static BELIEVING: LazyLock<Authenticator> = LazyLock::new(|| {
+    Authenticator::new(&zone(None), "mx.our.example", DEADLINE)
+        .unwrap()
+        .believing(vec!["x.example".to_owned()])
+});
+
+proptest! {
+    /// The verifier is not ours, and what it reads is anybody's.
+    #[test]
+    fn any_letter_is_checked(pieces in prop::collection::vec(prop::sample::select(vec![
+        "DKIM-Signature: ", "ARC-Seal: ", "ARC-Message-Signature: ",
+        "ARC-Authentication-Results: ", "Authentication-Results: ", "From: ", "To: ", "\r\n", "\n",
+        "\r", " ", "\t", "i=1", "i=2", "i=51", "cv=none", "cv=pass", "a=rsa-sha256",
+        "a=ed25519-sha256", "a=rsa-sha1", "c=simple/relaxed", "c=relaxed", "d=x.example", "s=s", "h=from:to",
+        "h=from:from:from", "bh=AAAA", "bh==", "b=AAAA", "b=", "l=3", "x=1", "t=18446744073709551615", "z=From:a|To:b",
+        "q=dns/txt", "atps=x.example", "atpsh=sha256", "r=y", ";", "v=1", "anna@x.example", "<", ">", "(",
+        "\"", "=?utf-8?q?a?=", "x.example; dmarc=pass header.from=x.example", "\0", "ä", "body",
+    ]), 0..50), signed: bool) {
+        let letter = pieces.concat();
+        let letter = if signed { format!("{}{letter}", sign(LETTER)) } else { letter };
+        let author = Letter::read_header(letter.as_bytes()).author;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let found = runtime.block_on(BELIEVING.authenticate(ROUTE, &author, letter.as_bytes(), None));
+        prop_assert!(found.dkim.len() <= 64);
+        let told = crate::mail::results::value("us", &found);
+        prop_assert!(told.len() < 1000 && told.bytes().all(|b| b == b' ' || b.is_ascii_graphic()));
     }
 }
