@@ -146,6 +146,8 @@ fn letter(queue: &QueueId) -> Command {
         copied: BTreeSet::new(),
         clues: Vec::new(),
         dossier: Box::default(),
+        report: None,
+        acknowledgement: None,
     }))
 }
 
@@ -233,7 +235,9 @@ fn encode(effects: &Effects) -> usize {
         Change::Dossier(_, dossier) => record::encode(&**dossier).len(),
         Change::Outbound(outbound) => record::encode(&**outbound).len(),
         Change::Logged(_, _, event) => record::encode(&**event).len(),
+        Change::Suppressed(suppression) => record::encode(&**suppression).len(),
         Change::Clue(..)
+        | Change::Acknowledged { .. }
         | Change::SessionEnded(_)
         | Change::OfferForgotten(_)
         | Change::LogTrimmed(..) => 0,

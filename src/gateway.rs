@@ -183,7 +183,7 @@ pub async fn start_on(
         keyring: Arc::clone(&keyring),
     };
     let receiver = Arc::new(milter::Current::new(Arc::new(parts.intake(config)?)));
-    let outbound = Arc::new(outbound_settings(config, &name)?);
+    let outbound = Arc::new(outbound_settings(config, &name, Arc::clone(&keyring))?);
 
     let milters = milter_listeners(config, inherited.milter).await?;
     let address = (milters.first())
@@ -425,7 +425,11 @@ fn keyring(secret: &[u8]) -> Result<Keyring, StartError> {
         .map_err(|error| StartError::Config(error.to_string()))
 }
 
-fn outbound_settings(config: &Config, name: &str) -> Result<outbound::Settings, StartError> {
+fn outbound_settings(
+    config: &Config,
+    name: &str,
+    keyring: Arc<Keyring>,
+) -> Result<outbound::Settings, StartError> {
     let outbound = &config.outbound;
     let unclear = || StartError::Config("outbound.server makes no sense".to_owned());
     let (host, port) = (outbound.server.get_ref().rsplit_once(':')).ok_or_else(unclear)?;
@@ -449,6 +453,7 @@ fn outbound_settings(config: &Config, name: &str) -> Result<outbound::Settings, 
         ehlo_name: name.to_owned(),
         timeouts: outbound::Timeouts::default(),
         at_once: outbound.at_once,
+        keyring: Some(keyring),
     })
 }
 

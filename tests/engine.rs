@@ -214,6 +214,8 @@ fn letter(queues: &[QueueId]) -> Ingest {
         copied: BTreeSet::new(),
         clues: Vec::new(),
         dossier: Box::default(),
+        report: None,
+        acknowledgement: None,
     }
 }
 

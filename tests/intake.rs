@@ -19,6 +19,9 @@ use postroom::mail::trust::Trust;
 use postroom::milter::client::{Caller, Client, Letter, Mail, Outcome, Said};
 use postroom::milter::negotiation::Offer;
 
+#[path = "kinds/automatic.rs"]
+mod automatic;
+
 /// A gateway in a scratch folder, and an MTA connected to it.
 struct House {
     running: Running,

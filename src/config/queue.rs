@@ -11,7 +11,9 @@ use crate::desk::{DeclineAction, Mailbox, QueueSettings};
 use crate::id::QueueId;
 use crate::intake::policy::Door;
 use crate::intake::responsibility::Mode;
+use crate::mail::acknowledgement::{SUBJECT_CHARS_MAX, TEXT_BYTES_MAX, Template};
 use crate::mail::address::Address;
+use crate::mail::automatic::Allowed;
 use crate::mail::threading::Windows;
 
 /// What becomes of an agent who declines.
@@ -77,6 +79,20 @@ pub struct Queue {
     /// How many interactions may wait; further mail is told to come back. Default: `100000`.
     #[serde(default = "waiting_max")]
     pub waiting_max: usize,
+    /// Lets letters of lists and newsletters be offered to agents. Otherwise they are filed, and
+    /// offered only if they continue a case. Default: `false`.
+    #[serde(default)]
+    pub allow_bulk: bool,
+    /// Lets automatic answers, such as absence notes, open a case if they continue none. Otherwise
+    /// they are filed. Default: `false`.
+    #[serde(default)]
+    pub auto_reply_opens_case: bool,
+    /// Subject of the acknowledgement that people are sent when their letter opens a case;
+    /// `{number}` stands for the case's number. Together with `acknowledgement_text`.
+    /// Default: none, nothing is sent.
+    pub acknowledgement_subject: Option<Spanned<String>>,
+    /// Text of that acknowledgement, with `{number}` likewise. Default: none.
+    pub acknowledgement_text: Option<Spanned<String>>,
     /// For how many days after its end a letter opens the same case again. Default: `14`.
     #[serde(default = "reopen_days")]
     pub reopen_days: u32,
@@ -155,10 +171,22 @@ impl Queue {
             missed_limit: self.missed_limit.max(1),
             cooldown: Duration::from_secs(self.cooldown_seconds),
             waiting_max: self.waiting_max.max(1),
+            allowed: Allowed {
+                bulk: self.allow_bulk,
+                auto_reply: self.auto_reply_opens_case,
+            },
+            acknowledgement: self.acknowledgement(),
             windows: Windows {
                 reopen: days(self.reopen_days),
                 follow_up: days(*self.follow_up_days.get_ref()),
             },
+        })
+    }
+
+    fn acknowledgement(&self) -> Option<Template> {
+        Some(Template {
+            subject: self.acknowledgement_subject.as_ref()?.get_ref().clone(),
+            text: self.acknowledgement_text.as_ref()?.get_ref().clone(),
         })
     }
 }
@@ -224,5 +252,38 @@ pub(super) fn check_all(queues: &[Queue], check: &mut Check<'_>) {
             let what = format!("cooldown_seconds of queue {id} is over 3600");
             check.blame(&queue.id, what);
         }
+        check_acknowledgement(queue, check);
+    }
+}
+
+/// Checks that an acknowledgement is whole, and that it can be written into a letter.
+fn check_acknowledgement(queue: &Queue, check: &mut Check<'_>) {
+    let (subject, text) = match (&queue.acknowledgement_subject, &queue.acknowledgement_text) {
+        (None, None) => return,
+        (Some(subject), Some(text)) => (subject, text),
+        (Some(alone), None) | (None, Some(alone)) => {
+            let what =
+                "acknowledgement_subject and acknowledgement_text belong together".to_owned();
+            check.blame(alone, what);
+            return;
+        }
+    };
+    let line = subject.get_ref();
+    if line.trim().is_empty()
+        || line.chars().count() > SUBJECT_CHARS_MAX
+        || line.chars().any(char::is_control)
+    {
+        let what = format!(
+            "acknowledgement_subject must be one line of 1 to {SUBJECT_CHARS_MAX} characters"
+        );
+        check.blame(subject, what);
+    }
+    let body = text.get_ref();
+    if body.trim().is_empty()
+        || body.len() > TEXT_BYTES_MAX
+        || body.contains(|c: char| c.is_control() && !matches!(c, '\r' | '\n' | '\t'))
+    {
+        let what = format!("acknowledgement_text must be 1 to {TEXT_BYTES_MAX} bytes of text");
+        check.blame(text, what);
     }
 }

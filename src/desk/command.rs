@@ -11,7 +11,9 @@ use super::case::Case;
 use super::interaction::HoldReason;
 use super::message::{Correspondent, Origin};
 use super::queue::QueueSettings;
+use super::reporting::Report;
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
+use crate::mail::acknowledgement::Acknowledgement;
 use crate::mail::dossier::Dossier;
 use crate::mail::threading::ClueKey;
 use crate::mail::token::MainNumber;
@@ -270,6 +272,11 @@ pub struct Ingest {
     pub clues: Vec<ClueKey>,
     /// All that was found out about it.
     pub dossier: Box<Dossier>,
+    /// What it reports about a letter of ours, if that is proven. Then the report decides whether
+    /// it is work.
+    pub report: Option<Box<Report>>,
+    /// What its author is told if it opens a case.
+    pub acknowledgement: Option<Box<Acknowledgement>>,
 }
 
 /// Whether and how a letter is to be worked on.
@@ -283,6 +290,8 @@ pub struct Handling {
     pub skills: BTreeSet<String>,
     /// Whether a program wrote it: such letters open a closed case less often.
     pub by_machine: bool,
+    /// Whether it opens no closed case at all, but is filed with it.
+    pub keeps_closed: bool,
 }
 
 /// Whether a letter is anybody's work.

@@ -16,6 +16,7 @@ use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::dossier::Dossier;
 use crate::mail::threading::ClueKey;
 use crate::mail::token::MainNumber;
+use crate::outbound::hearing::Suppression;
 use crate::outbound::message::Outbound;
 use crate::time::Timestamp;
 
@@ -28,6 +29,8 @@ pub struct Effects {
     pub changes: Vec<Change>,
     /// The message whose bytes belong to this batch.
     pub body: Option<MessageId>,
+    /// Messages that the desk wrote itself, with their bytes.
+    pub written: Vec<(MessageId, Vec<u8>)>,
     /// Facts to be told to watchers, in order.
     pub events: Vec<Event>,
     /// Sessions whose stream is to be ended.
@@ -118,6 +121,17 @@ pub enum Change {
     Logged(AgentId, u64, Box<Event>),
     /// An entry of an agent's event log is older than anybody resumes from.
     LogTrimmed(AgentId, u64),
+    /// A sender was told by a queue that a letter has arrived.
+    Acknowledged {
+        /// The queue.
+        queue: QueueId,
+        /// The sender, normalised.
+        address: String,
+        /// Until when that is not repeated.
+        until: Timestamp,
+    },
+    /// An address that is not written to for a while.
+    Suppressed(Box<Suppression>),
 }
 
 /// Numbers that the desk gives out and never gives out twice.

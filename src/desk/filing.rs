@@ -20,6 +20,7 @@ impl Desk {
         mut letter: Ingest,
     ) -> Result<Pending, Refusal> {
         keep_apart(&mut letter);
+        let weighed = self.weigh(&mut letter);
         let known = match &letter.thread {
             Thread::Joins(case, _) => Some(self.cases.get(&case.number).unwrap_or(case)),
             Thread::New(_) | Thread::Linked(..) => None,
@@ -33,6 +34,7 @@ impl Desk {
                 return Err(Refusal::QueueFull(target.queue.clone()));
             }
         }
+        let continues = matches!(letter.thread, Thread::Joins(..));
         let Some(number) = self.take_up_case(now, &mut letter) else {
             return Err(Refusal::StateTransition("no more case numbers are left"));
         };
@@ -79,6 +81,17 @@ impl Desk {
                 self.lay_to_rest(number);
             }
         }
+        if let Some((outbound, heard)) = weighed {
+            self.note_report(now, outbound, heard);
+        }
+        if let Some(acknowledgement) = letter.acknowledgement.take()
+            && !continues
+            && letter.handling.work == Work::Wanted
+            && let Some(filing) =
+                (filings.iter()).find(|filing| filing.queue == acknowledgement.queue)
+        {
+            self.acknowledge(now, &acknowledgement, filing);
+        }
         let clues = std::mem::take(&mut letter.clues).into_iter();
         (self.draft.changes).extend(clues.map(|clue| Change::Clue(clue, number, message)));
         let dossier = std::mem::take(&mut letter.dossier);
@@ -107,6 +120,9 @@ impl Desk {
             Thread::Joins(case, _) => {
                 let number = case.number;
                 let case = (self.cases.entry(number)).or_insert_with(|| (**case).clone());
+                if !case.is_open() && letter.handling.keeps_closed {
+                    letter.handling.work = Work::Quiet;
+                }
                 let reopens = !case.is_open() && letter.handling.work == Work::Wanted;
                 if !reopens || case.reopen(now, letter.handling.by_machine) {
                     return Some(number);
@@ -161,12 +177,16 @@ impl Desk {
     ) -> InteractionId {
         let sequence = self.next_sequence();
         let id = InteractionId::new(now, sequence);
+        // A server reports, but nobody can answer it: the work is the customer's.
+        let customer = (self.cases.get(&number))
+            .filter(|_| letter.report.is_some())
+            .map_or_else(|| letter.customer.clone(), |case| case.customer.clone());
         let interaction = Interaction {
             id,
             queue: target.queue.clone(),
             case: number,
             subject: letter.subject.clone(),
-            customer: letter.customer.clone(),
+            customer,
             trust: letter.trust,
             mailbox: target.mailbox.clone(),
             arrived: now,

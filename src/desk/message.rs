@@ -34,6 +34,8 @@ pub enum Origin {
     SameLetter,
     /// It arrived; what was found out about it is in its dossier.
     Arrived,
+    /// It was written here because a letter opened this case.
+    Acknowledgement,
 }
 
 /// What is known about a message without opening it.

@@ -18,6 +18,7 @@ pub mod queue;
 pub mod refusal;
 pub mod session;
 
+mod acknowledging;
 mod delivery;
 mod filing;
 mod floor;
@@ -26,6 +27,7 @@ mod holding;
 mod merging;
 mod offering;
 mod presence;
+mod reporting;
 mod restore;
 mod routing;
 mod signing;
@@ -43,9 +45,11 @@ pub use message::{Correspondent, Direction, Message, Origin};
 pub use offer::{Offer, OfferState, RescindCause};
 pub use queue::{DeclineAction, Mailbox, Queue, QueueSettings};
 pub use refusal::Refusal;
+pub use reporting::Report;
 pub use restore::Records;
 pub use session::{EndCause, Session, SessionView};
 
+use acknowledging::Budget;
 use agent::Load;
 use session::Link;
 use timers::{Timer, Timers};
@@ -138,6 +142,9 @@ pub struct Desk {
     /// nobody any more.
     resting: BTreeMap<InteractionId, Timestamp>,
 
+    /// How many acknowledgements went out of late.
+    budget: Budget,
+
     /// Outbound records between [`Desk::restore`] and [`Desk::start`].
     restored_spool: Vec<Outbound>,
     draft: Draft,
@@ -162,6 +169,7 @@ struct Draft {
     events: Vec<Event>,
     ended: Vec<(SessionId, EndCause)>,
     body: Option<MessageId>,
+    written: Vec<(MessageId, Vec<u8>)>,
 }
 
 /// An answer in the making: what it shows is looked up when all has settled.
@@ -200,6 +208,7 @@ impl Desk {
             idle: BTreeMap::new(),
             idle_entry: BTreeMap::new(),
             resting: BTreeMap::new(),
+            budget: Budget::default(),
             restored_spool: Vec::new(),
             draft: Draft::default(),
         }
@@ -364,6 +373,7 @@ impl Desk {
             answer,
             changes,
             body: draft.body,
+            written: draft.written,
             events: draft.events,
             ended: draft.ended,
             submissions,

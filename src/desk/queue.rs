@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::id::{InteractionId, QueueId};
+use crate::mail::acknowledgement::Template;
+use crate::mail::automatic::Allowed;
 use crate::mail::threading::Windows;
 use crate::time::Timestamp;
 
@@ -49,6 +51,10 @@ pub struct QueueSettings {
     /// How many interactions may wait; at this many the queue turns new mail away with a
     /// temporary answer, so that it waits at its sender.
     pub waiting_max: usize,
+    /// What is work here although no person wrote it.
+    pub allowed: Allowed,
+    /// What people are told when their letter opens a case.
+    pub acknowledgement: Option<Template>,
     /// How long after its end a case of the queue can be continued.
     pub windows: Windows,
 }
@@ -68,6 +74,8 @@ impl QueueSettings {
             missed_limit: 3,
             cooldown: Duration::from_secs(5),
             waiting_max: 100_000,
+            allowed: Allowed::default(),
+            acknowledgement: None,
             windows: Windows::default(),
         }
     }

@@ -122,6 +122,7 @@ impl Desk {
                 self.timers.set(back.max(now), Timer::Reattach(*id));
             }
         }
+        self.budget.clone_from(&ahead.budget);
         let records = std::mem::take(&mut self.restored_spool);
         self.spool = Spool::take_over(records, in_flight, now, self.policy.submissions);
         let agents: Vec<AgentId> = self.agents.keys().cloned().collect();

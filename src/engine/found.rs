@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::EngineError;
 use super::group::unreadable;
 use super::handle::get;
-use crate::desk::{Case, MERGES_MAX};
+use crate::desk::{Case, Direction, MERGES_MAX, Message};
+use crate::mail::message_id::InternetMessageId;
 use crate::mail::threading::{CASES_MAX, CASES_PER_KEY_MAX, ClueKey, Hint};
 use crate::mail::token::MainNumber;
 use crate::store::{Store, keys};
@@ -52,6 +53,26 @@ impl Found {
             }
         }
         None
+    }
+
+    /// The letter of ours with this Message-ID.
+    pub(super) fn own_message(
+        store: &dyn Store,
+        id: &InternetMessageId,
+    ) -> Result<Option<Message>, EngineError> {
+        let page = store
+            .scan(&keys::clues(ClueKey::id(id)), None, CASES_PER_KEY_MAX)
+            .map_err(unreadable)?;
+        for message in page.iter().filter_map(|(key, _)| keys::clue_message(key)) {
+            let found: Option<Message> = get(store, &keys::message(message))?;
+            if let Some(found) = found
+                && found.direction == Direction::Outbound
+                && found.internet_message_id == id.as_str()
+            {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     fn follow(&mut self, store: &dyn Store, key: ClueKey) -> Result<Vec<MainNumber>, EngineError> {

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::content::Content;
 use crate::desk::{Answer, Case, Change, Effects, Event, Filing, QueueSettings};
-use crate::id::MessageId;
+use crate::id::{MessageId, QueueId};
 use crate::mail::token::MainNumber;
+use crate::outbound::hearing::Suppression;
 use crate::outbound::message::Outbound;
-use crate::store::record::{self, Answered, ApiKey, Delivery, Stored};
+use crate::store::record::{self, Acknowledged, Answered, ApiKey, Delivery, Stored};
 use crate::store::{Batch, BodyId, Store, StoreError, keys};
 use crate::time::Timestamp;
 
@@ -80,6 +82,20 @@ impl<'a> Group<'a> {
         self.look_up(&keys::case(number))
     }
 
+    /// Until when a queue does not tell a sender again that a letter has arrived.
+    pub(super) fn acknowledged(
+        &self,
+        queue: &QueueId,
+        address: &str,
+    ) -> Result<Option<Acknowledged>, EngineError> {
+        self.look_up(&keys::acknowledged(queue, address))
+    }
+
+    /// Whether and why an address is not written to.
+    pub(super) fn suppressed(&self, address: &str) -> Result<Option<Suppression>, EngineError> {
+        self.look_up(&keys::suppressed(address))
+    }
+
     /// An outbound message that has left the spool.
     pub(super) fn outbound(&self, id: MessageId) -> Result<Option<Outbound>, EngineError> {
         self.look_up(&keys::outbound(id))
@@ -91,10 +107,28 @@ impl<'a> Group<'a> {
         for change in effects.changes {
             self.write(&mut batch, change);
         }
+        for (id, bytes) in effects.written {
+            let id = BodyId::from_bytes(id.to_bytes());
+            batch.body(id, Content::Memory(bytes.into()));
+        }
         self.released.events.extend(effects.events);
         self.released.ended.extend(effects.ended);
         self.released.submissions.extend(effects.submissions);
         Additions { group: self, batch }
+    }
+
+    /// Writes what is forgotten after a time.
+    fn remember<T: Stored>(
+        &mut self,
+        batch: &mut Batch,
+        key: Vec<u8>,
+        record: &T,
+        until: Timestamp,
+    ) {
+        let value = record::encode(record);
+        batch.put(keys::due(until, &key), Vec::new());
+        self.fresh.insert(key.clone(), value.clone());
+        batch.put(key, value);
     }
 
     fn write(&mut self, batch: &mut Batch, change: Change) {
@@ -139,7 +173,9 @@ impl<'a> Group<'a> {
             }
             Change::Outbound(outbound) => {
                 let id = outbound.id;
-                batch.put(keys::outbound(id), record::encode(&*outbound));
+                let (key, value) = (keys::outbound(id), record::encode(&*outbound));
+                self.fresh.insert(key.clone(), value.clone());
+                batch.put(key, value);
                 if outbound.state.is_settled() {
                     batch.delete(keys::spool(id));
                 } else {
@@ -150,6 +186,22 @@ impl<'a> Group<'a> {
                 batch.put(keys::event(&agent, number), record::encode(&*event));
             }
             Change::LogTrimmed(agent, number) => batch.delete(keys::event(&agent, number)),
+            Change::Acknowledged {
+                queue,
+                address,
+                until,
+            } => {
+                let key = keys::acknowledged(&queue, &address);
+                self.remember(batch, key, &Acknowledged { until }, until);
+            }
+            Change::Suppressed(suppression) => {
+                let key = keys::suppressed(&suppression.address);
+                // The first stands for its whole time: its mark would end a later one too early.
+                let known = self.look_up::<Suppression>(&key).ok().flatten();
+                if known.is_none_or(|known| known.until <= suppression.since) {
+                    self.remember(batch, key, &*suppression, suppression.until);
+                }
+            }
         }
     }
 }
@@ -162,7 +214,7 @@ pub(super) struct Additions<'g, 'a> {
 
 impl Additions<'_, '_> {
     /// The bytes of the message that the command made.
-    pub(super) fn body(&mut self, id: [u8; 16], content: crate::content::Content) {
+    pub(super) fn body(&mut self, id: [u8; 16], content: Content) {
         self.batch.body(BodyId::from_bytes(id), content);
     }
 
@@ -195,10 +247,7 @@ impl Additions<'_, '_> {
     }
 
     fn remember<T: Stored>(&mut self, key: Vec<u8>, record: &T, until: Timestamp) {
-        let value = record::encode(record);
-        self.batch.put(keys::due(until, &key), Vec::new());
-        self.group.fresh.insert(key.clone(), value.clone());
-        self.batch.put(key, value);
+        self.group.remember(&mut self.batch, key, record, until);
     }
 
     /// Closes the batch. More mail may not use the space below the floor; all else may, so that

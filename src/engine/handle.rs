@@ -22,6 +22,7 @@ use crate::desk::{
 };
 use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, SessionId};
 use crate::mail::dossier::Dossier;
+use crate::mail::message_id::InternetMessageId;
 use crate::mail::threading::Hint;
 use crate::mail::token::MainNumber;
 use crate::outbound::message::Outbound;
@@ -360,6 +361,15 @@ impl Handle {
     /// As for [`Self::interaction`].
     pub async fn message(&self, id: MessageId) -> Result<Option<Message>, EngineError> {
         self.record(keys::message(id)).await
+    }
+
+    /// The letter of ours with this Message-ID.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::interaction`].
+    pub async fn own_message(&self, id: InternetMessageId) -> Result<Option<Message>, EngineError> {
+        self.read(move |store| Found::own_message(store, &id)).await
     }
 
     /// What was found out about a message when it came; `None` for our own, and for those from

@@ -17,6 +17,7 @@ mod clock;
 mod found;
 mod group;
 mod load;
+mod recall;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -411,6 +412,9 @@ impl Runner {
             }
         }
         self.refresh_cases(&mut command, group)?;
+        if let Command::Ingest(letter) = &mut command {
+            self.recall(now, letter, group)?;
+        }
         if let Command::RetryDelivery { message, settled } = &mut command
             && self.desk.spool().get(*message).is_none()
         {

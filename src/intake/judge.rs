@@ -10,12 +10,11 @@ use super::authenticate::Route;
 use super::fingerprint::Unfinished;
 use super::{Intake, answer};
 use crate::content::Content;
-use crate::desk::{
-    Correspondent, Handling, HoldReason, Ingest, Origin, PEOPLE_MAX, Target, Thread, Work,
-};
+use crate::desk::{Correspondent, Ingest, Origin, PEOPLE_MAX, Target, Thread};
 use crate::engine::{Fingerprint, Found};
 use crate::id::QueueId;
 use crate::mail::address::Address;
+use crate::mail::automatic::Kind;
 use crate::mail::clue;
 use crate::mail::dossier::{Dossier, Remark};
 use crate::mail::letter::Letter;
@@ -39,10 +38,10 @@ pub struct Judgement {
 }
 
 /// A recipient of ours: the address as it was written to, the queue's own, and the queue.
-struct Reached {
-    full: Address,
-    mailbox: Address,
-    target: Target,
+pub(super) struct Reached {
+    pub(super) full: Address,
+    pub(super) mailbox: Address,
+    pub(super) target: Target,
 }
 
 impl Intake {
@@ -61,15 +60,27 @@ impl Intake {
             reached: &reached,
             trust: assessment.trust,
         };
+        let kind = self.kind(arrival, &found).await?;
+        let about = self.about(arrival, kind.kind, &reached).await?;
         let (threading, thread, mut remarks) = self.thread(&found).await?;
+        let thread = match &about {
+            Some(about) => Thread::Joins(Box::new(about.case.clone()), Origin::Arrived),
+            None if kind.kind == Kind::OwnLoop => Thread::New(Origin::Arrived),
+            None => thread,
+        };
         if found.is_blind() {
             remarks.push(Remark::BlindCopy);
         }
-        let handling = Handling {
-            work: work(&threading.decision, ruling),
-            ..Handling::default()
+        let handling = self.handling(&found, &kind, (&threading.decision, ruling), about.as_ref());
+        let acknowledgement = match &thread {
+            Thread::New(_) | Thread::Linked(..) => self.acknowledgement(arrival, &found, &kind),
+            Thread::Joins(..) => None,
         };
-        let (copied, clues) = (found.copied(), found.clues());
+        let (copied, mut clues) = (found.copied(), found.clues());
+        if kind.kind == Kind::OwnLoop {
+            // Its Message-ID is that of another letter.
+            clues.clear();
+        }
         let (customer, internet_message_id) = (author(&letter), &letter.internet_message_id);
         let ingest = Ingest {
             targets: targets(&reached),
@@ -86,8 +97,11 @@ impl Intake {
             handling,
             copied,
             clues,
+            report: about.and_then(|about| about.report).map(Box::new),
+            acknowledgement: acknowledgement.map(Box::new),
             dossier: Box::new(Dossier {
                 authentication,
+                kind,
                 threading,
                 remarks,
             }),
@@ -220,10 +234,10 @@ impl Intake {
 }
 
 /// What is at hand when a letter's place is looked for.
-struct Finding<'a> {
-    letter: &'a Letter,
-    reached: &'a [Reached],
-    trust: Trust,
+pub(super) struct Finding<'a> {
+    pub(super) letter: &'a Letter,
+    pub(super) reached: &'a [Reached],
+    pub(super) trust: Trust,
 }
 
 impl Finding<'_> {
@@ -308,7 +322,7 @@ fn targets(reached: &[Reached]) -> Vec<Target> {
 }
 
 /// The store's cases as threading wants to know them.
-fn known(found: &Found) -> Known {
+pub(super) fn known(found: &Found) -> Known {
     let address = |person: &Correspondent| Address::parse(&person.address).ok();
     let facts = found.cases.iter().filter_map(|(number, case)| {
         let target = found.target(*number)?;
@@ -351,21 +365,6 @@ fn bad_token(clue: &Clue) -> Option<Remark> {
     match &clue.hint {
         Hint::Address(..) => Some(Remark::BadToken(clue.text.clone())),
         Hint::Signed(_) | Hint::Key(_) | Hint::Number(_) => None,
-    }
-}
-
-/// Whether a letter is offered, as far as its sender and its place decide that.
-const fn work(decision: &Decision, ruling: Ruling) -> Work {
-    match (decision, ruling) {
-        (Decision::Hold { evidence, .. }, _) => Work::Held {
-            reason: HoldReason::Distrusted,
-            aside: Some(evidence.case),
-        },
-        (_, Ruling::Hold) => Work::Held {
-            reason: HoldReason::Quarantined,
-            aside: None,
-        },
-        (_, Ruling::Take | Ruling::Refuse | Ruling::Later) => Work::Wanted,
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod authenticate;
 pub mod fingerprint;
 pub mod judge;
+mod kind;
 pub mod patience;
 pub mod policy;
 pub mod reservation;
@@ -34,6 +35,8 @@ use crate::engine::{EngineError, Fingerprint, Handle};
 use crate::id::QueueId;
 use crate::mail::address::Address;
 use crate::mail::lookalike::OurDomains;
+use crate::mail::loop_mark::{self, LoopMark};
+use crate::mail::message_id::InternetMessageId;
 use crate::mail::results;
 use crate::mail::token::Keyring;
 use crate::mail::trust::{Authentication, Ruling, Standing};
@@ -51,6 +54,9 @@ pub const INTERACTION_FIELD: FieldName = FieldName::new("X-Postroom-Interaction"
 
 /// Our header fields: copies of them in what comes from outside are forged.
 pub const OUR_FIELDS: [FieldName; 3] = [QUEUE_FIELD, CASE_FIELD, INTERACTION_FIELD];
+
+/// The mark of letters of ours: copies that we did not write are forged.
+pub const LOOP_FIELD: FieldName = FieldName::new(loop_mark::LOOP_FIELD);
 
 /// What the checks of the sender gave, for filters and mail programs after us (RFC 8601).
 pub const RESULTS_FIELD: FieldName = FieldName::new("Authentication-Results");
@@ -162,10 +168,19 @@ impl Intake {
     }
 
     /// The changes that the MTA is asked for: forged fields out, ours in.
-    fn edits(&self, headers: &[Header], tags: &[Tag], results: &Authentication) -> Vec<Edit> {
+    fn edits(
+        &self,
+        headers: &[Header],
+        id: Option<&InternetMessageId>,
+        tags: &[Tag],
+        results: &Authentication,
+    ) -> Vec<Edit> {
         let mut edits = deletions(headers, RESULTS_FIELD, |header| {
             results::speaks_for(&header.value, &self.name)
         });
+        edits.extend(deletions(headers, LOOP_FIELD, |header| {
+            id.is_none_or(|id| !LoopMark::is_ours(&self.keyring, &header.value, id))
+        }));
         edits.extend(plan_tags(headers, &OUR_FIELDS, tags));
         // Without a resolver nothing was checked, and there is nothing to tell.
         if *results != Authentication::default()
@@ -254,6 +269,8 @@ impl Receiver for Intake {
         let handed = self.handle.now();
         let trust = ingest.trust;
         let results = ingest.dossier.authentication.clone();
+        let kind = ingest.dossier.kind.kind;
+        let id = InternetMessageId::parse(&ingest.internet_message_id).ok();
         let content = std::mem::replace(&mut arrival.content, Content::Memory(Bytes::new()));
         let size = content.len();
         let filed = self.handle.ingest(ingest, content, fingerprints).await;
@@ -278,7 +295,7 @@ impl Receiver for Intake {
         let queues = names(|filing| filing.queue.to_string());
         let interactions = names(|filing| filing.interaction.to_string());
         tracing::info!(
-            "{}: case={case} queue={queues} from=<{}> nrcpt={}/{} size={size} trust={trust:?} verdict={verdict} dup={} t={}ms(store {}ms)",
+            "{}: case={case} queue={queues} from=<{}> nrcpt={}/{} size={size} trust={trust:?} kind={kind} verdict={verdict} dup={} t={}ms(store {}ms)",
             arrival.mta_queue_id.as_deref().unwrap_or("NOQUEUE"),
             printable(&arrival.envelope.sender),
             arrival.recipients.len(),
@@ -303,7 +320,7 @@ impl Receiver for Intake {
             return Verdict::Discard;
         };
         let mut edits = removals;
-        edits.extend(self.edits(&arrival.headers, &tags, &results));
+        edits.extend(self.edits(&arrival.headers, id.as_ref(), &tags, &results));
         Verdict::Accept { edits }
     }
 }

@@ -22,7 +22,7 @@ pub struct Destination {
 #[derive(Debug, Clone, Default)]
 pub struct Routes {
     by_address: BTreeMap<String, Destination>,
-    windows: BTreeMap<QueueId, Windows>,
+    queues: BTreeMap<QueueId, QueueSettings>,
 }
 
 impl Routes {
@@ -39,17 +39,24 @@ impl Routes {
                 by_address.insert(mailbox.address.to_lowercase(), destination);
             }
         }
-        let windows = (queues.iter()).map(|queue| (queue.id.clone(), queue.windows));
+        let queues = queues.iter().map(|queue| (queue.id.clone(), queue.clone()));
         Self {
             by_address,
-            windows: windows.collect(),
+            queues: queues.collect(),
         }
+    }
+
+    /// The rules of a queue.
+    #[must_use]
+    pub fn queue(&self, queue: &QueueId) -> Option<&QueueSettings> {
+        self.queues.get(queue)
     }
 
     /// How long ended cases of a queue can be continued.
     #[must_use]
     pub fn windows(&self, queue: &QueueId) -> Windows {
-        self.windows.get(queue).copied().unwrap_or_default()
+        self.queue(queue)
+            .map_or_else(Windows::default, |queue| queue.windows)
     }
 
     /// Where mail to this address goes; `None` if it is not ours. The address with its detail is

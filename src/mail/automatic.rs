@@ -203,6 +203,18 @@ pub struct Classification {
     pub matches: Vec<Match>,
 }
 
+impl Default for Classification {
+    /// What was not looked at was written by a person, as far as anybody knows.
+    fn default() -> Self {
+        Self {
+            kind: Kind::Human,
+            do_not_answer: false,
+            no_receipts: false,
+            matches: Vec::new(),
+        }
+    }
+}
+
 /// What is known about a letter beside its bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {

@@ -65,6 +65,9 @@ pub struct Draft<'a> {
     pub internet_message_id: &'a InternetMessageId,
     /// The mark by which we know it when it comes back.
     pub loop_mark: &'a LoopMark,
+    /// Whether a program writes it: it says so, and asks for no answer from programs (RFC 3834,
+    /// section 5; Microsoft's programs listen to a field of their own).
+    pub automatic: bool,
 }
 
 /// The `[Case 57245]` in a subject.
@@ -189,6 +192,10 @@ impl Draft<'_> {
             ancestry(&mut out, parent);
         }
         field(&mut out, LOOP_FIELD, &self.loop_mark.to_string());
+        if self.automatic {
+            field(&mut out, "Auto-Submitted", "auto-replied");
+            field(&mut out, "X-Auto-Response-Suppress", "All");
+        }
         field(&mut out, "MIME-Version", "1.0");
         body(&mut out, &self.full_text());
         Ok(Composed {
@@ -454,6 +461,7 @@ mod tests {
             date: Timestamp::from_millis(1_795_000_000_000),
             internet_message_id: &OWN,
             loop_mark: &MARK,
+            automatic: false,
         };
         change(&mut draft);
         let composed = draft.compose()?;

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::automatic::Classification;
 use super::message_id::InternetMessageId;
 use super::threading::Threading;
 use super::trust::Authentication;
@@ -12,6 +13,8 @@ use super::trust::Authentication;
 pub struct Dossier {
     /// What SPF, DKIM and DMARC gave.
     pub authentication: Authentication,
+    /// What kind of letter it is, and why.
+    pub kind: Classification,
     /// Which case it continues, and why.
     pub threading: Threading,
     /// What else is worth knowing, in the order in which it was noticed.

@@ -26,6 +26,7 @@ pub mod lookalike;
 pub mod results;
 pub mod trust;
 
+pub mod acknowledgement;
 pub mod compose;
 pub mod subject;
 

@@ -73,7 +73,8 @@ pub struct OutboundRecipient {
     pub state: RecipientState,
 }
 
-/// What the MTA said about one recipient.
+/// What was said about one recipient: by the MTA, or by whoever had the message after it. Stored:
+/// variants are added at the end only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RecipientState {
     /// Nothing that lasts: the message was not handed over, or nobody knows whether it was.
@@ -82,6 +83,12 @@ pub enum RecipientState {
     Accepted,
     /// The MTA will not take it for this recipient.
     Refused(Diagnostic),
+    /// It is in the recipient's mailbox, says a proven report.
+    Delivered,
+    /// It is still on its way, says a proven report.
+    Delayed(Diagnostic),
+    /// It came back: it did not reach the recipient and will not, says a proven report.
+    Bounced(Diagnostic),
 }
 
 /// Where an outbound message is on its way. Stored: variants are added at the end only.

@@ -4,6 +4,8 @@
 pub mod message;
 pub mod spool;
 
+pub mod hearing;
+
 pub mod transparency;
 
 pub mod reply;

@@ -145,6 +145,7 @@ pub async fn send(
         date: now,
         internet_message_id: &id,
         loop_mark: &loop_mark,
+        automatic: false,
     }
     .compose()
     .map_err(ReplyError::Compose)?;

@@ -10,6 +10,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::mail::token::Keyring;
+
 /// Where the MTA is and how to talk to it.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -27,6 +29,9 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// How many submissions may run at once.
     pub at_once: usize,
+    /// The keys that return paths are signed with; without them, reports come to the plain address
+    /// of the queue and prove nothing by that.
+    pub keyring: Option<Arc<Keyring>>,
 }
 
 impl Default for Settings {
@@ -40,6 +45,7 @@ impl Default for Settings {
             ehlo_name: "localhost".to_owned(),
             timeouts: Timeouts::default(),
             at_once: 4,
+            keyring: None,
         }
     }
 }

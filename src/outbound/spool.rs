@@ -327,6 +327,15 @@ impl Spool {
         Ok(Change { from, outbound })
     }
 
+    /// Puts a record in the place of the one that a report was heard about: what was said of its
+    /// recipients differs, and nothing of its way.
+    pub fn amend(&mut self, outbound: &Outbound) {
+        if let Some(found) = self.messages.get_mut(&outbound.id) {
+            found.recipients.clone_from(&outbound.recipients);
+            found.last_diagnostic.clone_from(&outbound.last_diagnostic);
+        }
+    }
+
     /// One message, as it stands.
     #[must_use]
     pub fn get(&self, id: MessageId) -> Option<&Outbound> {

@@ -14,6 +14,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::mail::address::Address;
+use crate::mail::return_path::{EVERYBODY, ReturnPath};
+use crate::mail::token::DELIMITER;
 use crate::outbound::message::{Diagnostic, Outbound, Outcome, RecipientRefusal};
 use crate::outbound::settings::{Security, Settings};
 use crate::outbound::transparency::Transparency;
@@ -230,8 +233,9 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let whole = |diagnostic| Failure::Permanent(diagnostic, Vec::new());
-    if !outbound.mail_from.is_empty() {
-        check_address(&outbound.mail_from, offered).map_err(whole)?;
+    let mail_from = return_path(settings, outbound);
+    if !mail_from.is_empty() {
+        check_address(&mail_from, offered).map_err(whole)?;
     }
     let size_max = u64::try_from(offered.size).unwrap_or(u64::MAX);
     if offered.has_capability(EXT_SIZE) && size_max > 0 && outbound.size_bytes > size_max {
@@ -244,7 +248,7 @@ where
 
     client.timeout = settings.timeouts.command;
     let reply = client
-        .cmd(mail_command(outbound, offered))
+        .cmd(mail_command(&mail_from, outbound, offered))
         .await
         .map_err(Failure::now)?;
     match reply.code / 100 {
@@ -265,7 +269,7 @@ where
             continue;
         }
         let reply = client
-            .cmd(rcpt_command(&address, offered))
+            .cmd(rcpt_command(&address, !mail_from.is_empty(), offered))
             .await
             .map_err(Failure::now)?;
         let diagnostic = said(&reply);
@@ -377,15 +381,35 @@ where
     }
 }
 
-fn mail_command(outbound: &Outbound, offered: &EhloResponse<String>) -> String {
-    let mut command = format!("MAIL FROM:<{}>", outbound.mail_from);
+/// The envelope sender: the message's own return path, so that a report is known by where it comes
+/// to. A mailbox whose name leaves no room for that is used as it is.
+fn return_path(settings: &Settings, outbound: &Outbound) -> String {
+    let recipient = match outbound.recipients.len() {
+        1 => 0,
+        _ => EVERYBODY,
+    };
+    let path = ReturnPath {
+        message: outbound.id,
+        recipient,
+    };
+    let minted = (settings.keyring.as_ref()).and_then(|keyring| {
+        let mailbox = Address::parse(&outbound.mail_from).ok()?;
+        // The first delimiter is where readers cut.
+        let plain = !mailbox.local().contains(DELIMITER);
+        plain.then(|| path.mint(keyring, &mailbox).ok())?
+    });
+    minted.map_or_else(|| outbound.mail_from.clone(), |path| path.to_string())
+}
+
+fn mail_command(mail_from: &str, outbound: &Outbound, offered: &EhloResponse<String>) -> String {
+    let mut command = format!("MAIL FROM:<{mail_from}>");
     if offered.has_capability(EXT_SIZE) {
         command.push_str(&format!(" SIZE={}", outbound.size_bytes));
     }
     if offered.has_capability(EXT_8BIT_MIME) {
         command.push_str(" BODY=8BITMIME");
     }
-    let needs_utf8 = !outbound.mail_from.is_ascii()
+    let needs_utf8 = !mail_from.is_ascii()
         || outbound
             .recipients
             .iter()
@@ -401,9 +425,12 @@ fn mail_command(outbound: &Outbound, offered: &EhloResponse<String>) -> String {
     command
 }
 
-fn rcpt_command(address: &str, offered: &EhloResponse<String>) -> String {
+fn rcpt_command(address: &str, reports: bool, offered: &EhloResponse<String>) -> String {
     let mut command = format!("RCPT TO:<{address}>");
-    if offered.has_capability(EXT_DSN) {
+    if offered.has_capability(EXT_DSN) && !reports {
+        // To the null sender nothing can be reported (RFC 3834 asks to say so).
+        command.push_str(" NOTIFY=NEVER");
+    } else if offered.has_capability(EXT_DSN) {
         command.push_str(" NOTIFY=FAILURE,DELAY");
         // Other than ASCII would need the utf-8 address type of RFC 6533, which few read.
         if address.is_ascii() {

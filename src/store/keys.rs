@@ -21,12 +21,14 @@
 //! | `thread/INTERACTION MESSAGE` | marks a message of an interaction |
 //! | `outbound/ID` | an outbound message |
 //! | `spool/ID` | marks an outbound message that is not settled |
+//! | `acknowledged/QUEUE 00 ADDRESS` | a sender whom the queue has told that a letter arrived |
+//! | `suppressed/ADDRESS` | an address that is not written to for a while, and why |
 //! | `event/SLUG 00 NUMBER` | an entry of an agent's event log |
 //! | `request/DIGEST` | what a request id was answered |
 //! | `delivery/DIGEST` | what became of a letter, by its fingerprint |
-//! | `due/TIME KEY` | marks a `request` or `delivery` that is forgotten then |
+//! | `due/TIME KEY` | marks a `request`, `delivery`, `acknowledged` or `suppressed` that is forgotten then |
 
-use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, SessionId};
+use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::threading::ClueKey;
 use crate::mail::token::MainNumber;
 use crate::time::Timestamp;
@@ -142,6 +144,31 @@ pub fn clue(key: ClueKey, message: MessageId) -> Vec<u8> {
 #[must_use]
 pub fn clue_case(value: &[u8]) -> Option<MainNumber> {
     MainNumber::new(u64::from_be_bytes(value.try_into().ok()?))
+}
+
+/// The message that a key of [`clue`] names.
+#[must_use]
+pub fn clue_message(key: &[u8]) -> Option<MessageId> {
+    let (_, id) = key.split_last_chunk::<16>()?;
+    Some(MessageId::from_bytes(*id))
+}
+
+/// A sender whom a queue has told that a letter arrived; the address is normalised.
+#[must_use]
+pub fn acknowledged(queue: &QueueId, address: &str) -> Vec<u8> {
+    let address = address.to_lowercase();
+    join(&[
+        b"acknowledged/",
+        queue.as_str().as_bytes(),
+        &[0],
+        address.as_bytes(),
+    ])
+}
+
+/// An address that is not written to for a while; normalised.
+#[must_use]
+pub fn suppressed(address: &str) -> Vec<u8> {
+    join(&[b"suppressed/", address.to_lowercase().as_bytes()])
 }
 
 /// Marks of all messages of an interaction.

@@ -15,6 +15,7 @@ use crate::desk::{
 };
 use crate::id::{AgentId, KeyId};
 use crate::mail::dossier::Dossier;
+use crate::outbound::hearing::Suppression;
 use crate::outbound::message::Outbound;
 use crate::time::Timestamp;
 
@@ -124,6 +125,13 @@ pub struct Delivery {
     pub filings: Vec<Filing>,
 }
 
+/// That a sender was told by a queue that a letter has arrived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// Until when that is not repeated.
+    pub until: Timestamp,
+}
+
 /// Key material, or another short secret of this installation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret(pub Vec<u8>);
@@ -161,6 +169,8 @@ stored! {
     Offer => "offer",
     Delivery => "delivery",
     Dossier => "dossier",
+    Acknowledged => "acknowledgement",
+    Suppression => "suppressed address",
     Secret => "secret",
 }
 

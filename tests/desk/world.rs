@@ -66,7 +66,10 @@ impl Kept {
                 let before = self.messages.insert(message.id, *message);
                 assert!(before.is_none(), "a message was written twice");
             }
-            Change::Dossier(..) | Change::Clue(..) => {}
+            Change::Dossier(..)
+            | Change::Clue(..)
+            | Change::Acknowledged { .. }
+            | Change::Suppressed(_) => {}
             Change::Outbound(outbound) => {
                 self.outbound.insert(outbound.id, *outbound);
             }
@@ -496,6 +499,8 @@ pub(crate) fn handled(queues: &[QueueId], thread: Thread, handling: Handling) ->
         copied: BTreeSet::new(),
         clues: Vec::new(),
         dossier: Box::default(),
+        report: None,
+        acknowledgement: None,
     }))
 }
 

@@ -185,6 +185,8 @@ impl Gateway {
             copied: BTreeSet::new(),
             clues: Vec::new(),
             dossier: Box::default(),
+            report: None,
+            acknowledgement: None,
         };
         let mut digest = [0; 32];
         digest[..8].copy_from_slice(&number.to_be_bytes());

@@ -28,6 +28,7 @@ const PURE: &[&str] = &[
     "milter::reply",
     "milter::session",
     "milter::wire",
+    "outbound::hearing",
     "outbound::message",
     "outbound::spool",
     "outbound::transparency",

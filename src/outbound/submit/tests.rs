@@ -609,7 +609,7 @@ fn an_original_recipient_is_written_as_xtext() {
         ..EhloResponse::default()
     };
     assert_eq!(
-        rcpt_command("a+b=c@x.example", &offered),
+        rcpt_command("a+b=c@x.example", true, &offered),
         "RCPT TO:<a+b=c@x.example> NOTIFY=FAILURE,DELAY ORCPT=rfc822;a+2Bb+3Dc@x.example\r\n"
     );
 }
