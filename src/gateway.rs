@@ -206,6 +206,7 @@ pub async fn start_on(
             keyring,
         },
         reflection: config.control.reflection,
+        intake: Some(Arc::clone(&receiver)),
     };
 
     let stop = CancellationToken::new();

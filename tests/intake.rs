@@ -7,6 +7,8 @@
 mod dns;
 #[path = "intake/responsibility.rs"]
 mod responsibility;
+#[path = "intake/rules.rs"]
+mod rules;
 
 use bytes::Bytes;
 use dns::Dns;

@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ pub use views::{DeskWatch, Overview, QueueStats, SessionWatch, Snapshot};
 
 use crate::content::Content;
 use crate::desk::{Answer, Command, Desk, Filing, Origin, Policy, QueueSettings, Refusal, Thread};
-use crate::id::{KeyId, MessageId, SessionId};
+use crate::id::{KeyId, MessageId, QueueId, SessionId};
 use crate::outbound::message::Outbound;
 use crate::store::{CommitError, Store};
 use crate::time::Timestamp;
@@ -134,6 +134,8 @@ struct Shared {
     mail_secret: Vec<u8>,
     /// Whether more mail can be taken.
     taking_mail: AtomicBool,
+    /// The queues that take no more mail, as they were after the last round.
+    full: RwLock<BTreeSet<QueueId>>,
     /// Streams that ended since the engine last looked.
     gone: Mutex<Vec<(SessionId, u64)>>,
 }
@@ -181,6 +183,7 @@ impl Engine {
             log_id: secrets.log_id,
             mail_secret: secrets.mail,
             taking_mail: AtomicBool::new(takes_mail),
+            full: RwLock::default(),
             gone: Mutex::default(),
         });
         let (calls, waiting) = sync_channel(CALLS_MAX);
@@ -249,6 +252,7 @@ impl Runner {
         if self.store_rests_until.is_some() {
             return Err("the store could not be written at the start".to_owned());
         }
+        self.tell_full();
         loop {
             let first = match calls.recv_timeout(self.patience()) {
                 Ok(call) => Some(call),
@@ -273,9 +277,24 @@ impl Runner {
                 }
             }
             self.write(group, verdicts)?;
+            self.tell_full();
             if matches!(flow, Flow::Stop) {
                 return Ok(());
             }
+        }
+    }
+
+    /// Tells shells which queues are full, so that mail can be refused before its content is sent.
+    fn tell_full(&self) {
+        let full = self
+            .desk
+            .queues()
+            .iter()
+            .filter(|(_, queue)| queue.is_full());
+        let full: BTreeSet<QueueId> = full.map(|(id, _)| id.clone()).collect();
+        let mut told = (self.shared.full.write()).unwrap_or_else(PoisonError::into_inner);
+        if *told != full {
+            *told = full;
         }
     }
 

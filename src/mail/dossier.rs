@@ -7,6 +7,7 @@ use super::automatic::Classification;
 use super::message_id::InternetMessageId;
 use super::threading::Threading;
 use super::trust::Authentication;
+use crate::id::QueueId;
 
 /// All that was found out about one letter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,15 @@ pub enum Remark {
     BlindCopy,
     /// An address that it was sent to carries a token of ours that does not hold.
     BadToken(String),
+    /// A rule of the administrator's decided about it.
+    Ruled {
+        /// For the queue that was written to.
+        queue: QueueId,
+        /// The rule's name.
+        rule: String,
+        /// What it does, in words.
+        action: String,
+    },
 }
 
 impl Remark {
@@ -46,6 +56,11 @@ impl Remark {
             Self::BadToken(address) => format!(
                 "the token in {address} does not hold: it was changed, revoked, or made for another queue"
             ),
+            Self::Ruled {
+                queue,
+                rule,
+                action,
+            } => format!("rule {rule} for queue {queue}: {action}"),
         }
     }
 }

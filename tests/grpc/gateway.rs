@@ -77,6 +77,7 @@ impl Gateway {
                 keyring: Arc::new(keyring),
             },
             reflection: true,
+            intake: None,
         };
         let drain = CancellationToken::new();
         let serving = server::serve(handle.clone(), settings, listeners, drain.clone());
