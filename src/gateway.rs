@@ -198,6 +198,7 @@ pub async fn start_on(
             message_id_domain: name,
         },
         reflection: config.control.reflection,
+        intake: Some(Arc::clone(&receiver)),
     };
 
     let stop = CancellationToken::new();

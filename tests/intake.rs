@@ -7,6 +7,8 @@
 mod dns;
 #[path = "intake/responsibility.rs"]
 mod responsibility;
+#[path = "intake/rules.rs"]
+mod rules;
 
 #[path = "intake/threads.rs"]
 mod threads;

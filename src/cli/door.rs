@@ -35,6 +35,42 @@ pub(super) struct Door {
     key_file: Option<PathBuf>,
 }
 
+/// The same, for a command that needs it for one of its uses only.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub(super) struct OptionalDoor {
+    /// The gateway: unix:PATH of its control socket, or HOST:PORT of its gRPC server.
+    #[arg(long, value_name = "ADDR")]
+    server: Option<Place>,
+    /// The gateway's control socket.
+    #[arg(long, value_name = "PATH", conflicts_with = "server")]
+    socket: Option<PathBuf>,
+    /// The gateway's configuration file, which names its control socket.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "socket"])]
+    config: Option<PathBuf>,
+    /// File whose first line is an API key. It travels in clear text to HOST:PORT.
+    #[arg(long, value_name = "F")]
+    key_file: Option<PathBuf>,
+}
+
+impl OptionalDoor {
+    /// The way to the gateway, as far as it was named.
+    pub(super) fn door(&self) -> Door {
+        let Self {
+            server,
+            socket,
+            config,
+            key_file,
+        } = self.clone();
+        Door {
+            server,
+            socket,
+            config,
+            key_file,
+        }
+    }
+}
+
 impl Door {
     /// Connects, with the key if there is one.
     pub(super) async fn open(&self, page: Page) -> Result<Credited, Failure> {

@@ -1,5 +1,7 @@
 //! `postroom inject`: plays the MTA and shows letters to a running gateway.
 
+mod explain;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::IpAddr;
@@ -11,6 +13,7 @@ use postroom::milter::wire::Reply;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::door::OptionalDoor;
 use super::failure::{Exit, Failure};
 use super::mta::{self, Fate};
 use super::page::{Ink, Page, plain};
@@ -26,14 +29,23 @@ Example:
       --from ada@example.org --rcpt support@shop.example letter.eml
   postroom inject --milter unix:/run/postroom/milter.sock --client 192.0.2.7 \\
       --from ada@example.org --rcpt support@shop.example --json - < letter.eml
+  postroom inject --explain --config /etc/postroom/postroom.toml \\
+      --from ada@example.org --rcpt support@shop.example letter.eml
 
-A letter that is taken is real: it is queued and offered to agents.
+A letter that is taken is real: it is queued and offered to agents. With --explain nothing is
+delivered or changed, whatever the verdict, and the letter may have up to 4 MiB.
 Exit codes: 0 all taken or released, 65 one was refused, 75 one shall come again later, 69 the
 gateway cannot be reached.")]
 pub(super) struct Inject {
     /// The gateway's milter address, as smtpd_milters has it: unix:PATH or inet:HOST:PORT.
-    #[arg(long, value_name = "ADDR")]
-    milter: Address,
+    #[arg(long, value_name = "ADDR", required_unless_present = "explain")]
+    milter: Option<Address>,
+    /// Deliver nothing: print every decision that the gateway would take, with its reasons. Asks
+    /// the control plane, which --config, --socket or --server names.
+    #[arg(long, conflicts_with = "milter")]
+    explain: bool,
+    #[command(flatten)]
+    door: OptionalDoor,
     /// The envelope sender; empty is the null sender of bounces.
     #[arg(long, value_name = "A")]
     from: String,
@@ -60,7 +72,9 @@ pub(super) async fn run(inject: Inject, page: Page) -> Result<(), Failure> {
         .iter()
         .map(|file| Ok((file.clone(), read(file)?)))
         .collect::<Result<_, Failure>>()?;
-    let address = &inject.milter;
+    let Some(address) = &inject.milter else {
+        return explain::run(&inject, &letters, page).await;
+    };
     let failed = |error| mta::unreachable(address, &error);
     let mut client = mta::connect(address).await?;
     let caller = Caller {

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use crate::desk::{
     Answer, Case, Command, Desk, Event, Filing, Ingest, Interaction, Message, Offer, QueueSettings,
     Role,
 };
-use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, SessionId};
+use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::dossier::Dossier;
 use crate::mail::message_id::InternetMessageId;
 use crate::mail::threading::Hint;
@@ -272,6 +272,14 @@ impl Handle {
         self.shared
             .taking_mail
             .load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Whether a queue takes no more mail, as it was a moment ago: good enough to save a client
+    /// the trouble of sending. What is refused for sure, the desk refuses.
+    #[must_use]
+    pub fn is_full(&self, queue: &QueueId) -> bool {
+        let full = self.shared.full.read();
+        full.unwrap_or_else(PoisonError::into_inner).contains(queue)
     }
 
     /// How the store is doing. Asks the disk: not for the mail's path.

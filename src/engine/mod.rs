@@ -45,7 +45,7 @@ pub use views::{DeskWatch, Overview, QueueStats, SessionWatch, Snapshot};
 
 use crate::content::Content;
 use crate::desk::{Answer, Command, Desk, Filing, Origin, Policy, QueueSettings, Refusal, Thread};
-use crate::id::{KeyId, MessageId, SessionId};
+use crate::id::{KeyId, MessageId, QueueId, SessionId};
 use crate::mail::token::Keyring;
 use crate::outbound::message::Outbound;
 use crate::store::record::{self, Secret};
@@ -142,6 +142,8 @@ struct Shared {
     signed_addresses: bool,
     /// Whether more mail can be taken.
     taking_mail: AtomicBool,
+    /// The queues that take no more mail, as they were after the last round.
+    full: RwLock<BTreeSet<QueueId>>,
     /// Streams that ended since the engine last looked.
     gone: Mutex<Vec<(SessionId, u64)>>,
 }
@@ -203,6 +205,7 @@ impl Engine {
             mail_keys: RwLock::new(Arc::new(secrets.mail)),
             signed_addresses: settings.signed_addresses,
             taking_mail: AtomicBool::new(takes_mail),
+            full: RwLock::default(),
             gone: Mutex::default(),
         });
         let (calls, waiting) = sync_channel(CALLS_MAX);
@@ -271,6 +274,7 @@ impl Runner {
         if self.store_rests_until.is_some() {
             return Err("the store could not be written at the start".to_owned());
         }
+        self.tell_full();
         loop {
             let first = match calls.recv_timeout(self.patience()) {
                 Ok(call) => Some(call),
@@ -295,9 +299,24 @@ impl Runner {
                 }
             }
             self.write(group, verdicts)?;
+            self.tell_full();
             if matches!(flow, Flow::Stop) {
                 return Ok(());
             }
+        }
+    }
+
+    /// Tells shells which queues are full, so that mail can be refused before its content is sent.
+    fn tell_full(&self) {
+        let full = self
+            .desk
+            .queues()
+            .iter()
+            .filter(|(_, queue)| queue.is_full());
+        let full: BTreeSet<QueueId> = full.map(|(id, _)| id.clone()).collect();
+        let mut told = (self.shared.full.write()).unwrap_or_else(PoisonError::into_inner);
+        if *told != full {
+            *told = full;
         }
     }
 

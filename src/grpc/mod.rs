@@ -66,6 +66,8 @@ use watch::Streams;
 use crate::desk::{Desk, Queue, Role};
 use crate::engine::Handle;
 use crate::id::{AgentId, QueueId};
+use crate::intake::Intake;
+use crate::milter::Current;
 use crate::outbound::reply::ReplySettings;
 
 /// Largest request in bytes: what most clients take for granted.
@@ -87,6 +89,7 @@ struct Shared {
     passwords: Passwords,
     streams: Arc<Streams>,
     opener: Opener,
+    intake: Option<Arc<Current<Intake>>>,
     drain: CancellationToken,
 }
 

@@ -37,6 +37,8 @@ use super::system::System;
 use super::watch::Streams;
 use super::{REQUEST_BYTES_MAX, Shared, pb};
 use crate::engine::Handle;
+use crate::intake::Intake;
+use crate::milter::Current;
 use crate::outbound::reply::ReplySettings;
 
 /// Calls at the same time on one connection, streams included.
@@ -63,6 +65,9 @@ pub struct Settings {
     pub reply: ReplySettings,
     /// Whether clients may ask for the descriptors, which lets tools work without the protos.
     pub reflection: bool,
+    /// Who would decide about a letter, for people who want to know what becomes of it. Without
+    /// it, `ExplainLetter` fails.
+    pub intake: Option<Arc<Current<Intake>>>,
 }
 
 /// The doors. At least one should be there, or nobody comes in.
@@ -159,6 +164,7 @@ pub async fn serve(
         passwords: Passwords::new(),
         streams: Arc::new(Streams::default()),
         opener: Opener::new(),
+        intake: settings.intake,
         drain: drain.clone(),
     });
     let (health, routes) = routes(&shared, settings.reflection).await?;

@@ -1,5 +1,6 @@
 //! `SystemService`: facts about the running gateway, and what waits for a person's word.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
@@ -9,7 +10,15 @@ use super::form::Form;
 use super::pb::system_service_server::SystemService;
 use super::{CHUNK_BYTES, REQUEST_BYTES_MAX, Shared, convert, errors, page, pb, respond};
 use crate::desk::{Answer, Command};
+use crate::intake::explain::Trial;
+use crate::milter::Peer;
 use crate::outbound::message::DeliveryState;
+
+/// Longest address or host name of a letter to explain, in bytes; SMTP has 512 for a whole line.
+const TEXT_BYTES_MAX: usize = 1024;
+
+/// Most recipients of a letter to explain: a person reads what is said to each.
+const RECIPIENTS_MAX: usize = 100;
 
 pub(super) struct System(pub(super) Arc<Shared>);
 
@@ -97,6 +106,58 @@ impl SystemService for System {
         let key = (self.0.handle.rotate_mail_key().await).map_err(errors::engine)?;
         Ok(Response::new(pb::RotateTokenKeyResponse {
             key_id: key.into(),
+        }))
+    }
+
+    async fn explain_letter(
+        &self,
+        request: Request<pb::ExplainLetterRequest>,
+    ) -> Result<Response<pb::ExplainLetterResponse>, Status> {
+        let asked = request.into_inner();
+        let mut form = Form::new();
+        let sender = form.text("envelope_sender", asked.envelope_sender, TEXT_BYTES_MAX);
+        let helo = form.text("helo", asked.helo, TEXT_BYTES_MAX);
+        if !(1..=RECIPIENTS_MAX).contains(&asked.recipients.len()) {
+            form.wrong("recipients", format!("must be 1 to {RECIPIENTS_MAX}"));
+        }
+        let mut recipients = Vec::new();
+        for recipient in asked.recipients.into_iter().take(RECIPIENTS_MAX) {
+            recipients.extend(form.text("recipients", recipient, TEXT_BYTES_MAX));
+        }
+        let ip = match asked.client_address.as_str() {
+            "" => None,
+            text => {
+                let ip = text.parse::<IpAddr>().ok();
+                if ip.is_none() {
+                    form.wrong("client_address", "is no IP address");
+                }
+                ip
+            }
+        };
+        let (sender, helo) = form.done((sender, helo))?;
+        let Some(intake) = &self.0.intake else {
+            return Err(errors::internal("this server has no intake"));
+        };
+        let trial = Trial {
+            raw: asked.raw_message,
+            sender,
+            recipients,
+            peer: Peer {
+                host: helo.clone().into(),
+                ip,
+                helo: Some(helo.into()),
+                ..Peer::default()
+            },
+        };
+        let told = intake.get().explain(trial).await;
+        let decisions = told.said.into_iter().map(|said| pb::LetterDecision {
+            topic: said.topic.to_owned(),
+            decision: said.decision,
+            reasons: said.reasons,
+        });
+        Ok(Response::new(pb::ExplainLetterResponse {
+            decisions: decisions.collect(),
+            verdict: told.verdict,
         }))
     }
 }

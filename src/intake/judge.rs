@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::authenticate::Route;
 use super::fingerprint::Unfinished;
+use super::ruled::Tried;
 use super::{Intake, answer};
 use crate::content::Content;
 use crate::desk::{Correspondent, Ingest, Origin, PEOPLE_MAX, Target, Thread};
@@ -40,6 +41,8 @@ pub struct Judgement {
     pub ingest: Ingest,
     /// What its sender's domain wants done with it.
     pub ruling: Ruling,
+    /// What a rule of the administrator's tells the client instead of taking the letter.
+    pub refusal: Option<SmtpReply>,
 }
 
 /// A recipient of ours: the address as it was written to, the queue's own, and the queue.
@@ -50,22 +53,35 @@ pub(super) struct Reached {
 }
 
 impl Intake {
-    /// Judges a letter: as it is to be filed, with its dossier.
+    /// Judges a letter: as it is to be filed, with its dossier. Every rule that is asked goes into
+    /// `tried`, if somebody wants to know.
     ///
     /// # Errors
     ///
     /// What the client is told if the letter is not taken.
-    pub async fn judge(&self, arrival: &Arrival, letter: Letter) -> Result<Judgement, SmtpReply> {
+    pub async fn judge(
+        &self,
+        arrival: &Arrival,
+        letter: Letter,
+        tried: Option<&mut Vec<Tried>>,
+    ) -> Result<Judgement, SmtpReply> {
         let authentication = self.authenticate(arrival, &letter).await;
         let assessment = trust::assess(&letter.author, &authentication, &self.standing);
         let ruling = trust::ruling(&assessment, &authentication, !self.policy.takes_disowned);
-        let reached = self.reached(arrival);
+        let mut reached = self.reached(arrival);
+        let written_to = Finding {
+            letter: &letter,
+            reached: &reached,
+            trust: assessment.trust,
+        };
+        let kind = self.kind(arrival, &written_to).await?;
+        let ruled = self.ruled(arrival, &written_to, kind.kind, tried);
+        self.move_to(&ruled, &mut reached);
         let found = Finding {
             letter: &letter,
             reached: &reached,
             trust: assessment.trust,
         };
-        let kind = self.kind(arrival, &found).await?;
         let about = self.about(arrival, kind.kind, &reached).await?;
         let (threading, thread, mut remarks) = self.thread(&found).await?;
         let thread = match &about {
@@ -79,7 +95,10 @@ impl Intake {
         let is_ours =
             |address: &Address| (self.routes.find(address.to_string().as_bytes())).is_some();
         remarks.extend(bystander::remarks(&letter, assessment.trust, is_ours));
-        let handling = self.handling(&found, &kind, (&threading.decision, ruling), about.as_ref());
+        remarks.extend(ruled.remarks.iter().cloned());
+        let mut handling =
+            self.handling(&found, &kind, (&threading.decision, ruling), about.as_ref());
+        ruled.apply(&mut handling);
         let acknowledgement = match &thread {
             Thread::New(_) | Thread::Linked(..) => self.acknowledgement(arrival, &found, &kind),
             Thread::Joins(..) => None,
@@ -114,7 +133,11 @@ impl Intake {
                 remarks,
             }),
         };
-        Ok(Judgement { ingest, ruling })
+        Ok(Judgement {
+            ingest,
+            ruling,
+            refusal: ruled.refusal,
+        })
     }
 
     /// Reads the letter's header and identifies the letter. What takes a processor or a disk for a

@@ -5,6 +5,7 @@
 //! finds nothing half done; from the hand-over to the engine on there is no way back.
 
 pub mod authenticate;
+pub mod explain;
 pub mod fingerprint;
 pub mod judge;
 mod kind;
@@ -13,6 +14,7 @@ pub mod policy;
 pub mod reservation;
 pub mod responsibility;
 pub mod routes;
+pub mod ruled;
 pub mod rules;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +28,7 @@ use policy::Policy;
 use reservation::{Reservation, Reservations};
 use responsibility::{Mode, MtaCopy, mta_copy};
 use routes::Routes;
+use ruled::lower_case;
 use rules::{Action, Facts};
 use tokio::sync::Semaphore;
 
@@ -38,6 +41,7 @@ use crate::mail::lookalike::OurDomains;
 use crate::mail::loop_mark::{self, LoopMark};
 use crate::mail::message_id::InternetMessageId;
 use crate::mail::results;
+use crate::mail::token::DELIMITER;
 use crate::mail::trust::{Authentication, Ruling, Standing};
 use crate::milter::{
     Arrival, Edit, Envelope, FieldName, Header, Receiver, Recipient, RecipientVerdict, SmtpReply,
@@ -128,7 +132,14 @@ impl Intake {
             let again = "this message is being received already, try again";
             return Err(SmtpReply::new(451, 3, 2, again));
         };
-        let Judgement { ingest, ruling } = self.judge(arrival, letter).await?;
+        let Judgement {
+            ingest,
+            ruling,
+            refusal,
+        } = self.judge(arrival, letter, None).await?;
+        if let Some(reply) = refusal {
+            return Err(reply);
+        }
         self.obey(ruling, &fingerprints)?;
         Ok(Prepared {
             ingest,
@@ -141,24 +152,14 @@ impl Intake {
     fn obey(&self, ruling: Ruling, fingerprints: &[Fingerprint]) -> Result<(), SmtpReply> {
         match ruling {
             Ruling::Take | Ruling::Hold => Ok(()),
-            Ruling::Refuse => Err(SmtpReply::new(
-                550,
-                7,
-                26,
-                "the sender's domain says that this is not its mail (DMARC)",
-            )),
+            Ruling::Refuse => Err(disowned()),
             Ruling::Later => {
                 let now = self.handle.now();
                 let mut patience = self.patience.lock().unwrap_or_else(PoisonError::into_inner);
                 let waits = fingerprints
                     .iter()
                     .all(|fingerprint| patience.has(fingerprint.digest, now));
-                if waits {
-                    let later = "the sender cannot be checked now, try again later";
-                    Err(SmtpReply::new(451, 7, 0, later))
-                } else {
-                    Ok(())
-                }
+                if waits { Err(later()) } else { Ok(()) }
             }
         }
     }
@@ -205,10 +206,21 @@ impl Intake {
             recipients: &[lower_case(&recipient.address)],
             letter: None,
         };
-        match &self.policy.rules.ask(&facts, |_, _| {})?.action {
-            Action::Refuse(reply) => Some(reply.clone()),
-            Action::Pass | Action::File(_) => None,
+        let rule = self.policy.rules.ask(&facts, |_, _| {});
+        if let Some(Action::Refuse(reply)) = rule.map(|rule| &rule.action) {
+            return Some(reply.clone());
         }
+        // What was sent to an address with a detail may be an answer to us, which joins what is
+        // there already: only the end of the message can tell.
+        let plain = Address::parse_bytes(&recipient.address)
+            .is_ok_and(|address| address.split_detail(DELIMITER).1.is_none());
+        (plain && self.handle.is_full(queue)).then(full)
+    }
+
+    /// Whether the MTA's copy tells of queue and case. One copy goes to all: what others may not
+    /// know cannot stand in it.
+    const fn tells(&self, arrival: &Arrival) -> bool {
+        arrival.foreign_recipients == 0 || self.policy.tag_foreign
     }
 
     /// What the MTA does with its copy. Recipients are looked at by the queue that they wrote to,
@@ -306,8 +318,7 @@ impl Receiver for Intake {
             (CASE_FIELD, case),
             (INTERACTION_FIELD, interactions),
         ];
-        // One copy goes to all: what others may not know cannot stand in it.
-        let told = arrival.foreign_recipients == 0 || self.policy.tag_foreign;
+        let told = self.tells(&arrival);
         let tags: Vec<Tag> = fields
             .into_iter()
             .filter(|_| told)
@@ -322,12 +333,22 @@ impl Receiver for Intake {
     }
 }
 
-/// An address of the envelope as rules compare it. What is no address stays what it is.
-fn lower_case(address: &[u8]) -> String {
-    match Address::parse_bytes(address) {
-        Ok(address) => address.normalised().to_lowercase(),
-        Err(_) => String::from_utf8_lossy(address).to_lowercase(),
-    }
+/// Its domain's DMARC policy turns the letter away.
+fn disowned() -> SmtpReply {
+    let why = "the sender's domain says that this is not its mail (DMARC)";
+    SmtpReply::new(550, 7, 26, why)
+}
+
+/// The DNS may answer when the letter comes again.
+fn later() -> SmtpReply {
+    let why = "the sender cannot be checked now, try again later";
+    SmtpReply::new(451, 7, 0, why)
+}
+
+/// The queue has as much waiting as it may have.
+fn full() -> SmtpReply {
+    let why = "too many messages wait here, try again later";
+    SmtpReply::new(452, 3, 1, why)
 }
 
 fn printable(bytes: &[u8]) -> impl std::fmt::Display + '_ {
@@ -348,9 +369,7 @@ fn refuse(arrival: &Arrival, reply: SmtpReply) -> Verdict {
 /// waits at its sender.
 fn answer(error: &EngineError) -> SmtpReply {
     match error {
-        EngineError::Refused(Refusal::QueueFull(_)) => {
-            SmtpReply::new(452, 3, 1, "too many messages wait here, try again later")
-        }
+        EngineError::Refused(Refusal::QueueFull(_)) => full(),
         EngineError::Unavailable(_) => SmtpReply::new(452, 3, 1, "out of storage, try again later"),
         EngineError::Overloaded | EngineError::Stopping => {
             SmtpReply::new(451, 3, 2, "busy, try again")

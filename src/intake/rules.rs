@@ -191,6 +191,12 @@ impl Rules {
         Self { rules, names }
     }
 
+    /// Whether there is nothing to ask.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     /// Reads the fields that rules ask for, out of all that a letter has.
     #[must_use]
     pub fn fields(&self, headers: &[Header]) -> Fields {

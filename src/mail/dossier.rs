@@ -8,6 +8,7 @@ use super::automatic::Classification;
 use super::message_id::InternetMessageId;
 use super::threading::Threading;
 use super::trust::Authentication;
+use crate::id::QueueId;
 
 /// All that was found out about one letter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,15 @@ pub enum Remark {
     OnBehalf(Address),
     /// This address passed it on, as its header says (`Resent-From`).
     PassedOn(Address),
+    /// A rule of the administrator's decided about it.
+    Ruled {
+        /// For the queue that was written to.
+        queue: QueueId,
+        /// The rule's name.
+        rule: String,
+        /// What it does, in words.
+        action: String,
+    },
 }
 
 impl Remark {
@@ -56,6 +66,11 @@ impl Remark {
             Self::AnswersElsewhere(address) => format!("the sender wants answers at {address}"),
             Self::OnBehalf(address) => format!("{address} sent it on the sender's behalf"),
             Self::PassedOn(address) => format!("{address} passed it on"),
+            Self::Ruled {
+                queue,
+                rule,
+                action,
+            } => format!("rule {rule} for queue {queue}: {action}"),
         }
     }
 }

@@ -560,7 +560,7 @@ fn refusal(reply: &SmtpReply) -> Reply {
 }
 
 /// The message is larger than we take.
-pub(super) fn too_big() -> SmtpReply {
+pub(crate) fn too_big() -> SmtpReply {
     SmtpReply::new(552, 3, 4, "Message too big")
 }
 

@@ -74,6 +74,7 @@ impl Gateway {
                 message_id_domain: "mx.shop.example".to_owned(),
             },
             reflection: true,
+            intake: None,
         };
         let drain = CancellationToken::new();
         let serving = server::serve(handle.clone(), settings, listeners, drain.clone());
