@@ -184,7 +184,7 @@ fn what_changes_something_can_be_repeated() {
     ];
     for method in methods(&pool()) {
         let name = method.name();
-        let reads = ["Get", "List", "Watch", "Download", "Lookup"]
+        let reads = ["Get", "List", "Watch", "Download", "Lookup", "Explain"]
             .iter()
             .any(|verb| name.starts_with(verb));
         let has_id = method.input().get_field_by_name("request_id").is_some();
