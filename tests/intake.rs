@@ -20,6 +20,7 @@ use postroom::desk::{Interaction, Message, State};
 use postroom::gateway::{self, Running};
 use postroom::id::MessageId;
 use postroom::intake::authenticate::Resolver;
+use postroom::mail::dossier::Remark;
 use postroom::mail::trust::Trust;
 use postroom::milter::client::{Caller, Client, Letter, Mail, Outcome, Said};
 use postroom::milter::negotiation::Offer;
@@ -373,6 +374,11 @@ async fn the_same_letter_again_is_the_same_work() {
     // The same letter to another queue is the same case; another letter is another.
     let sales = ["sales@shop.example"];
     house.send("ada@ada.example", &sales, LETTER).await;
+    let open = house.open_interactions().await;
+    let newest = open.iter().map(|found| found.latest_inbound).max().unwrap();
+    let dossier = house.running.handle.dossier(newest).await.unwrap().unwrap();
+    // Its Message-ID is no other letter's.
+    assert_eq!(dossier.remarks, [Remark::BlindCopy]);
     let other = LETTER.replace("1@ada", "2@ada");
     house.send("ada@ada.example", &queue, &other).await;
     let cases: Vec<String> = (house.open_interactions().await.iter())

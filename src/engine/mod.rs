@@ -17,6 +17,7 @@ mod clock;
 mod found;
 mod group;
 mod load;
+mod minting;
 mod recall;
 
 use std::collections::BTreeSet;
@@ -32,7 +33,7 @@ use tokio::sync::{mpsc, oneshot};
 use clock::Clock;
 use group::{Group, Released};
 use handle::Call;
-use keys::{ApiKey, Keys};
+use keys::Keys;
 use watch::Watchers;
 
 pub use watch::WatchFrame;
@@ -44,12 +45,11 @@ pub use submissions::Submissions;
 pub use views::{DeskWatch, Overview, QueueStats, SessionWatch, Snapshot};
 
 use crate::content::Content;
-use crate::desk::{Answer, Command, Desk, Filing, Origin, Policy, QueueSettings, Refusal, Thread};
-use crate::id::{KeyId, MessageId, QueueId, SessionId};
+use crate::desk::{Answer, Command, Desk, Policy, QueueSettings, Refusal};
+use crate::id::{MessageId, QueueId, SessionId};
 use crate::mail::token::Keyring;
 use crate::outbound::message::Outbound;
-use crate::store::record::{self, Secret};
-use crate::store::{self, Batch, CommitError, Store};
+use crate::store::{CommitError, Store};
 use crate::time::Timestamp;
 
 /// How the engine is set up.
@@ -146,19 +146,6 @@ struct Shared {
     full: RwLock<BTreeSet<QueueId>>,
     /// Streams that ended since the engine last looked.
     gone: Mutex<Vec<(SessionId, u64)>>,
-}
-
-impl Shared {
-    // A panic while the lock is held leaves one whole ring or the other.
-    fn mail_keys(&self) -> Arc<Keyring> {
-        let ring = self.mail_keys.read();
-        Arc::clone(&ring.unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn set_mail_keys(&self, ring: Arc<Keyring>) {
-        let held = self.mail_keys.write();
-        *held.unwrap_or_else(PoisonError::into_inner) = ring;
-    }
 }
 
 /// A running engine.
@@ -437,23 +424,13 @@ impl Runner {
             });
         }
         let mut filed_before = Vec::new();
-        if let Command::Ingest(letter) = &mut command
-            && let Some(filings) = known(fingerprints, group)?
-        {
-            filed_before = filings;
-            letter
-                .targets
-                .retain(|target| filed_before.iter().all(|known| known.queue != target.queue));
+        if let Command::Ingest(letter) = &mut command {
+            filed_before = self.filed_before(letter, fingerprints, group)?;
             if letter.targets.is_empty() {
                 return Ok(Done {
                     answer: Answer::Filed(filed_before),
                     replayed: true,
                 });
-            }
-            if let Some(known) = filed_before.first()
-                && let Some(case) = self.case(known.case, group)?
-            {
-                letter.thread = Thread::Joins(Box::new(case), Origin::SameLetter);
             }
         }
         self.refresh_cases(&mut command, group)?;
@@ -510,47 +487,6 @@ impl Runner {
         })
     }
 
-    fn case(
-        &self,
-        number: crate::mail::token::MainNumber,
-        group: &Group<'_>,
-    ) -> Result<Option<crate::desk::Case>, EngineError> {
-        match self.desk.cases().get(&number) {
-            Some(case) => Ok(Some(case.clone())),
-            None => group.case(number),
-        }
-    }
-
-    /// A command brings its cases as they were read before. They may have gone on since: what
-    /// counts is the case as it is now, and the one it was merged into.
-    fn refresh_cases(&self, command: &mut Command, group: &Group<'_>) -> Result<(), EngineError> {
-        let refresh = |case: &mut crate::desk::Case| {
-            if let Some(current) = self.case(case.number, group)? {
-                *case = current;
-            }
-            Ok::<(), EngineError>(())
-        };
-        match command {
-            Command::Ingest(letter) => {
-                if let Thread::Joins(case, _) = &mut letter.thread {
-                    refresh(case)?;
-                    for _ in 0..crate::desk::MERGES_MAX {
-                        let Some(into) = case.merged_into else { break };
-                        case.number = into;
-                        refresh(case)?;
-                    }
-                }
-            }
-            Command::MergeCase { case, into } => {
-                refresh(case)?;
-                refresh(into)?;
-            }
-            Command::RevokeTokens { case } => refresh(case)?,
-            _ => {}
-        }
-        Ok(())
-    }
-
     fn watch_session(
         &mut self,
         now: Timestamp,
@@ -582,77 +518,6 @@ impl Runner {
             snapshot,
             frames,
         ))
-    }
-
-    fn create_key(
-        &mut self,
-        now: Timestamp,
-        new: NewKey,
-        group: &mut Group<'_>,
-    ) -> Result<ApiKey, EngineError> {
-        if let Some(agent) = &new.agent
-            && !self.desk.agents().contains_key(agent)
-        {
-            return Err(Refusal::AgentUnknown(agent.clone()).into());
-        }
-        let key = ApiKey {
-            id: KeyId::new(now, self.desk.take_sequence()),
-            display_name: new.display_name,
-            roles: new.roles,
-            agent: new.agent,
-            digest: new.digest,
-            created: now,
-            expires: new.expires,
-            revoked: None,
-        };
-        let effects = self.desk.tick(now);
-        let mut additions = group.add(effects);
-        additions.key(key.clone());
-        additions.done(false);
-        Ok(key)
-    }
-
-    /// Makes a new key that tokens are signed with. Tokens of the keys before it stay good until
-    /// their key is retired.
-    fn rotate_mail_key(&self, group: &mut Group<'_>) -> Result<u8, EngineError> {
-        // A second rotation of the round goes on from the first.
-        let ring = match &group.released.mail_keys {
-            Some(ring) => Arc::clone(ring),
-            None => self.shared.mail_keys(),
-        };
-        let secret = load::new_secret()
-            .ok_or_else(|| EngineError::Unavailable("the machine gives no randomness".into()))?;
-        let ring = ring.rotated(&secret);
-        let current = ring.current();
-        let mut batch = Batch::default();
-        batch.set_essential();
-        for (name, bytes) in [
-            (load::mail_key(current), secret.to_vec()),
-            (load::CURRENT_MAIL_KEY.to_owned(), vec![current]),
-        ] {
-            batch.put(store::keys::secret(&name), record::encode(&Secret(bytes)));
-        }
-        group.batches.push(batch);
-        group.released.mail_keys = Some(Arc::new(ring));
-        Ok(current)
-    }
-
-    fn revoke_key(
-        &mut self,
-        now: Timestamp,
-        id: KeyId,
-        group: &mut Group<'_>,
-    ) -> Result<Option<ApiKey>, EngineError> {
-        let Some(mut key) = self.shared.keys.api_key(id) else {
-            return Ok(None);
-        };
-        if key.revoked.is_none() {
-            key.revoked = Some(now);
-            let mut additions = group.add(crate::desk::Effects::default());
-            additions.key(key.clone());
-            additions.done(false);
-        }
-        Ok(Some(key))
     }
 
     /// Makes the group durable and lets out what follows from it, or takes everything back.
@@ -762,20 +627,6 @@ impl Runner {
                 .store(health.takes_mail(), Ordering::Relaxed);
         }
     }
-}
-
-/// Where a letter went that has been here before.
-fn known(
-    fingerprints: &[Fingerprint],
-    group: &Group<'_>,
-) -> Result<Option<Vec<Filing>>, EngineError> {
-    for fingerprint in fingerprints {
-        let filings = group.delivered(&fingerprint.digest)?;
-        if !filings.is_empty() {
-            return Ok(Some(filings));
-        }
-    }
-    Ok(None)
 }
 
 /// Answers once the group is durable; a refusal needs no disk, but keeps its place in the order.

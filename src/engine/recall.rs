@@ -1,8 +1,11 @@
-//! Recall: what the store remembers that decides about a letter, looked up before the desk sees it.
+//! Recall: what the store remembers that decides about a command, looked up before the desk sees
+//! it.
 
 use super::group::Group;
-use super::{EngineError, Runner};
-use crate::desk::Ingest;
+use super::{EngineError, Fingerprint, Runner};
+use crate::desk::{Case, Command, Filing, Ingest, MERGES_MAX, Origin, Thread};
+use crate::mail::dossier::Remark;
+use crate::mail::token::MainNumber;
 use crate::time::Timestamp;
 
 impl Runner {
@@ -31,4 +34,86 @@ impl Runner {
         }
         Ok(())
     }
+
+    /// Where a letter went that has been here before. Only the queues that are new to it are left
+    /// among its targets, and what is filed for them belongs to the case that it has.
+    pub(super) fn filed_before(
+        &self,
+        letter: &mut Ingest,
+        fingerprints: &[Fingerprint],
+        group: &Group<'_>,
+    ) -> Result<Vec<Filing>, EngineError> {
+        let Some(filings) = known(fingerprints, group)? else {
+            return Ok(Vec::new());
+        };
+        letter
+            .targets
+            .retain(|target| filings.iter().all(|known| known.queue != target.queue));
+        if let Some(first) = filings.first()
+            && let Some(case) = self.case(first.case, group)?
+        {
+            letter.thread = Thread::Joins(Box::new(case), Origin::SameLetter);
+            // It opens no case, and its Message-ID is its own.
+            letter.acknowledgement = None;
+            let remarks = &mut letter.dossier.remarks;
+            remarks.retain(|remark| !matches!(remark, Remark::IdReused(_)));
+        }
+        Ok(filings)
+    }
+
+    /// A case as it is now, open or not.
+    fn case(&self, number: MainNumber, group: &Group<'_>) -> Result<Option<Case>, EngineError> {
+        match self.desk.cases().get(&number) {
+            Some(case) => Ok(Some(case.clone())),
+            None => group.case(number),
+        }
+    }
+
+    /// A command brings its cases as they were read before. They may have gone on since: what
+    /// counts is the case as it is now, and the one it was merged into.
+    pub(super) fn refresh_cases(
+        &self,
+        command: &mut Command,
+        group: &Group<'_>,
+    ) -> Result<(), EngineError> {
+        let refresh = |case: &mut Case| {
+            if let Some(current) = self.case(case.number, group)? {
+                *case = current;
+            }
+            Ok::<(), EngineError>(())
+        };
+        match command {
+            Command::Ingest(letter) => {
+                if let Thread::Joins(case, _) = &mut letter.thread {
+                    refresh(case)?;
+                    for _ in 0..MERGES_MAX {
+                        let Some(into) = case.merged_into else { break };
+                        case.number = into;
+                        refresh(case)?;
+                    }
+                }
+            }
+            Command::MergeCase { case, into } => {
+                refresh(case)?;
+                refresh(into)?;
+            }
+            Command::RevokeTokens { case } => refresh(case)?,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Where a letter went that has been here before.
+fn known(
+    fingerprints: &[Fingerprint],
+    group: &Group<'_>,
+) -> Result<Option<Vec<Filing>>, EngineError> {
+    for fingerprint in fingerprints {
+        let filings = group.delivered(&fingerprint.digest)?;
+        if !filings.is_empty() {
+            return Ok(Some(filings));
+        }
+    }
+    Ok(None)
 }
