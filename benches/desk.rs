@@ -15,6 +15,7 @@ use postroom::desk::{
     Policy, QueueSettings, Requested, Target, Thread,
 };
 use postroom::id::{AgentId, InteractionId, OfferId, QueueId, SessionId};
+use postroom::mail::clue::OwnKeys;
 use postroom::mail::trust::Trust;
 use postroom::store::record;
 use postroom::time::Timestamp;
@@ -144,7 +145,7 @@ fn letter(queue: &QueueId) -> Command {
         thread: Thread::New(Origin::SameLetter),
         handling: Handling::default(),
         copied: BTreeSet::new(),
-        clues: Vec::new(),
+        keys: OwnKeys::default(),
         dossier: Box::default(),
         report: None,
         acknowledgement: None,

@@ -21,6 +21,7 @@ use postroom::engine::{
     Submissions, WatchFrame,
 };
 use postroom::id::{AgentId, QueueId, SessionId};
+use postroom::mail::clue::OwnKeys;
 use postroom::mail::trust::Trust;
 use postroom::outbound::driver::Spooler;
 use postroom::outbound::message::{DeliveryState, Diagnostic, Outcome};
@@ -213,7 +214,7 @@ fn letter(queues: &[QueueId]) -> Ingest {
         thread: Thread::New(Origin::SameLetter),
         handling: Handling::default(),
         copied: BTreeSet::new(),
-        clues: Vec::new(),
+        keys: OwnKeys::default(),
         dossier: Box::default(),
         report: None,
         acknowledgement: None,

@@ -14,8 +14,8 @@ use super::queue::QueueSettings;
 use super::reporting::Report;
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::acknowledgement::Acknowledgement;
+use crate::mail::clue::OwnKeys;
 use crate::mail::dossier::Dossier;
-use crate::mail::threading::ClueKey;
 use crate::mail::token::MainNumber;
 use crate::mail::trust::Trust;
 use crate::outbound::message::{Outbound, Outcome as SubmissionOutcome};
@@ -271,7 +271,7 @@ pub struct Ingest {
     /// Message-IDs by whoever answers all.
     pub copied: BTreeSet<String>,
     /// Under what later letters of the matter may name this one.
-    pub clues: Vec<ClueKey>,
+    pub keys: OwnKeys,
     /// All that was found out about it.
     pub dossier: Box<Dossier>,
     /// What it reports about a letter of ours, if that is proven. Then the report decides whether

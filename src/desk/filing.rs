@@ -8,6 +8,7 @@ use super::{
     Message, PEOPLE_MAX, Pending, Refusal, State, Target, Thread, Work,
 };
 use crate::id::{InteractionId, MessageId};
+use crate::mail::clue::OwnKeys;
 use crate::mail::token::MainNumber;
 use crate::time::Timestamp;
 
@@ -92,8 +93,8 @@ impl Desk {
         {
             self.acknowledge(now, &acknowledgement, filing);
         }
-        let clues = std::mem::take(&mut letter.clues).into_iter();
-        (self.draft.changes).extend(clues.map(|clue| Change::Clue(clue, number, message)));
+        let keys = letter.keys.all();
+        (self.draft.changes).extend(keys.map(|key| Change::Clue(key, number, message)));
         let dossier = std::mem::take(&mut letter.dossier);
         self.draft.changes.push(Change::Dossier(message, dossier));
         let record = record(now, letter, number, message, &filings);
@@ -267,7 +268,7 @@ fn keep_apart(letter: &mut Ingest) {
             Thread::New(_) => {}
         }
         // Nobody shall get at it by naming it.
-        letter.clues.clear();
+        letter.keys = OwnKeys::default();
     }
 }
 

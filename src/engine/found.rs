@@ -6,6 +6,7 @@ use super::EngineError;
 use super::group::unreadable;
 use super::handle::get;
 use crate::desk::{Case, Direction, MERGES_MAX, Message};
+use crate::mail::clue::OwnKeys;
 use crate::mail::message_id::InternetMessageId;
 use crate::mail::threading::{CASES_MAX, CASES_PER_KEY_MAX, ClueKey, Hint};
 use crate::mail::token::MainNumber;
@@ -73,6 +74,21 @@ impl Found {
             }
         }
         Ok(None)
+    }
+
+    /// What the index has under a letter's own keys: whether a letter had its Message-ID before,
+    /// and the case of the newest one of its topic.
+    pub(super) fn under(
+        store: &dyn Store,
+        own: OwnKeys,
+    ) -> Result<(bool, Option<MainNumber>), EngineError> {
+        let newest = |key: Option<ClueKey>| {
+            let Some(key) = key else { return Ok(None) };
+            let page = store.scan_back(&keys::clues(key), None, 1);
+            let page = page.map_err(unreadable)?;
+            Ok::<_, EngineError>(page.first().and_then(|(_, value)| keys::clue_case(value)))
+        };
+        Ok((newest(own.id)?.is_some(), newest(own.topic)?))
     }
 
     fn follow(&mut self, store: &dyn Store, key: ClueKey) -> Result<Vec<MainNumber>, EngineError> {

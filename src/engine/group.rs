@@ -33,7 +33,7 @@ pub(super) struct Released {
 
 /// The batches of one round, and what is not yet in the store because of them.
 pub(super) struct Group<'a> {
-    store: &'a dyn Store,
+    pub(super) store: &'a dyn Store,
     pub(super) batches: Vec<Batch>,
     /// Values written in this round under keys that a later command of the round may look up.
     fresh: BTreeMap<Vec<u8>, Vec<u8>>,

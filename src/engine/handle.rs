@@ -21,6 +21,7 @@ use crate::desk::{
     Role,
 };
 use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId};
+use crate::mail::clue::OwnKeys;
 use crate::mail::dossier::Dossier;
 use crate::mail::message_id::InternetMessageId;
 use crate::mail::threading::Hint;
@@ -397,6 +398,17 @@ impl Handle {
     /// As for [`Self::interaction`].
     pub async fn dossier(&self, id: MessageId) -> Result<Option<Dossier>, EngineError> {
         self.record(keys::dossier(id)).await
+    }
+
+    /// What the index has under a letter's own keys: whether a letter had its Message-ID before,
+    /// and the case of the newest one of its topic. A letter that is filed learns that in the
+    /// engine; this is for showing it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::interaction`].
+    pub async fn under(&self, own: OwnKeys) -> Result<(bool, Option<MainNumber>), EngineError> {
+        self.read(move |store| Found::under(store, own)).await
     }
 
     /// All that is known of what a letter's clues name: one visit to the store.

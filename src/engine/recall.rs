@@ -1,22 +1,27 @@
 //! Recall: what the store remembers that decides about a command, looked up before the desk sees
 //! it.
 
+use super::found::Found;
 use super::group::Group;
 use super::{EngineError, Fingerprint, Runner};
 use crate::desk::{Case, Command, Filing, Ingest, MERGES_MAX, Origin, Thread};
-use crate::mail::dossier::Remark;
+use crate::mail::message_id::InternetMessageId;
 use crate::mail::token::MainNumber;
 use crate::time::Timestamp;
 
 impl Runner {
-    /// Gives a letter the record that its report is about, and takes away its acknowledgement if
-    /// its author has had one or is not written to.
+    /// Gives a letter what the index knows under its own keys, and the record that its report is
+    /// about; takes away its acknowledgement if its author has had one or is not written to.
     pub(super) fn recall(
         &self,
         now: Timestamp,
         letter: &mut Ingest,
         group: &Group<'_>,
     ) -> Result<(), EngineError> {
+        // The same letter for a further queue has its own keys in the index.
+        if !matches!(letter.thread, Thread::Joins(_, Origin::SameLetter)) {
+            remember(letter, group)?;
+        }
         if let Some(report) = &mut letter.report
             && self.desk.spool().get(report.message).is_none()
         {
@@ -53,10 +58,8 @@ impl Runner {
             && let Some(case) = self.case(first.case, group)?
         {
             letter.thread = Thread::Joins(Box::new(case), Origin::SameLetter);
-            // It opens no case, and its Message-ID is its own.
+            // It opens no case.
             letter.acknowledgement = None;
-            let remarks = &mut letter.dossier.remarks;
-            remarks.retain(|remark| !matches!(remark, Remark::IdReused(_)));
         }
         Ok(filings)
     }
@@ -102,6 +105,16 @@ impl Runner {
         }
         Ok(())
     }
+}
+
+/// Looks under a letter's own keys. Here and not in intake, because almost every letter has them
+/// and the way to the store and back would be most of its cost there.
+fn remember(letter: &mut Ingest, group: &Group<'_>) -> Result<(), EngineError> {
+    let (reused, topic) = Found::under(group.store, letter.keys)?;
+    let id = InternetMessageId::parse(&letter.internet_message_id);
+    let reused = id.ok().filter(|_| reused);
+    letter.dossier.recall(reused, topic, &letter.subject);
+    Ok(())
 }
 
 /// Where a letter went that has been here before.

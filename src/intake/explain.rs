@@ -9,6 +9,7 @@ use super::{Intake, judge, ruled};
 use crate::content::Content;
 use crate::desk::{Ingest, Work};
 use crate::mail::dossier::{Dossier, Remark};
+use crate::mail::message_id::InternetMessageId;
 use crate::mail::results;
 use crate::mail::threading::{Decision, Evidence, Threading};
 use crate::mail::trust::Ruling;
@@ -119,7 +120,7 @@ impl Intake {
             Err(reply) => Err(reply),
         };
         let judge::Judgement {
-            ingest,
+            mut ingest,
             ruling,
             refusal,
         } = match judged {
@@ -129,6 +130,11 @@ impl Intake {
                 return told.refuse(&reply);
             }
         };
+        if let Ok((reused, topic)) = self.handle.under(ingest.keys).await {
+            let id = InternetMessageId::parse(&ingest.internet_message_id);
+            let reused = id.ok().filter(|_| reused);
+            ingest.dossier.recall(reused, topic, &ingest.subject);
+        }
         self.explain_sender(&ingest, ruling, &mut told);
         explain_kind(&ingest.dossier, &mut told);
         explain_rules(tried, &mut told);

@@ -17,11 +17,11 @@ use crate::id::QueueId;
 use crate::mail::address::Address;
 use crate::mail::automatic::Kind;
 use crate::mail::bystander;
-use crate::mail::clue;
+use crate::mail::clue::{self, OwnKeys};
 use crate::mail::dossier::{Dossier, Remark};
 use crate::mail::letter::Letter;
 use crate::mail::threading::{
-    self, CaseFacts, Circumstances, Clue, ClueKey, Decision, Hint, Known, Standing, Threading,
+    self, CaseFacts, Circumstances, Clue, Decision, Hint, Known, Standing, Threading,
 };
 use crate::mail::token::DELIMITER;
 use crate::mail::trust::{self, Authentication, Ruling, Trust};
@@ -103,10 +103,10 @@ impl Intake {
             Thread::New(_) | Thread::Linked(..) => self.acknowledgement(arrival, &found, &kind),
             Thread::Joins(..) => None,
         };
-        let (copied, mut clues) = (found.copied(), found.clues());
+        let (copied, mut keys) = (found.copied(), found.keys());
         if kind.kind == Kind::OwnLoop {
             // Its Message-ID is that of another letter.
-            clues.clear();
+            keys = OwnKeys::default();
         }
         let (customer, internet_message_id) = (author(&letter), &letter.internet_message_id);
         let ingest = Ingest {
@@ -123,7 +123,7 @@ impl Intake {
             thread,
             handling,
             copied,
-            clues,
+            keys,
             report: about.and_then(|about| about.report).map(Box::new),
             acknowledgement: acknowledgement.map(Box::new),
             dossier: Box::new(Dossier {
@@ -221,12 +221,13 @@ impl Intake {
             .map(|reached| (reached.full.clone(), reached.mailbox.clone()))
             .collect();
         let clues = clue::clues(letter, &recipients);
-        let own = letter.internet_message_id.as_ref();
-        let hints = clues.iter().map(|clue| clue.hint.clone());
-        let hints = hints
-            .chain(own.map(|id| Hint::Key(ClueKey::id(id))))
-            .collect();
-        let found = (self.handle.look_up(hints).await).map_err(|error| answer(&error))?;
+        // Most letters name no case, and then the way to the store and back is saved.
+        let found = if clues.is_empty() {
+            Found::default()
+        } else {
+            let hints = clues.iter().map(|clue| clue.hint.clone()).collect();
+            (self.handle.look_up(hints).await).map_err(|error| answer(&error))?
+        };
         let known = known(&found);
         let keyring = &self.handle.keyring();
         let queues: BTreeSet<QueueId> = (finding.reached.iter())
@@ -244,11 +245,6 @@ impl Intake {
         };
         let threading = threading::thread(letter, &clues, &known, keyring, circumstances);
         let mut remarks = Vec::new();
-        if let Some(id) = own
-            && (found.keys.get(&ClueKey::id(id))).is_some_and(|cases| !cases.is_empty())
-        {
-            remarks.push(Remark::IdReused(id.clone()));
-        }
         let failed = clues
             .iter()
             .filter(|clue| !threading::holds(clue, &known, keyring));
@@ -303,15 +299,11 @@ impl Finding<'_> {
 
     /// Under what later letters may name this one. Not for doubtful senders: they could lay claim
     /// to other people's Message-IDs.
-    fn clues(&self) -> Vec<ClueKey> {
-        if self.trust == Trust::D {
-            return Vec::new();
+    fn keys(&self) -> OwnKeys {
+        match self.trust {
+            Trust::D => OwnKeys::default(),
+            Trust::A | Trust::B | Trust::C => OwnKeys::of(self.letter),
         }
-        let letter = self.letter;
-        let id = letter.internet_message_id.as_ref().map(ClueKey::id);
-        let conversation = letter.thread_index.as_ref().map(ClueKey::thread_index);
-        let topic = (letter.author.person()).map(|sender| ClueKey::topic(sender, &letter.subject));
-        [id, conversation, topic].into_iter().flatten().collect()
     }
 }
 

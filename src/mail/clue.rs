@@ -30,7 +30,7 @@ pub enum Place {
     ThreadIndex,
     /// In the subject: a number in brackets.
     Subject,
-    /// The subject as a whole, with the sender: only ever a hint.
+    /// The subject as a whole, with the sender: only ever a hint, found when the letter is filed.
     Topic,
 }
 
@@ -179,14 +179,38 @@ pub fn clues(letter: &Letter, recipients: &[(Address, Address)]) -> Vec<Clue> {
                 hint: Hint::Number(number),
             }),
     );
-    if let Some(sender) = letter.author.identity()
-        && !subject::topic(&letter.subject).is_empty()
-    {
-        clues.push(Clue {
-            place: Place::Topic,
-            text: letter.subject.clone(),
-            hint: Hint::Key(ClueKey::topic(sender, &letter.subject)),
-        });
-    }
     clues
+}
+
+/// Under what later letters may name a letter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OwnKeys {
+    /// Its Message-ID.
+    pub id: Option<ClueKey>,
+    /// Outlook's conversation.
+    pub conversation: Option<ClueKey>,
+    /// Its author and subject.
+    pub topic: Option<ClueKey>,
+}
+
+impl OwnKeys {
+    /// Those of a letter.
+    #[must_use]
+    pub fn of(letter: &Letter) -> Self {
+        let author = letter.author.person();
+        Self {
+            id: letter.internet_message_id.as_ref().map(ClueKey::id),
+            conversation: letter.thread_index.as_ref().map(ClueKey::thread_index),
+            topic: author
+                .filter(|_| !subject::topic(&letter.subject).is_empty())
+                .map(|author| ClueKey::topic(author, &letter.subject)),
+        }
+    }
+
+    /// All that there are.
+    pub fn all(self) -> impl Iterator<Item = ClueKey> {
+        [self.id, self.conversation, self.topic]
+            .into_iter()
+            .flatten()
+    }
 }

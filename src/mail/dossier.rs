@@ -7,6 +7,7 @@ use super::address::Address;
 use super::automatic::Classification;
 use super::message_id::InternetMessageId;
 use super::threading::Threading;
+use super::token::MainNumber;
 use super::trust::Authentication;
 use crate::id::QueueId;
 
@@ -21,6 +22,22 @@ pub struct Dossier {
     pub threading: Threading,
     /// What else is worth knowing, in the order in which it was noticed.
     pub remarks: Vec<Remark>,
+}
+
+impl Dossier {
+    /// Adds what the index knew under the letter's own keys: whether another letter had its
+    /// Message-ID, and of which case its author wrote under the same subject.
+    pub fn recall(
+        &mut self,
+        reused: Option<InternetMessageId>,
+        topic: Option<MainNumber>,
+        subject: &str,
+    ) {
+        self.remarks.extend(reused.map(Remark::IdReused));
+        if let Some(case) = topic {
+            self.threading.hint(case, subject);
+        }
+    }
 }
 
 /// Something about a letter that agents or administrators want to know. Stored: variants are added

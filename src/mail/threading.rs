@@ -200,6 +200,24 @@ pub struct Threading {
     pub subject_changed: bool,
 }
 
+impl Threading {
+    /// Notes of which case the same author wrote under the same subject, if nothing else names one.
+    pub fn hint(&mut self, case: MainNumber, subject: &str) {
+        if self.decision == Decision::New {
+            self.decision = Decision::Hinted {
+                evidence: Evidence {
+                    named: case,
+                    case,
+                    place: Place::Topic,
+                    proof: Proof::Guess,
+                    text: subject.to_owned(),
+                },
+                apart: Apart::Guessed,
+            };
+        }
+    }
+}
+
 /// Who wrote a letter, to whom and when, as far as it matters for where it belongs.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances<'a> {
@@ -342,15 +360,7 @@ pub fn decide(
     let verified = matches!(trust, Trust::A | Trust::B);
     if trust == Trust::D {
         let apart = Apart::Distrusted;
-        return match evidence.place {
-            // Said by nobody but us: whoever forges a sender may write about anything.
-            Place::Topic => Decision::Hinted { evidence, apart },
-            Place::Recipient
-            | Place::InReplyTo
-            | Place::References
-            | Place::ThreadIndex
-            | Place::Subject => Decision::Hold { evidence, apart },
-        };
+        return Decision::Hold { evidence, apart };
     }
     let role = match (evidence.proof, author, verified) {
         (_, Acquaintance::Correspondent, true)
@@ -373,21 +383,10 @@ pub fn decide(
         .queues
         .iter()
         .any(|queue| circumstances.queues.contains(queue));
-    match evidence.place {
-        Place::Topic => {
-            let apart = Apart::Guessed;
-            return Decision::Hinted { evidence, apart };
-        }
-        // Outlook keeps one index over years and topics: it counts while the matter is alive.
-        Place::ThreadIndex if target.closed.is_some() || !here => {
-            let apart = Apart::Guessed;
-            return Decision::Hinted { evidence, apart };
-        }
-        Place::Recipient
-        | Place::InReplyTo
-        | Place::References
-        | Place::ThreadIndex
-        | Place::Subject => {}
+    // Outlook keeps one index over years and topics: it counts while the matter is alive.
+    if evidence.place == Place::ThreadIndex && (target.closed.is_some() || !here) {
+        let apart = Apart::Guessed;
+        return Decision::Hinted { evidence, apart };
     }
     if forwarded && !here {
         let apart = Apart::Forwarded;

@@ -10,6 +10,7 @@ use postroom::desk::{
     Records, Refusal, Reply, Requested, Session, State, Target, Thread,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
+use postroom::mail::clue::OwnKeys;
 use postroom::mail::token::MainNumber;
 use postroom::mail::trust::Trust;
 use postroom::outbound::message::Outbound;
@@ -497,7 +498,7 @@ pub(crate) fn handled(queues: &[QueueId], thread: Thread, handling: Handling) ->
         thread,
         handling,
         copied: BTreeSet::new(),
-        clues: Vec::new(),
+        keys: OwnKeys::default(),
         dossier: Box::default(),
         report: None,
         acknowledgement: None,

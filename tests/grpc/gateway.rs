@@ -16,6 +16,7 @@ use postroom::engine::{self, Engine, Fingerprint, Handle};
 use postroom::grpc::pb;
 use postroom::grpc::pb::session_service_client::SessionServiceClient;
 use postroom::grpc::server::{self, Certificate, Listeners};
+use postroom::mail::clue::OwnKeys;
 use postroom::mail::trust::Trust;
 use postroom::outbound::reply::ReplySettings;
 use postroom::store::Memory;
@@ -186,7 +187,7 @@ impl Gateway {
             thread: Thread::New(Origin::SameLetter),
             handling,
             copied: BTreeSet::new(),
-            clues: Vec::new(),
+            keys: OwnKeys::default(),
             dossier: Box::default(),
             report: None,
             acknowledgement: None,
