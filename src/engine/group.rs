@@ -228,7 +228,7 @@ impl Additions<'_, '_> {
         answer: &Answer,
         until: Timestamp,
     ) {
-        let answer = answer.clone();
+        let answer = Some(answer.clone());
         self.remember(keys::request(key), &Answered { digest, answer }, until);
     }
 

@@ -151,6 +151,8 @@ pub(super) fn secrets(store: &dyn Store) -> Result<Secrets, StartError> {
         store.commit(vec![batch]).map_err(StartError::Commit)?;
     }
     let log_id = data_encoding::HEXLOWER.encode(log.get(..8).unwrap_or(&log));
+    // Events of an older form are not replayed: to clients it is another log.
+    let log_id = format!("{log_id}-{}", record::EVENTS);
     Ok(Secrets {
         session,
         mail: mail_keys(store, first)?,

@@ -95,6 +95,9 @@ pub enum EngineError {
     Refused(Refusal),
     /// The request id was used before, for another request. The caller's move.
     RequestIdReused,
+    /// The request was carried out before, by an older version whose words are not kept. The
+    /// caller's move: read what came of it.
+    AnswerLost,
     /// So many calls wait that this one was not taken. Nothing changed; try again.
     Overloaded,
     /// The gateway is stopping. Nothing changed; try again.
@@ -113,6 +116,9 @@ impl fmt::Display for EngineError {
             Self::RequestIdReused => {
                 f.write_str("this request_id was used before, for another request")
             }
+            Self::AnswerLost => f.write_str(
+                "this request was carried out before the gateway was renewed; read what came of it",
+            ),
             Self::Overloaded => f.write_str("too many requests wait; try again"),
             Self::Stopping => f.write_str("the gateway is stopping"),
             Self::Unavailable(why) => write!(f, "the store is unavailable: {why}"),
@@ -419,7 +425,7 @@ impl Runner {
                 return Err(EngineError::RequestIdReused);
             }
             return Ok(Done {
-                answer: known.answer,
+                answer: known.answer.ok_or(EngineError::AnswerLost)?,
                 replayed: true,
             });
         }

@@ -137,6 +137,12 @@ pub(super) fn engine(error: EngineError) -> Status {
             "this request_id was used with another content; make a new one for a new request",
         )
         .into(),
+        EngineError::AnswerLost => Failure::new(
+            Code::FailedPrecondition,
+            ErrorReason::AnswerLost,
+            "this request was carried out before the gateway was renewed; read what came of it",
+        )
+        .into(),
         EngineError::Overloaded => Failure::new(
             Code::ResourceExhausted,
             ErrorReason::RateLimited,

@@ -374,7 +374,10 @@ fn answer(error: &EngineError) -> SmtpReply {
         EngineError::Overloaded | EngineError::Stopping => {
             SmtpReply::new(451, 3, 2, "busy, try again")
         }
-        EngineError::Refused(_) | EngineError::RequestIdReused | EngineError::Unknown(_) => {
+        EngineError::Refused(_)
+        | EngineError::RequestIdReused
+        | EngineError::AnswerLost
+        | EngineError::Unknown(_) => {
             tracing::error!(%error, "a letter was not taken");
             SmtpReply::new(451, 3, 0, "temporary failure")
         }

@@ -1,15 +1,20 @@
 //! Stored forms of records: a version and the fields, compactly.
 //!
-//! The forms are postcard's, which writes fields in their order without names. So a record's form
-//! changes only together with its version, and the old form stays readable: its `VERSION` rises,
-//! and `migrate` reads the ones before.
+//! The forms are postcard's, which writes fields in their order without names. Forms change at
+//! their end only: a new field is the last, its zero (none, empty, 0, the first variant) means what
+//! was meant before there was it, and the record's `VERSION` rises. An older form is then read as
+//! if zeros followed. What cannot change like that has its old forms in `previous`.
+//!
+//! Events and answers hold whole records, and are of use for a day or two. Older ones are not read:
+//! [`EVENTS`] is a part of the name of the event logs, so clients begin with a snapshot, and an
+//! answer in older words is known to have been given, and no more.
 
 use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::previous::{AnsweredV1, CaseV1, EventV1, InteractionV1, MessageV1, OutboundV1};
+use super::previous::{MessageV1, OutboundV1};
 use crate::desk::{
     Agent, Answer, Case, Counters, Event, Filing, Interaction, Message, Offer, Session,
 };
@@ -26,11 +31,25 @@ pub trait Stored: Serialize + DeserializeOwned {
     /// The version that is written.
     const VERSION: u8 = 1;
 
-    /// Reads an older version; `None` if there never was one of that number.
+    /// Reads an older version, 1 or later; `None` if the bytes are none.
     #[must_use]
-    fn migrate(_version: u8, _fields: &[u8]) -> Option<Self> {
-        None
+    fn migrate(_version: u8, fields: &[u8]) -> Option<Self> {
+        grown(fields)
     }
+}
+
+/// How many bytes of zeros may be missing at the end of an older form: more than the fields of all
+/// versions together that were added to any record.
+const GROWTH_BYTES: usize = 256;
+
+/// Reads fields as if zeros followed.
+fn grown<T: DeserializeOwned>(fields: &[u8]) -> Option<T> {
+    let mut padded = Vec::with_capacity(fields.len() + GROWTH_BYTES);
+    padded.extend_from_slice(fields);
+    padded.resize(fields.len() + GROWTH_BYTES, 0);
+    let (record, rest) = postcard::take_from_bytes(&padded).ok()?;
+    // All that was written has been read.
+    (rest.len() <= GROWTH_BYTES).then_some(record)
 }
 
 /// A record that cannot be read: written by a newer Postroom, or damaged.
@@ -79,8 +98,10 @@ pub fn decode<T: Stored>(bytes: &[u8]) -> Result<T, RecordError> {
     })?;
     let record = if version == T::VERSION {
         postcard::from_bytes(fields).ok()
-    } else {
+    } else if (1..T::VERSION).contains(&version) {
         T::migrate(version, fields)
+    } else {
+        None
     };
     record.ok_or(RecordError {
         noun: T::NOUN,
@@ -114,8 +135,8 @@ pub struct ApiKey {
 pub struct Answered {
     /// SHA-256 of the request, to tell a repetition from a reuse.
     pub digest: [u8; 32],
-    /// The answer.
-    pub answer: Answer,
+    /// The answer; `None` if an older version of Postroom gave it, in words of its own.
+    pub answer: Option<Answer>,
 }
 
 /// What became of a letter.
@@ -136,51 +157,91 @@ pub struct Acknowledged {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret(pub Vec<u8>);
 
+/// The version of events, and of all that is in them.
+pub const EVENTS: u8 = 3;
+
 macro_rules! stored {
-    ($($record:ty => $noun:literal),* $(,)?) => {
+    ($($record:ty => $noun:literal $version:literal),* $(,)?) => {
         $(impl Stored for $record {
             const NOUN: &'static str = $noun;
-        })*
-    };
-}
-
-/// Records in their second version, with the form of the first.
-macro_rules! renewed {
-    ($($record:ty, $first:ty => $noun:literal),* $(,)?) => {
-        $(impl Stored for $record {
-            const NOUN: &'static str = $noun;
-            const VERSION: u8 = 2;
-
-            fn migrate(version: u8, fields: &[u8]) -> Option<Self> {
-                match version {
-                    1 => postcard::from_bytes::<$first>(fields).ok().map(Self::from),
-                    _ => None,
-                }
-            }
+            const VERSION: u8 = $version;
         })*
     };
 }
 
 stored! {
-    Counters => "set of counters",
-    Agent => "agent",
-    ApiKey => "key",
-    Session => "session",
-    Offer => "offer",
-    Delivery => "delivery",
-    Dossier => "dossier",
-    Acknowledged => "acknowledgement",
-    Suppression => "suppressed address",
-    Secret => "secret",
+    Counters => "set of counters" 1,
+    Agent => "agent" 1,
+    ApiKey => "key" 1,
+    Session => "session" 1,
+    Offer => "offer" 1,
+    Interaction => "interaction" 2,
+    Delivery => "delivery" 1,
+    Dossier => "dossier" 1,
+    Acknowledged => "acknowledgement" 1,
+    Suppression => "suppressed address" 1,
+    Secret => "secret" 1,
 }
 
-renewed! {
-    Interaction, InteractionV1 => "interaction",
-    Case, CaseV1 => "case",
-    Message, MessageV1 => "message",
-    Outbound, OutboundV1 => "outbound message",
-    Event, EventV1 => "event",
-    Answered, AnsweredV1 => "answered request",
+impl Stored for Case {
+    const NOUN: &'static str = "case";
+    const VERSION: u8 = 2;
+
+    fn migrate(version: u8, fields: &[u8]) -> Option<Self> {
+        let mut case: Self = grown(fields)?;
+        if version == 1 && case.unfinished == 0 {
+            case.closed = Some(case.changed);
+        }
+        Some(case)
+    }
+}
+
+impl Stored for Message {
+    const NOUN: &'static str = "message";
+    const VERSION: u8 = 2;
+
+    fn migrate(version: u8, fields: &[u8]) -> Option<Self> {
+        match version {
+            1 => postcard::from_bytes::<MessageV1>(fields)
+                .ok()
+                .map(Self::from),
+            _ => grown(fields),
+        }
+    }
+}
+
+impl Stored for Outbound {
+    const NOUN: &'static str = "outbound message";
+    const VERSION: u8 = 2;
+
+    fn migrate(version: u8, fields: &[u8]) -> Option<Self> {
+        match version {
+            1 => (postcard::from_bytes::<OutboundV1>(fields).ok()).map(Self::from),
+            _ => grown(fields),
+        }
+    }
+}
+
+impl Stored for Event {
+    const NOUN: &'static str = "event";
+    const VERSION: u8 = EVENTS;
+
+    fn migrate(_version: u8, _fields: &[u8]) -> Option<Self> {
+        None
+    }
+}
+
+impl Stored for Answered {
+    const NOUN: &'static str = "answered request";
+    const VERSION: u8 = EVENTS;
+
+    fn migrate(_version: u8, fields: &[u8]) -> Option<Self> {
+        let (digest, _) = fields.split_first_chunk()?;
+        Some(Self {
+            digest: *digest,
+            answer: None,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -207,6 +268,25 @@ mod tests {
             case: 7,
         };
         assert_eq!(encode(&counters), [1, 1, 0xac, 0x02, 7]);
+    }
+
+    #[test]
+    fn an_older_form_is_read_as_if_zeros_followed() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Grown(u32, String, Option<u32>, Vec<String>, u64, bool);
+        let old = postcard::to_stdvec(&(7_u32, "seven")).unwrap();
+        let new = Grown(7, "seven".to_owned(), None, Vec::new(), 0, false);
+        assert_eq!(grown(&old), Some(new));
+        // With something behind it that nobody reads.
+        assert_eq!(grown::<u32>(&[7, 1]), None);
+    }
+
+    #[test]
+    fn an_older_answer_is_known_to_have_been_given() {
+        let old = [&[2][..], &[9; 32], &[200, 1, 2]].concat();
+        let read = decode::<Answered>(&old).unwrap();
+        assert_eq!((read.digest, read.answer), ([9; 32], None));
+        assert!(decode::<Event>(&[2, 1, 2, 3]).is_err());
     }
 
     #[test]
