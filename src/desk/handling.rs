@@ -1,9 +1,8 @@
-//! Handling: an agent answers or ends what they hold, and wraps up.
+//! Handling: an agent answers or ends what they hold.
 
 use super::{
-    CODE_BYTES_MAX, Case, Change, Desk, Direction, Fact, Interaction, Message, NOTE_BYTES_MAX,
-    Origin, Outcome, Pending, PresenceCause, Refusal, Reply, Requested, State, Timer,
-    WrapUpOutcome, bounded,
+    Case, Change, Desk, Direction, Fact, Interaction, Message, NOTE_BYTES_MAX, Origin, Outcome,
+    Pending, PresenceCause, Refusal, Reply, State, Timer, bounded,
 };
 use crate::id::{AgentId, InteractionId, MessageId, SessionId};
 use crate::mail::message_id::InternetMessageId;
@@ -15,14 +14,14 @@ use crate::time::Timestamp;
 
 /// Which state a verb needs its interaction to be in.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Needed {
+pub(super) enum Needed {
     Active,
     WrappingUp,
 }
 
 impl Desk {
     /// The agent who asks and the interaction, if it is in that agent's hands and in that state.
-    fn held(
+    pub(super) fn held(
         &self,
         session: SessionId,
         id: InteractionId,
@@ -195,7 +194,12 @@ impl Desk {
     }
 
     /// Closes an interaction and lets its case rest if it was the last.
-    fn close(&mut self, now: Timestamp, agent: &AgentId, id: InteractionId) -> Option<Interaction> {
+    pub(super) fn close(
+        &mut self,
+        now: Timestamp,
+        agent: &AgentId,
+        id: InteractionId,
+    ) -> Option<Interaction> {
         self.change(id, now, |found| {
             let agent = agent.clone();
             found.enter(State::Closed { agent, at: now }, now);
@@ -229,104 +233,5 @@ impl Desk {
         self.draft.cases.remove(&number);
         let rested: Option<Case> = self.cases.remove(&number);
         (self.draft.rested).extend(rested.map(|case| (case.number, case)));
-    }
-
-    fn write_down(
-        &mut self,
-        now: Timestamp,
-        id: InteractionId,
-        notes: Option<String>,
-        disposition: Option<String>,
-    ) {
-        self.change(id, now, |found| {
-            found.notes = notes.unwrap_or_else(|| std::mem::take(&mut found.notes));
-            found.disposition =
-                disposition.unwrap_or_else(|| std::mem::take(&mut found.disposition));
-        });
-    }
-
-    pub(super) fn save_wrap_up(
-        &mut self,
-        now: Timestamp,
-        session: SessionId,
-        id: InteractionId,
-        notes: Option<String>,
-        disposition: Option<String>,
-    ) -> Result<Pending, Refusal> {
-        bounded("notes", notes.as_deref().unwrap_or(""), NOTE_BYTES_MAX)?;
-        let code = disposition.as_deref().unwrap_or("");
-        bounded("disposition_code", code, CODE_BYTES_MAX)?;
-        let (agent, _) = self.held(session, id, Needed::WrappingUp)?;
-        self.write_down(now, id, notes, disposition);
-        if let Some(found) = self.interactions.get(&id) {
-            let fact = Fact::InteractionUpdated(Box::new(found.clone()));
-            self.tell(now, Some(&agent), fact);
-        }
-        self.heard(now, session);
-        Ok(Pending::Interaction(id, agent, None))
-    }
-
-    pub(super) fn complete_wrap_up(
-        &mut self,
-        now: Timestamp,
-        session: SessionId,
-        id: InteractionId,
-        (notes, disposition): (Option<String>, Option<String>),
-        next: Option<Requested>,
-    ) -> Result<Pending, Refusal> {
-        bounded("notes", notes.as_deref().unwrap_or(""), NOTE_BYTES_MAX)?;
-        let code = disposition.as_deref().unwrap_or("");
-        bounded("disposition_code", code, CODE_BYTES_MAX)?;
-        if next == Some(Requested::SignedOut) {
-            return Err(Refusal::StateTransition(
-                "close the session to sign the agent out",
-            ));
-        }
-        let (agent, _) = self.held(session, id, Needed::WrappingUp)?;
-        self.write_down(now, id, notes, disposition);
-        self.heard(now, session);
-        self.wrapped_up(now, &agent, id, WrapUpOutcome::Completed, next);
-        self.touch(&agent, PresenceCause::WrapUpComplete);
-        Ok(Pending::Interaction(id, agent, None))
-    }
-
-    /// Post-processing runs out, unless the agent asked for more time or it began anew.
-    pub(super) fn wrap_up_due(&mut self, now: Timestamp, id: InteractionId) {
-        let Some(found) = self.interactions.get(&id) else {
-            return;
-        };
-        let State::WrappingUp {
-            agent,
-            deadline: Some(deadline),
-            ..
-        } = &found.state
-        else {
-            return;
-        };
-        if *deadline > now {
-            return;
-        }
-        let agent = agent.clone();
-        self.wrapped_up(now, &agent, id, WrapUpOutcome::TimedOut, None);
-        self.touch(&agent, PresenceCause::WrapUpTimeout);
-    }
-
-    fn wrapped_up(
-        &mut self,
-        now: Timestamp,
-        agent: &AgentId,
-        id: InteractionId,
-        outcome: WrapUpOutcome,
-        next: Option<Requested>,
-    ) {
-        if let Some(closed) = self.close(now, agent, id) {
-            let interaction = Box::new(closed);
-            let fact = Fact::WrapUpEnded {
-                interaction,
-                outcome,
-            };
-            self.tell(now, Some(agent), fact);
-        }
-        self.settle(now, agent, next);
     }
 }

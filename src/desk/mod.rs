@@ -32,6 +32,7 @@ mod restore;
 mod routing;
 mod signing;
 mod timers;
+mod wrapping;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -171,11 +171,11 @@ macro_rules! stored {
 
 stored! {
     Counters => "set of counters" 1,
-    Agent => "agent" 1,
+    Agent => "agent" 2,
     ApiKey => "key" 1,
-    Session => "session" 1,
-    Offer => "offer" 1,
-    Interaction => "interaction" 2,
+    Session => "session" 2,
+    Offer => "offer" 2,
+    Interaction => "interaction" 3,
     Delivery => "delivery" 1,
     Dossier => "dossier" 1,
     Acknowledged => "acknowledgement" 1,
@@ -185,7 +185,7 @@ stored! {
 
 impl Stored for Case {
     const NOUN: &'static str = "case";
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn migrate(version: u8, fields: &[u8]) -> Option<Self> {
         let mut case: Self = grown(fields)?;
@@ -198,7 +198,7 @@ impl Stored for Case {
 
 impl Stored for Message {
     const NOUN: &'static str = "message";
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn migrate(version: u8, fields: &[u8]) -> Option<Self> {
         match version {
@@ -212,7 +212,7 @@ impl Stored for Message {
 
 impl Stored for Outbound {
     const NOUN: &'static str = "outbound message";
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn migrate(version: u8, fields: &[u8]) -> Option<Self> {
         match version {
