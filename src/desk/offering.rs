@@ -1,7 +1,5 @@
 //! Offers at work: shown, accepted, rejected, missed, taken back.
 
-use std::cmp::Reverse;
-
 use super::{
     AssignCause, CODE_BYTES_MAX, DeclineAction, Desk, Fact, OfferState, Pending, PresenceCause,
     Refusal, Requested, RescindCause, State, Timer, bounded,
@@ -238,18 +236,10 @@ impl Desk {
             return;
         };
         self.change(interaction, now, |found| found.enter(State::Queued, now));
-        let Some(found) = self.interactions.get(&interaction) else {
-            return;
-        };
-        if let Some(queue) = self.queues.get_mut(&found.queue) {
-            let place = (Reverse(found.priority), found.arrived, found.id);
-            queue.waiting.insert(place);
-        }
-        let declined = !found.declined.is_empty();
-        let fact = Fact::InteractionQueued(Box::new(found.clone()));
-        self.tell(now, None, fact);
-        if declined {
-            self.rest(now, interaction);
+        self.line_up(now, interaction);
+        if let Some(found) = self.interactions.get(&interaction) {
+            let fact = Fact::InteractionQueued(Box::new(found.clone()));
+            self.tell(now, None, fact);
         }
     }
 
