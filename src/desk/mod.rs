@@ -11,12 +11,14 @@ pub mod agent;
 pub mod case;
 pub mod command;
 pub mod effect;
+pub mod hours;
 pub mod interaction;
 pub mod message;
 pub mod offer;
 pub mod queue;
 pub mod refusal;
 pub mod session;
+pub mod zone;
 
 mod acknowledging;
 mod delivery;
