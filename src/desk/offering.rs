@@ -238,7 +238,12 @@ impl Desk {
             return;
         };
         self.change(interaction, now, |found| found.enter(State::Queued, now));
-        let Some(found) = self.interactions.get(&interaction) else {
+        self.line_up(now, interaction);
+    }
+
+    /// Puts an interaction that became Queued again to its place in line.
+    pub(super) fn line_up(&mut self, now: Timestamp, id: InteractionId) {
+        let Some(found) = self.interactions.get(&id) else {
             return;
         };
         if let Some(queue) = self.queues.get_mut(&found.queue) {
@@ -249,7 +254,7 @@ impl Desk {
         let fact = Fact::InteractionQueued(Box::new(found.clone()));
         self.tell(now, None, fact);
         if declined {
-            self.rest(now, interaction);
+            self.rest(now, id);
         }
     }
 
