@@ -186,12 +186,14 @@ impl Desk {
         let Some(found) = self.interactions.get(&id) else {
             return;
         };
+        let interaction = Box::new(found.clone());
         let fact = Fact::InteractionUnassigned {
-            interaction: Box::new(found.clone()),
+            interaction: interaction.clone(),
             reason,
         };
         self.tell(now, Some(agent), fact);
         self.line_up(now, id);
+        self.tell(now, None, Fact::InteractionQueued(interaction));
     }
 }
 

@@ -1,6 +1,5 @@
 //! Filing: a letter finds its case and becomes work, or joins work that is there.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
@@ -235,10 +234,6 @@ impl Desk {
             | State::Active { .. }
             | State::WrappingUp { .. }
             | State::Closed { .. } => {
-                if let Some(queue) = queue {
-                    let place = (Reverse(interaction.priority), now, id);
-                    queue.waiting.insert(place);
-                }
                 if let Some(case) = case {
                     case.joinable.insert(target.queue.clone(), id);
                     case.unfinished += 1;
@@ -246,8 +241,12 @@ impl Desk {
                 Fact::InteractionQueued(Box::new(interaction.clone()))
             }
         };
+        let waits = interaction.state == State::Queued;
         self.interactions.insert(id, interaction);
         self.draft.interactions.insert(id);
+        if waits {
+            self.line_up(now, id);
+        }
         self.tell(now, None, fact);
         id
     }

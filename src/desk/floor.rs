@@ -35,6 +35,7 @@ impl Desk {
         let kept: BTreeMap<QueueId, Queue> =
             before.into_iter().filter(|(id, _)| served(id)).collect();
         self.queues.extend(kept);
+        self.reconsider_all();
         let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
         for agent in agents {
             self.refresh_idle(now, &agent);

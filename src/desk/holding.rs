@@ -1,7 +1,5 @@
 //! Holding: letters that are kept back from everybody until a supervisor decides.
 
-use std::cmp::Reverse;
-
 use super::{Case, Desk, Fact, Pending, Refusal, State};
 use crate::id::InteractionId;
 use crate::time::Timestamp;
@@ -23,7 +21,6 @@ impl Desk {
             });
         };
         let number = found.case;
-        let place = (Reverse(found.priority), found.arrived, id);
         let queue = found.queue.clone();
         let occupied = |case: &Case| case.joinable.contains_key(&queue);
         if self.cases.get(&number).is_some_and(occupied) {
@@ -34,8 +31,8 @@ impl Desk {
         self.change(id, now, |found| found.enter(State::Queued, now));
         if let Some(queue) = self.queues.get_mut(&queue) {
             queue.held = queue.held.saturating_sub(1);
-            queue.waiting.insert(place);
         }
+        self.line_up(now, id);
         if let Some(case) = self.cases.get_mut(&number) {
             case.joinable.insert(queue, id);
             case.follow_up_of = case.follow_up_of.or(aside);
@@ -56,7 +53,6 @@ impl Desk {
         id: InteractionId,
     ) -> Result<Pending, Refusal> {
         let found = (self.interactions.get(&id)).ok_or(Refusal::InteractionUnknown(id))?;
-        let place = (Reverse(found.priority), found.arrived, id);
         let (number, name) = (found.case, found.queue.clone());
         match found.state {
             State::Held { .. } => {
@@ -64,11 +60,7 @@ impl Desk {
                     queue.held = queue.held.saturating_sub(1);
                 }
             }
-            State::Queued => {
-                if let Some(queue) = self.queues.get_mut(&name) {
-                    queue.waiting.remove(&place);
-                }
-            }
+            State::Queued => self.take_from_line(id),
             State::Offered { .. }
             | State::Active { .. }
             | State::WrappingUp { .. }
@@ -81,7 +73,6 @@ impl Desk {
                 });
             }
         }
-        self.resting.remove(&id);
         self.change(id, now, |found| found.enter(State::Filed { at: now }, now));
         if let Some(case) = self.cases.get_mut(&number)
             && case.joinable.get(&name) == Some(&id)

@@ -59,6 +59,7 @@ pub use session::{EndCause, Session, SessionView};
 
 use acknowledging::Budget;
 use agent::Load;
+use routing::Changed;
 use session::Link;
 use timers::{Timer, Timers};
 
@@ -170,6 +171,8 @@ struct Draft {
     trimmed: BTreeMap<AgentId, Range<u64>>,
     /// Agents whose presence or eligibility may have changed, and what would be the cause.
     touched: BTreeMap<AgentId, PresenceCause>,
+    /// What may have made a pair eligible.
+    changed: Changed,
     sessions: BTreeSet<SessionId>,
     offers: BTreeSet<OfferId>,
     interactions: BTreeSet<InteractionId>,

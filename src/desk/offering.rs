@@ -1,7 +1,5 @@
 //! Offers at work: shown, accepted, rejected, missed, taken back.
 
-use std::cmp::Reverse;
-
 use super::{
     AssignCause, CODE_BYTES_MAX, DeclineAction, Desk, Fact, OfferState, Pending, PresenceCause,
     Refusal, Requested, RescindCause, State, Timer, bounded,
@@ -239,22 +237,9 @@ impl Desk {
         };
         self.change(interaction, now, |found| found.enter(State::Queued, now));
         self.line_up(now, interaction);
-    }
-
-    /// Puts an interaction that became Queued again to its place in line.
-    pub(super) fn line_up(&mut self, now: Timestamp, id: InteractionId) {
-        let Some(found) = self.interactions.get(&id) else {
-            return;
-        };
-        if let Some(queue) = self.queues.get_mut(&found.queue) {
-            let place = (Reverse(found.priority), found.arrived, found.id);
-            queue.waiting.insert(place);
-        }
-        let declined = !found.declined.is_empty();
-        let fact = Fact::InteractionQueued(Box::new(found.clone()));
-        self.tell(now, None, fact);
-        if declined {
-            self.rest(now, id);
+        if let Some(found) = self.interactions.get(&interaction) {
+            let fact = Fact::InteractionQueued(Box::new(found.clone()));
+            self.tell(now, None, fact);
         }
     }
 

@@ -1,11 +1,10 @@
 //! Restoring: the desk as it was when its last effects were written, and what a restart changes.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::agent::Load;
 use super::{
-    Agent, Case, Counters, Desk, Effects, Interaction, Offer, Policy, Queue, QueueSettings,
+    Agent, Case, Counters, Desk, Draft, Effects, Interaction, Offer, Policy, Queue, QueueSettings,
     RescindCause, Session, State, Timer,
 };
 use crate::id::{AgentId, MessageId, OfferId, SessionId};
@@ -77,6 +76,8 @@ impl Desk {
             desk.restore_offer(now, offer);
         }
         desk.restored_spool = records.outbound;
+        // Nobody is there yet to whom anything could go.
+        desk.draft = Draft::default();
         desk
     }
 
@@ -129,6 +130,7 @@ impl Desk {
         self.budget.clone_from(&ahead.budget);
         let records = std::mem::take(&mut self.restored_spool);
         self.spool = Spool::take_over(records, in_flight, now, self.policy.submissions);
+        self.reconsider_all();
         let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
         for agent in agents {
             self.refresh_idle(now, &agent);
@@ -161,12 +163,8 @@ impl Desk {
         let queue = (self.queues)
             .entry(interaction.queue.clone())
             .or_insert_with(|| Queue::new(QueueSettings::new(interaction.queue.clone())));
-        let rests = interaction.state == State::Queued && !interaction.declined.is_empty();
+        let waits = interaction.state == State::Queued;
         match &mut interaction.state {
-            State::Queued => {
-                let place = (Reverse(interaction.priority), interaction.arrived, id);
-                queue.waiting.insert(place);
-            }
             State::Held { .. } => queue.held += 1,
             State::Active { agent, .. } => {
                 if let Some(load) = self.loads.get_mut(agent) {
@@ -188,11 +186,11 @@ impl Desk {
                     self.timers.set(*deadline, Timer::WrapUp(id));
                 }
             }
-            State::Offered { .. } | State::Closed { .. } | State::Filed { .. } => {}
+            State::Queued | State::Offered { .. } | State::Closed { .. } | State::Filed { .. } => {}
         }
         self.interactions.insert(id, interaction);
-        if rests {
-            self.rest(now, id);
+        if waits {
+            self.line_up(now, id);
         }
     }
 }
