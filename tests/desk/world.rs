@@ -294,7 +294,7 @@ impl World {
             assert!(to.queues.contains(&offer.queue), "not a member");
             for other in &free {
                 let serves = other.queues.contains(&offer.queue);
-                if serves && !interaction.declined.contains(&other.id) {
+                if serves && other.id != to.id && !interaction.declined.contains(&other.id) {
                     let (other, to) = ((other.idle_since, &other.id), (to.idle_since, &to.id));
                     assert!(to < other, "{other:?} was idle longer than {to:?}");
                 }
