@@ -109,6 +109,11 @@ pub struct Agent {
     pub sequence: u64,
     /// When the account was made.
     pub created: Timestamp,
+    /// Whether the account may not be used: nobody signs in with it.
+    pub disabled: bool,
+    /// When the account was removed. Such a record keeps the name readable and the number of the
+    /// event log from being given twice.
+    pub removed: Option<Timestamp>,
 }
 
 /// What an agent is shown as, with the work behind it.
@@ -194,6 +199,8 @@ mod tests {
             cooldown_until: Timestamp::ZERO,
             sequence: 0,
             created: Timestamp::ZERO,
+            disabled: false,
+            removed: None,
         }
     }
 
