@@ -1,13 +1,15 @@
 //! A `[[queue]]`, and what all of them together must keep.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::check::Check;
-use crate::desk::{DeclineAction, Mailbox, QueueSettings};
+use super::hours::Hours;
+use crate::desk::{self, DeclineAction, Mailbox, QueueSettings};
 use crate::id::QueueId;
 use crate::intake::policy::Door;
 use crate::intake::responsibility::Mode;
@@ -101,6 +103,9 @@ pub struct Queue {
     /// not less than `reopen_days`. Later ones are linked to nothing. Default: `90`.
     #[serde(default = "follow_up_days")]
     pub follow_up_days: Spanned<u32>,
+    /// The `[[hours]]` in which it offers what waits in it. Mail is taken at any time.
+    /// Default: none, it is always open.
+    pub hours: Option<Spanned<String>>,
 }
 
 const fn enabled() -> bool {
@@ -144,7 +149,10 @@ const fn days(count: u32) -> Duration {
 }
 
 impl Queue {
-    pub(super) fn settings(&self) -> Option<QueueSettings> {
+    pub(super) fn settings(
+        &self,
+        hours: &BTreeMap<String, Arc<desk::Hours>>,
+    ) -> Option<QueueSettings> {
         let id: QueueId = self.id.get_ref().parse().ok()?;
         let display_name = if self.display_name.is_empty() {
             id.to_string()
@@ -181,6 +189,10 @@ impl Queue {
                 reopen: days(self.reopen_days),
                 follow_up: days(*self.follow_up_days.get_ref()),
             },
+            hours: match &self.hours {
+                Some(name) => Some(Arc::clone(hours.get(name.get_ref())?)),
+                None => None,
+            },
         })
     }
 
@@ -193,6 +205,21 @@ impl Queue {
 }
 
 impl Queue {
+    pub(super) fn check_hours(&self, known: &[Hours], check: &mut Check<'_>) {
+        if let Some(name) = &self.hours
+            && !known
+                .iter()
+                .any(|hours| hours.id.get_ref() == name.get_ref())
+        {
+            let what = format!(
+                "queue {}: there are no [[hours]] {}",
+                self.id.get_ref(),
+                name.get_ref()
+            );
+            check.blame(name, what);
+        }
+    }
+
     /// What intake has to know about the queue's door.
     pub(super) fn door(&self) -> Option<(QueueId, Door)> {
         let id = self.id.get_ref().parse().ok()?;

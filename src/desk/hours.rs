@@ -53,7 +53,11 @@ impl Hours {
     /// Hours of a week, Monday first, and of days that are not like the week; a day without spans
     /// is closed.
     #[must_use]
-    pub fn new(zone: Zone, mut week: [Vec<Span>; 7], mut special: BTreeMap<Day, Vec<Span>>) -> Self {
+    pub fn new(
+        zone: Zone,
+        mut week: [Vec<Span>; 7],
+        mut special: BTreeMap<Day, Vec<Span>>,
+    ) -> Self {
         for spans in week.iter_mut().chain(special.values_mut()) {
             spans.sort_unstable();
         }

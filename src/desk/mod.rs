@@ -29,6 +29,7 @@ mod handling;
 mod holding;
 mod merging;
 mod offering;
+mod opening;
 mod presence;
 mod reporting;
 mod restore;
@@ -50,14 +51,17 @@ pub use command::{
 pub use effect::{
     Answer, AssignCause, Change, Counters, Effects, Event, Fact, UnassignReason, WrapUpOutcome,
 };
+pub use hours::{Hours, Span};
 pub use interaction::{HoldReason, Interaction, Outcome, State};
 pub use message::{Correspondent, Direction, Message, Origin};
 pub use offer::{Offer, OfferState, RescindCause};
+pub use opening::{Pause, Standing};
 pub use queue::{DeclineAction, Mailbox, Queue, QueueSettings};
 pub use refusal::Refusal;
 pub use reporting::Report;
 pub use restore::Records;
 pub use session::{EndCause, Session, SessionView};
+pub use zone::{Day, Zone};
 
 use acknowledging::Budget;
 use agent::Load;
@@ -244,6 +248,8 @@ impl Desk {
             Command::CreateAgent(new) => self.create_agent(now, new),
             Command::UpdateAgent { agent, changes } => self.update_agent(now, &agent, changes),
             Command::DeleteAgent { agent } => self.delete_agent(now, &agent),
+            Command::PauseQueue { queue, reason } => self.pause_queue(now, &queue, reason),
+            Command::ResumeQueue { queue } => self.resume_queue(now, &queue),
             Command::SetPassword { agent, password } => self.set_password(&agent, password),
             Command::JoinQueue { agent, queue } => self.join_queue(now, &agent, &queue),
             Command::LeaveQueue { agent, queue } => self.leave_queue(now, &agent, &queue),
@@ -317,6 +323,7 @@ impl Desk {
                 Timer::SignOut(session) => self.sign_out_due(now, session),
                 Timer::WrapUp(interaction) => self.wrap_up_due(now, interaction),
                 Timer::Cooldown(agent) => self.touch(&agent, PresenceCause::AgentRequest),
+                Timer::Hours(queue) => self.hours_due(now, &queue),
                 Timer::Declined(interaction) => self.declined_due(now, interaction),
             }
         }

@@ -1,8 +1,11 @@
 //! A queue: the ordered waiting place of interactions, and the rules that its administrator set.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::hours::Hours;
+use super::opening::{Pause, Standing};
 use crate::id::{InteractionId, QueueId};
 use crate::mail::acknowledgement::Template;
 use crate::mail::automatic::Allowed;
@@ -57,6 +60,8 @@ pub struct QueueSettings {
     pub acknowledgement: Option<Template>,
     /// How long after its end a case of the queue can be continued.
     pub windows: Windows,
+    /// When it offers what waits in it; `None` for always.
+    pub hours: Option<Arc<Hours>>,
 }
 
 impl QueueSettings {
@@ -77,6 +82,7 @@ impl QueueSettings {
             allowed: Allowed::default(),
             acknowledgement: None,
             windows: Windows::default(),
+            hours: None,
         }
     }
 
@@ -99,6 +105,12 @@ pub struct Queue {
     pub(super) waiting: BTreeSet<Place>,
     /// How many are held back.
     pub(super) held: usize,
+    /// Whether its hours have it open.
+    pub(super) open: bool,
+    /// When its hours change that, if they do within a year.
+    pub(super) next_change: Option<Timestamp>,
+    /// That a supervisor paused it.
+    pub(super) paused: Option<Pause>,
 }
 
 impl Queue {
@@ -107,7 +119,37 @@ impl Queue {
             settings,
             waiting: BTreeSet::new(),
             held: 0,
+            open: true,
+            next_change: None,
+            paused: None,
         }
+    }
+
+    /// Whether it offers what waits in it.
+    #[must_use]
+    pub const fn standing(&self) -> Standing {
+        match (&self.paused, self.open) {
+            (Some(_), _) => Standing::Paused,
+            (None, true) => Standing::Open,
+            (None, false) => Standing::Closed,
+        }
+    }
+
+    /// The pause, while it is paused.
+    #[must_use]
+    pub const fn pause(&self) -> Option<&Pause> {
+        self.paused.as_ref()
+    }
+
+    /// When its hours next open or close it; `None` if never, or not within a year.
+    #[must_use]
+    pub const fn next_change(&self) -> Option<Timestamp> {
+        self.next_change
+    }
+
+    /// Whether anything may be offered from it now.
+    pub(super) const fn offers_open(&self) -> bool {
+        matches!(self.standing(), Standing::Open)
     }
 
     /// How many interactions wait without being offered to anybody.

@@ -263,7 +263,10 @@ impl Desk {
         if !listens || !agent.offerable(load, now) {
             return;
         }
-        let queues: Vec<QueueId> = agent.queues.iter().cloned().collect();
+        let queues: Vec<QueueId> = (agent.queues.iter())
+            .filter(|id| self.queues.get(*id).is_some_and(super::Queue::offers_open))
+            .cloned()
+            .collect();
         for queue in &queues {
             self.idle
                 .entry(queue.clone())

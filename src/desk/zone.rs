@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use jiff::civil::{DateTime, date};
 use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
@@ -173,31 +172,10 @@ fn moment(at: Timestamp) -> Option<jiff::Timestamp> {
     jiff::Timestamp::from_millisecond(millis).ok()
 }
 
-/// The parts of a time that lie in each day, in order; at most `days` of them.
-pub(super) fn by_day(
-    zone: &Zone,
-    from: Timestamp,
-    to: Timestamp,
-    days: usize,
-) -> impl Iterator<Item = (Day, Duration)> + '_ {
-    let mut begin = from;
-    std::iter::from_fn(move || {
-        if begin >= to {
-            return None;
-        }
-        let day = zone.day(begin);
-        let end = zone.begin(day.next()).min(to);
-        // A calendar that goes back over midnight has the day twice.
-        let end = if end > begin { end } else { to };
-        let part = (day, end.since(begin));
-        begin = end;
-        Some(part)
-    })
-    .take(days)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn zone(name: &str) -> Zone {
@@ -240,20 +218,75 @@ mod tests {
         for (name, day, minutes, moment) in [
             ("UTC", "2026-03-29", 150, "2026-03-29T02:30:00.000Z"),
             ("Europe/Berlin", "2026-01-01", 0, "2025-12-31T23:00:00.000Z"),
-            ("Europe/Berlin", "2026-07-01", 540, "2026-07-01T07:00:00.000Z"),
+            (
+                "Europe/Berlin",
+                "2026-07-01",
+                540,
+                "2026-07-01T07:00:00.000Z",
+            ),
             // Skipped, from 02:00 to 03:00.
-            ("Europe/Berlin", "2026-03-29", 119, "2026-03-29T00:59:00.000Z"),
-            ("Europe/Berlin", "2026-03-29", 120, "2026-03-29T01:00:00.000Z"),
-            ("Europe/Berlin", "2026-03-29", 150, "2026-03-29T01:00:00.000Z"),
-            ("Europe/Berlin", "2026-03-29", 180, "2026-03-29T01:00:00.000Z"),
+            (
+                "Europe/Berlin",
+                "2026-03-29",
+                119,
+                "2026-03-29T00:59:00.000Z",
+            ),
+            (
+                "Europe/Berlin",
+                "2026-03-29",
+                120,
+                "2026-03-29T01:00:00.000Z",
+            ),
+            (
+                "Europe/Berlin",
+                "2026-03-29",
+                150,
+                "2026-03-29T01:00:00.000Z",
+            ),
+            (
+                "Europe/Berlin",
+                "2026-03-29",
+                180,
+                "2026-03-29T01:00:00.000Z",
+            ),
             // Twice, from 02:00 to 03:00.
-            ("Europe/Berlin", "2026-10-25", 150, "2026-10-25T00:30:00.000Z"),
-            ("Europe/Berlin", "2026-10-25", 180, "2026-10-25T02:00:00.000Z"),
-            ("Europe/Berlin", "2026-10-25", 1440, "2026-10-25T23:00:00.000Z"),
+            (
+                "Europe/Berlin",
+                "2026-10-25",
+                150,
+                "2026-10-25T00:30:00.000Z",
+            ),
+            (
+                "Europe/Berlin",
+                "2026-10-25",
+                180,
+                "2026-10-25T02:00:00.000Z",
+            ),
+            (
+                "Europe/Berlin",
+                "2026-10-25",
+                1440,
+                "2026-10-25T23:00:00.000Z",
+            ),
             // A midnight that was skipped, and a whole day.
-            ("America/Asuncion", "2024-10-06", 0, "2024-10-06T04:00:00.000Z"),
-            ("Pacific/Apia", "2011-12-30", 600, "2011-12-30T10:00:00.000Z"),
-            ("Asia/Kathmandu", "2026-05-05", 0, "2026-05-04T18:15:00.000Z"),
+            (
+                "America/Asuncion",
+                "2024-10-06",
+                0,
+                "2024-10-06T04:00:00.000Z",
+            ),
+            (
+                "Pacific/Apia",
+                "2011-12-30",
+                600,
+                "2011-12-30T10:00:00.000Z",
+            ),
+            (
+                "Asia/Kathmandu",
+                "2026-05-05",
+                0,
+                "2026-05-04T18:15:00.000Z",
+            ),
         ] {
             let found = zone(name).at(day.parse().unwrap(), minutes);
             assert_eq!(found.to_string(), moment, "{name} {day} {minutes}");
@@ -267,12 +300,8 @@ mod tests {
             let day: Day = day.parse().unwrap();
             let (begin, end) = (berlin.begin(day), berlin.begin(day.next()));
             assert_eq!(end.since(begin), Duration::from_secs(hours * 3600));
-            let parts: Vec<_> = by_day(&berlin, begin, end, 9).collect();
-            assert_eq!(parts, [(day, end.since(begin))]);
             assert_eq!(berlin.day(begin), day);
             assert_eq!(berlin.day(end - Duration::from_millis(1)), day);
-            let whole: Vec<_> = by_day(&berlin, begin - Duration::from_secs(60), end, 1).collect();
-            assert_eq!(whole, [(day.before(), Duration::from_secs(60))]);
         }
     }
 
@@ -282,6 +311,5 @@ mod tests {
         assert_eq!(zone.day(Timestamp::MAX), Day::MAX);
         assert_eq!(zone.begin(Day(0)), Timestamp::ZERO);
         assert!(zone.begin(Day::MAX) < zone.begin(Day::MAX.next()) || Day::MAX.next() == Day::MAX);
-        assert_eq!(by_day(&zone, Timestamp::ZERO, Timestamp::MAX, 5).count(), 5);
     }
 }

@@ -6,7 +6,7 @@ use super::pb;
 use crate::desk::{
     Agent, AgentState, Case, Correspondent, Direction, Interaction, Message, Offer, OfferState,
     Outcome, Presence, PresenceCause, Queue, QueueSettings, Requested, RescindCause, Role,
-    SessionView, State,
+    SessionView, Standing, State,
 };
 use crate::engine::keys::ApiKey;
 use crate::engine::{Overview, QueueStats};
@@ -110,6 +110,7 @@ const fn rescind_cause(cause: RescindCause) -> pb::OfferRescindCause {
         RescindCause::StateChanged => pb::OfferRescindCause::StateChanged,
         RescindCause::MembershipEnded => pb::OfferRescindCause::MembershipEnded,
         RescindCause::Restart => pb::OfferRescindCause::Restart,
+        RescindCause::QueueClosed => pb::OfferRescindCause::QueueClosed,
     }
 }
 
@@ -500,6 +501,14 @@ pub(super) fn case(case: &Case) -> pb::Case {
     }
 }
 
+pub(super) const fn queue_state(standing: Standing) -> pb::QueueState {
+    match standing {
+        Standing::Open => pb::QueueState::Open,
+        Standing::Closed => pb::QueueState::Closed,
+        Standing::Paused => pb::QueueState::Paused,
+    }
+}
+
 pub(super) fn queue(queue: &Queue) -> pb::Queue {
     let settings = &queue.settings;
     pb::Queue {
@@ -511,6 +520,12 @@ pub(super) fn queue(queue: &Queue) -> pb::Queue {
         default_from_address: (settings.mailboxes.first())
             .map_or_else(String::new, |mailbox| mailbox.address.clone()),
         waiting_count: count(queue.waiting_count()),
+        state: queue_state(queue.standing()).into(),
+        time_zone: (settings.hours.as_ref())
+            .map_or_else(String::new, |hours| hours.zone().name().to_owned()),
+        next_change_time: queue.next_change().map(time),
+        pause_time: queue.pause().map(|pause| time(pause.since)),
+        pause_reason: (queue.pause()).map_or_else(String::new, |pause| pause.reason.clone()),
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use postroom::desk::{
     Agent, AgentState, Case, Change, Command, Correspondent, Counters, Desk, Effects, Event, Fact,
-    Handling, Ingest, Interaction, Message, Offer, Origin, Policy, Presence, QueueSettings,
-    Records, Refusal, Reply, Requested, Session, State, Target, Thread,
+    Handling, Ingest, Interaction, Message, Offer, Origin, Pause, Policy, Presence, Queue,
+    QueueSettings, Records, Refusal, Reply, Requested, Session, Standing, State, Target, Thread,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::mail::clue::OwnKeys;
@@ -27,6 +27,7 @@ pub(crate) struct Kept {
     pub(crate) cases: BTreeMap<MainNumber, Case>,
     pub(crate) messages: BTreeMap<MessageId, Message>,
     pub(crate) outbound: BTreeMap<MessageId, Outbound>,
+    pub(crate) pauses: BTreeMap<QueueId, Pause>,
 }
 
 impl Kept {
@@ -74,6 +75,12 @@ impl Kept {
             Change::Outbound(outbound) => {
                 self.outbound.insert(outbound.id, *outbound);
             }
+            Change::QueuePaused(pause) => {
+                self.pauses.insert(pause.queue.clone(), pause);
+            }
+            Change::QueueResumed(queue) => {
+                self.pauses.remove(&queue);
+            }
             Change::Logged(..) | Change::LogTrimmed(..) => {}
         }
     }
@@ -89,6 +96,7 @@ impl Kept {
             sessions: self.sessions.values().cloned().collect(),
             offers: self.offers.values().cloned().collect(),
             interactions,
+            pauses: self.pauses.values().cloned().collect(),
             cases: numbers.iter().map(|n| self.cases[n].clone()).collect(),
             outbound: (self.outbound.values())
                 .filter(|outbound| !outbound.state.is_settled())
@@ -138,6 +146,7 @@ impl Client {
             | Fact::InteractionFiled(_)
             | Fact::DeliveryUpdated(_)
             | Fact::AgentUpdated(_)
+            | Fact::QueueChanged { .. }
             | Fact::MembershipChanged { .. } => {}
         }
     }
@@ -335,6 +344,8 @@ impl World {
                 State::Offered { offer, agent } => {
                     let offer = &self.desk.offers()[offer];
                     assert!(offer.state.is_live(), "{} is over", offer.id);
+                    let queue = &self.desk.queues()[&found.queue];
+                    assert_eq!(queue.standing(), Standing::Open, "offered while closed");
                     assert_eq!((&offer.agent, offer.interaction), (agent, found.id));
                     offered.insert(offer.id);
                 }
@@ -448,6 +459,7 @@ impl World {
                 .queues
                 .iter()
                 .filter_map(|id| self.desk.queues().get(id))
+                .filter(|queue| queue.standing() == Standing::Open)
             {
                 for id in queue.waiting() {
                     let waits = &self.desk.interactions()[&id];
@@ -477,6 +489,12 @@ impl World {
         same(restored.interactions(), desk.interactions());
         same(restored.cases(), desk.cases());
         for (id, queue) in desk.queues() {
+            let standing = restored.queues().get(id).map(Queue::standing);
+            assert_eq!(
+                standing.unwrap_or(queue.standing()),
+                queue.standing(),
+                "{id}"
+            );
             let again = restored
                 .queues()
                 .get(id)

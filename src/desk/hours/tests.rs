@@ -165,7 +165,10 @@ fn what_never_changes_is_looked_at_again() {
     assert_eq!(never.when_open_for(at, Duration::from_secs(1)), None);
     for hours in [always, never] {
         assert_eq!(hours.next_change(Timestamp::MAX), None);
-        assert_eq!(hours.open_between(Timestamp::MAX, Timestamp::MAX), Duration::ZERO);
+        assert_eq!(
+            hours.open_between(Timestamp::MAX, Timestamp::MAX),
+            Duration::ZERO
+        );
     }
 }
 
@@ -193,9 +196,8 @@ fn some_hours() -> impl Strategy<Value = Hours> {
             .filter_map(|pair| Span::new(pair[0], pair[1]))
             .collect::<Vec<_>>()
     });
-    (zones, prop::array::uniform7(day)).prop_map(|(zone, week)| {
-        Hours::new(zone.parse().unwrap(), week, BTreeMap::new())
-    })
+    (zones, prop::array::uniform7(day))
+        .prop_map(|(zone, week)| Hours::new(zone.parse().unwrap(), week, BTreeMap::new()))
 }
 
 proptest! {
