@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::agent::Load;
+use super::routing::Turns;
+use super::skill::Skills;
 use super::{
     Agent, Desk, Fact, NewAgent, Pending, PresenceCause, Queue, QueueSettings, Refusal, Requested,
     RescindCause, bounded,
@@ -42,6 +44,7 @@ impl Desk {
         let kept: BTreeMap<QueueId, Queue> =
             before.into_iter().filter(|(id, _)| served(id)).collect();
         self.queues.extend(kept);
+        self.stand_all(now);
         self.reconsider_all();
         let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
         for agent in agents {
@@ -78,6 +81,10 @@ impl Desk {
             cooldown_until: Timestamp::ZERO,
             sequence: 0,
             created: now,
+            skills: Skills::new(),
+            weights: BTreeMap::new(),
+            turns: Turns::default(),
+            rounds: BTreeMap::new(),
         };
         self.shown
             .insert(new.id.clone(), agent.shown(&Load::default()));
@@ -127,6 +134,9 @@ impl Desk {
     ) -> Result<Pending, Refusal> {
         let agent = (self.agents.get_mut(id)).ok_or_else(|| Refusal::AgentUnknown(id.clone()))?;
         if agent.queues.remove(queue) {
+            agent.weights.remove(queue);
+            agent.turns.forget(queue);
+            agent.rounds.remove(queue);
             let fact = Fact::MembershipChanged {
                 queue: queue.clone(),
                 removed: true,
