@@ -111,6 +111,11 @@ pub struct Agent {
     pub sequence: u64,
     /// When the account was made.
     pub created: Timestamp,
+    /// Whether the account may not be used: nobody signs in with it.
+    pub disabled: bool,
+    /// When the account was removed. Such a record keeps the name readable and the number of the
+    /// event log from being given twice.
+    pub removed: Option<Timestamp>,
     /// What the agent can do.
     pub skills: Skills,
     /// How much of the agent each queue gets, compared with the others they serve, where that is
@@ -211,6 +216,8 @@ mod tests {
             cooldown_until: Timestamp::ZERO,
             sequence: 0,
             created: Timestamp::ZERO,
+            disabled: false,
+            removed: None,
             skills: Skills::new(),
             weights: BTreeMap::new(),
             turns: Turns::default(),

@@ -145,7 +145,7 @@ impl State {
                 | (Self::Offered { .. }, Self::Queued | Self::Active { .. })
                 | (
                     Self::Active { .. },
-                    Self::WrappingUp { .. } | Self::Closed { .. }
+                    Self::Queued | Self::WrappingUp { .. } | Self::Closed { .. }
                 )
                 | (
                     Self::WrappingUp { .. },
