@@ -11,7 +11,7 @@ use super::command::Filing;
 use super::interaction::Interaction;
 use super::message::Message;
 use super::offer::Offer;
-use super::opening::{Pause, Standing};
+use super::opening::{Opening, Pause};
 use super::session::{EndCause, Session, SessionView};
 use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::dossier::Dossier;
@@ -270,7 +270,7 @@ pub enum Fact {
         /// Which.
         queue: QueueId,
         /// What it is now.
-        standing: Standing,
+        opening: Opening,
     },
 }
 

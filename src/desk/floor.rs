@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Change, Desk, Fact, Pending, PresenceCause, Queue, QueueSettings, Refusal, RescindCause,
-    Standing,
+    Change, Desk, Fact, Opening, Pending, PresenceCause, Queue, QueueSettings, Refusal,
+    RescindCause,
 };
 use crate::id::{AgentId, QueueId};
 use crate::time::Timestamp;
@@ -26,8 +26,8 @@ impl Desk {
                 return Err(Refusal::QueueInUse(id.clone(), open));
             }
         }
-        let standings: BTreeMap<QueueId, Standing> = (self.queues.iter())
-            .map(|(id, queue)| (id.clone(), queue.standing()))
+        let openings: BTreeMap<QueueId, Opening> = (self.queues.iter())
+            .map(|(id, queue)| (id.clone(), queue.opening()))
             .collect();
         let mut before = std::mem::take(&mut self.queues);
         for settings in configured {
@@ -41,13 +41,14 @@ impl Desk {
         let (kept, gone): (BTreeMap<QueueId, Queue>, BTreeMap<_, _>) =
             before.into_iter().partition(|(id, _)| served(id));
         self.queues.extend(kept);
+        self.stand_all(now);
         let paused = gone.values().filter_map(|queue| queue.pause());
         (self.draft.changes).extend(paused.map(|pause| Change::QueueResumed(pause.queue.clone())));
         let queues: Vec<QueueId> = self.queues.keys().cloned().collect();
         for id in queues {
             self.look_at_hours(now, &id);
-            let before = standings.get(&id).copied().unwrap_or(Standing::Open);
-            self.standing_changed(now, &id, before);
+            let before = openings.get(&id).copied().unwrap_or(Opening::Open);
+            self.opening_changed(now, &id, before);
         }
         self.reconsider_all();
         let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
@@ -86,6 +87,9 @@ impl Desk {
     ) -> Result<Pending, Refusal> {
         let agent = (self.agents.get_mut(id)).ok_or_else(|| Refusal::AgentUnknown(id.clone()))?;
         if agent.queues.remove(queue) {
+            agent.weights.remove(queue);
+            agent.turns.forget(queue);
+            agent.rounds.remove(queue);
             let fact = Fact::MembershipChanged {
                 queue: queue.clone(),
                 removed: true,

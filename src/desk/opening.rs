@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 
 /// Whether a queue offers what waits in it. Stored: variants are added at the end only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Standing {
+pub enum Opening {
     /// It does.
     Open,
     /// It does not, because its hours say so.
@@ -43,7 +43,7 @@ impl Desk {
     ) -> Result<Pending, Refusal> {
         bounded("reason", &reason, NOTE_BYTES_MAX)?;
         let queue = (self.queues.get_mut(id)).ok_or_else(|| Refusal::QueueUnknown(id.clone()))?;
-        let before = queue.standing();
+        let before = queue.opening();
         let since = queue.paused.as_ref().map_or(now, |pause| pause.since);
         let queue_id = id.clone();
         let pause = Pause {
@@ -55,7 +55,7 @@ impl Desk {
             queue.paused = Some(pause.clone());
             self.draft.changes.push(Change::QueuePaused(pause));
         }
-        self.standing_changed(now, id, before);
+        self.opening_changed(now, id, before);
         Ok(Pending::Done)
     }
 
@@ -66,21 +66,21 @@ impl Desk {
         id: &QueueId,
     ) -> Result<Pending, Refusal> {
         let queue = (self.queues.get_mut(id)).ok_or_else(|| Refusal::QueueUnknown(id.clone()))?;
-        let before = queue.standing();
+        let before = queue.opening();
         if queue.paused.take().is_some() {
             self.draft.changes.push(Change::QueueResumed(id.clone()));
         }
-        self.standing_changed(now, id, before);
+        self.opening_changed(now, id, before);
         Ok(Pending::Done)
     }
 
     /// It may be time for a queue to open or to close.
     pub(super) fn hours_due(&mut self, now: Timestamp, id: &QueueId) {
-        let Some(before) = self.queues.get(id).map(super::Queue::standing) else {
+        let Some(before) = self.queues.get(id).map(super::Queue::opening) else {
             return;
         };
         self.look_at_hours(now, id);
-        self.standing_changed(now, id, before);
+        self.opening_changed(now, id, before);
     }
 
     /// Reads off the hours whether the queue is open, and when that changes.
@@ -101,14 +101,14 @@ impl Desk {
 
     /// What follows if a queue opened or closed: its agents may be offered what waits in it, or
     /// no longer.
-    pub(super) fn standing_changed(&mut self, now: Timestamp, id: &QueueId, before: Standing) {
-        let Some(standing) = (self.queues.get(id)).map(super::Queue::standing) else {
+    pub(super) fn opening_changed(&mut self, now: Timestamp, id: &QueueId, before: Opening) {
+        let Some(opening) = (self.queues.get(id)).map(super::Queue::opening) else {
             return;
         };
-        if standing == before {
+        if opening == before {
             return;
         }
-        if standing != Standing::Open {
+        if opening != Opening::Open {
             let live: Vec<OfferId> = (self.offers.values())
                 .filter(|offer| offer.state.is_live() && offer.queue == *id)
                 .map(|offer| offer.id)
@@ -126,6 +126,6 @@ impl Desk {
         }
         self.reconsider(id);
         let queue = id.clone();
-        self.tell(now, None, Fact::QueueChanged { queue, standing });
+        self.tell(now, None, Fact::QueueChanged { queue, opening });
     }
 }

@@ -1,11 +1,12 @@
 //! A queue: the ordered waiting place of interactions, and the rules that its administrator set.
 
-use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::hours::Hours;
-use super::opening::{Pause, Standing};
+use super::opening::{Opening, Pause};
+use super::routing::{Ageing, Line, Place, Strategy};
 use crate::id::{InteractionId, QueueId};
 use crate::mail::acknowledgement::Template;
 use crate::mail::automatic::Allowed;
@@ -60,6 +61,15 @@ pub struct QueueSettings {
     pub acknowledgement: Option<Template>,
     /// How long after its end a case of the queue can be continued.
     pub windows: Windows,
+    /// Who goes first among its idle agents.
+    pub strategy: Strategy,
+    /// How long a letter in a known case is kept for the agent who handled that case last; zero
+    /// switches it off.
+    pub preferred_agent: Duration,
+    /// After how long each skill is asked for at one level less; `None` if never.
+    pub skill_relax: Option<Duration>,
+    /// How priorities grow with waiting, if they do.
+    pub ageing: Option<Ageing>,
     /// When it offers what waits in it; `None` for always.
     pub hours: Option<Arc<Hours>>,
 }
@@ -82,6 +92,10 @@ impl QueueSettings {
             allowed: Allowed::default(),
             acknowledgement: None,
             windows: Windows::default(),
+            strategy: Strategy::default(),
+            preferred_agent: Duration::ZERO,
+            skill_relax: None,
+            ageing: None,
             hours: None,
         }
     }
@@ -93,16 +107,13 @@ impl QueueSettings {
     }
 }
 
-/// A place in the line: higher priority first, then who came first, then the id.
-pub(super) type Place = (std::cmp::Reverse<i32>, Timestamp, InteractionId);
-
 /// A queue at work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queue {
     /// Its rules.
     pub settings: QueueSettings,
-    /// Those who wait, in the order in which they are to be offered.
-    pub(super) waiting: BTreeSet<Place>,
+    /// Those who wait, and the idle agents who serve it.
+    pub(super) line: Line,
     /// How many are held back.
     pub(super) held: usize,
     /// Whether its hours have it open.
@@ -114,10 +125,10 @@ pub struct Queue {
 }
 
 impl Queue {
-    pub(super) const fn new(settings: QueueSettings) -> Self {
+    pub(super) fn new(settings: QueueSettings) -> Self {
         Self {
             settings,
-            waiting: BTreeSet::new(),
+            line: Line::new(),
             held: 0,
             open: true,
             next_change: None,
@@ -127,11 +138,11 @@ impl Queue {
 
     /// Whether it offers what waits in it.
     #[must_use]
-    pub const fn standing(&self) -> Standing {
+    pub const fn opening(&self) -> Opening {
         match (&self.paused, self.open) {
-            (Some(_), _) => Standing::Paused,
-            (None, true) => Standing::Open,
-            (None, false) => Standing::Closed,
+            (Some(_), _) => Opening::Paused,
+            (None, true) => Opening::Open,
+            (None, false) => Opening::Closed,
         }
     }
 
@@ -149,23 +160,29 @@ impl Queue {
 
     /// Whether anything may be offered from it now.
     pub(super) const fn offers_open(&self) -> bool {
-        matches!(self.standing(), Standing::Open)
+        matches!(self.opening(), Opening::Open)
     }
 
     /// How many interactions wait without being offered to anybody.
     #[must_use]
     pub fn waiting_count(&self) -> usize {
-        self.waiting.len()
+        self.line.places().len()
     }
 
     /// Whether it takes no more mail: as many wait, held ones included, as the rules allow.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.waiting.len() + self.held >= self.settings.waiting_max
+        self.waiting_count() + self.held >= self.settings.waiting_max
     }
 
     /// Those who wait, in the order in which they are to be offered.
     pub fn waiting(&self) -> impl Iterator<Item = InteractionId> + '_ {
-        self.waiting.iter().map(|(_, _, id)| *id)
+        self.line.places().iter().map(|(_, _, id)| *id)
+    }
+
+    /// Those who wait behind a place, or all, in the order in which they are to be offered.
+    pub fn waiting_after(&self, after: Option<Place>) -> impl Iterator<Item = Place> + '_ {
+        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+        (self.line.places().range((begin, Bound::Unbounded))).copied()
     }
 }

@@ -64,6 +64,9 @@ impl Desk {
             desk.queues
                 .insert(settings.id.clone(), Queue::new(settings));
         }
+        for interaction in records.interactions {
+            desk.restore_interaction(now, interaction);
+        }
         let mut forgotten = Vec::new();
         for pause in records.pauses {
             match desk.queues.get_mut(&pause.queue) {
@@ -75,9 +78,6 @@ impl Desk {
         let queues: Vec<QueueId> = desk.queues.keys().cloned().collect();
         for queue in queues {
             desk.look_at_hours(now, &queue);
-        }
-        for interaction in records.interactions {
-            desk.restore_interaction(now, interaction);
         }
         for (id, agent) in &desk.agents {
             let load = desk.loads.get(id).cloned().unwrap_or_default();

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::pb;
 use crate::desk::{
     Agent, AgentState, Case, Correspondent, Direction, Interaction, Message, Offer, OfferState,
-    Outcome, Presence, PresenceCause, Queue, QueueSettings, Requested, RescindCause, Role,
-    SessionView, Standing, State,
+    Opening, Outcome, Presence, PresenceCause, Queue, QueueSettings, Requested, RescindCause, Role,
+    SessionView, State,
 };
 use crate::engine::keys::ApiKey;
 use crate::engine::{Overview, QueueStats};
@@ -501,11 +501,11 @@ pub(super) fn case(case: &Case) -> pb::Case {
     }
 }
 
-pub(super) const fn queue_state(standing: Standing) -> pb::QueueState {
-    match standing {
-        Standing::Open => pb::QueueState::Open,
-        Standing::Closed => pb::QueueState::Closed,
-        Standing::Paused => pb::QueueState::Paused,
+pub(super) const fn queue_state(opening: Opening) -> pb::QueueState {
+    match opening {
+        Opening::Open => pb::QueueState::Open,
+        Opening::Closed => pb::QueueState::Closed,
+        Opening::Paused => pb::QueueState::Paused,
     }
 }
 
@@ -520,7 +520,7 @@ pub(super) fn queue(queue: &Queue) -> pb::Queue {
         default_from_address: (settings.mailboxes.first())
             .map_or_else(String::new, |mailbox| mailbox.address.clone()),
         waiting_count: count(queue.waiting_count()),
-        state: queue_state(queue.standing()).into(),
+        state: queue_state(queue.opening()).into(),
         time_zone: (settings.hours.as_ref())
             .map_or_else(String::new, |hours| hours.zone().name().to_owned()),
         next_change_time: queue.next_change().map(time),

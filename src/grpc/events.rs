@@ -141,9 +141,9 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
         Fact::AgentUpdated(changed) => P::AgentUpdated(pb::AgentUpdated {
             agent: Some(agent(changed)),
         }),
-        Fact::QueueChanged { queue, standing } => P::QueueChanged(pb::QueueChanged {
+        Fact::QueueChanged { queue, opening } => P::QueueChanged(pb::QueueChanged {
             queue: queue_name(queue),
-            state: queue_state(*standing).into(),
+            state: queue_state(*opening).into(),
         }),
     })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use postroom::desk::{
     AgentState, Answer, AssignCause, Change, Effects, EndCause, Event, Fact, Filing, OfferState,
-    Presence, PresenceCause, Requested, RescindCause, Standing, State, UnassignReason,
+    Opening, Presence, PresenceCause, Requested, RescindCause, State, UnassignReason,
     WrapUpOutcome,
 };
 use postroom::id::{InteractionId, MessageId, OfferId};
@@ -194,11 +194,11 @@ impl Names {
                 let name = self.interaction(found.id);
                 format!("{name} held in {}: {}", found.queue, reason.words())
             }
-            Fact::QueueChanged { queue, standing } => {
-                let how = match standing {
-                    Standing::Open => "open",
-                    Standing::Closed => "closed",
-                    Standing::Paused => "paused",
+            Fact::QueueChanged { queue, opening } => {
+                let how = match opening {
+                    Opening::Open => "open",
+                    Opening::Closed => "closed",
+                    Opening::Paused => "paused",
                 };
                 format!("{queue} is {how}")
             }

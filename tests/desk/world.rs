@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use postroom::desk::{
     Agent, AgentState, Case, Change, Command, Correspondent, Counters, Desk, Effects, Event, Fact,
-    Handling, Ingest, Interaction, Message, Offer, Origin, Pause, Policy, Presence, Queue,
-    QueueSettings, Records, Refusal, Reply, Requested, Session, Standing, State, Target, Thread,
+    Handling, Ingest, Interaction, Message, Offer, Opening, Origin, Pause, Policy, Presence, Queue,
+    QueueSettings, Records, Refusal, Reply, Requested, Session, State, Target, Thread,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::mail::clue::OwnKeys;
@@ -345,7 +345,7 @@ impl World {
                     let offer = &self.desk.offers()[offer];
                     assert!(offer.state.is_live(), "{} is over", offer.id);
                     let queue = &self.desk.queues()[&found.queue];
-                    assert_eq!(queue.standing(), Standing::Open, "offered while closed");
+                    assert_eq!(queue.opening(), Opening::Open, "offered while closed");
                     assert_eq!((&offer.agent, offer.interaction), (agent, found.id));
                     offered.insert(offer.id);
                 }
@@ -459,7 +459,7 @@ impl World {
                 .queues
                 .iter()
                 .filter_map(|id| self.desk.queues().get(id))
-                .filter(|queue| queue.standing() == Standing::Open)
+                .filter(|queue| queue.opening() == Opening::Open)
             {
                 for id in queue.waiting() {
                     let waits = &self.desk.interactions()[&id];
@@ -489,12 +489,8 @@ impl World {
         same(restored.interactions(), desk.interactions());
         same(restored.cases(), desk.cases());
         for (id, queue) in desk.queues() {
-            let standing = restored.queues().get(id).map(Queue::standing);
-            assert_eq!(
-                standing.unwrap_or(queue.standing()),
-                queue.standing(),
-                "{id}"
-            );
+            let opening = restored.queues().get(id).map(Queue::opening);
+            assert_eq!(opening.unwrap_or(queue.opening()), queue.opening(), "{id}");
             let again = restored
                 .queues()
                 .get(id)

@@ -1,3 +1,5 @@
+//! Opening hours around weekends, holidays and changes of the clock, and the laws of counting them.
+
 use proptest::prelude::*;
 
 use super::*;
