@@ -45,6 +45,9 @@ enum Algorithm {
 
 /// Make a key, and print its record and what goes into the configuration.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  postroom dkim generate --domain shop.example --selector 2026a --out /etc/postroom/2026a.pem")]
 struct Generate {
     /// The domain in the From addresses that it signs for.
     #[arg(long)]
@@ -62,6 +65,9 @@ struct Generate {
 
 /// Print the record of a key that is there.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  postroom dkim record --domain shop.example --selector 2026a --key /etc/postroom/2026a.pem")]
 struct Record {
     /// The domain in the From addresses that it signs for.
     #[arg(long)]
