@@ -309,7 +309,8 @@ mod tests {
     fn absurd_times_are_answered() {
         let zone = zone("Pacific/Kiritimati");
         assert_eq!(zone.day(Timestamp::MAX), Day::MAX);
-        assert_eq!(zone.begin(Day(0)), Timestamp::ZERO);
+        let east: Zone = "Asia/Kathmandu".parse().unwrap();
+        assert_eq!(east.begin(Day(0)), Timestamp::ZERO);
         assert!(zone.begin(Day::MAX) < zone.begin(Day::MAX.next()) || Day::MAX.next() == Day::MAX);
     }
 }
