@@ -42,6 +42,7 @@ impl Running {
         let intake = (self.parts.intake(config)).map_err(ReloadError::Start)?;
         let reconfigured = self.handle.reconfigure(config.queues()).await;
         reconfigured.map_err(ReloadError::Queues)?;
+        let intake = intake.succeeding(&self.receiver.get());
         self.receiver.replace(Arc::new(intake));
         Ok(self.parts.config.fixed(config))
     }
