@@ -133,6 +133,24 @@ async fn the_address_to_answer_to_is_enough_until_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn two_tokens_lead_to_the_case_of_the_first() {
+    let house = House::open("").await;
+    let first = house.case_of(&SUPPORT, LETTER).await;
+    let second = house.case_of(&SUPPORT, &letter("2", "")).await;
+    let one = house.reply_address(first).await;
+    let two = house.reply_address(second).await;
+    for (id, to, joined, other) in [
+        ("3", [one.as_str(), &two], first, second),
+        ("4", [&two, &one], second, first),
+    ] {
+        assert_eq!(house.case_of(&to, &letter(id, "")).await, joined);
+        let conflicts = house.newest_dossier().await.threading.conflicts;
+        let named: Vec<MainNumber> = conflicts.iter().map(|conflict| conflict.case).collect();
+        assert_eq!(named, [other]);
+    }
+}
+
+#[tokio::test]
 async fn who_guesses_tokens_is_believed_none_for_an_hour() {
     let house = House::open("").await;
     let first = house.case_of(&SUPPORT, LETTER).await;
