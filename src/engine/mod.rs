@@ -536,9 +536,7 @@ impl Runner {
 
     /// Makes the group durable and lets out what follows from it, or takes everything back.
     fn write(&mut self, group: Group<'_>, verdicts: Vec<Verdict>) -> Result<(), String> {
-        let Group {
-            batches, released, ..
-        } = group;
+        let (batches, released) = group.close();
         let written = if batches.is_empty() {
             Ok(())
         } else {
