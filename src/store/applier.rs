@@ -1,8 +1,8 @@
 //! The applier: a thread beside the writer that moves what was committed into the index. The writer
 //! waits for it only when too much has piled up, a reader never longer than a turn of layers takes.
 //!
-//! It does not run at each commit: to be woken costs something as well, and what is put and soon
-//! deleted costs almost nothing.
+//! It does not run at each commit: many changes at a time cost less than one by one, and what is
+//! put and soon deleted costs almost nothing.
 
 use std::io;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -15,11 +15,9 @@ use super::journal::Position;
 use super::local::Inner;
 use super::overlay::{Change, Direction, Overlay, deleted, lay_over};
 
-/// From how many waiting changes on they are moved: those of six letters or so, which takes less
-/// than half a millisecond. Somebody may wait that long for a processor, so many more at a time
-/// would be seen in the answers to Postfix; and they would save nothing, because sled takes changes
-/// one by one. What gathers while a layer is moved is moved together.
-const ENTRIES_DUE: usize = 64;
+/// From how many waiting changes on they are moved. With the largest values that the index takes
+/// that is half of what may wait, so that the writer can go on meanwhile.
+const ENTRIES_DUE: usize = 512;
 
 /// What is committed and not yet in the index, shared by writer, applier and readers.
 ///
