@@ -302,8 +302,12 @@ const SWEEP: usize = 256;
 /// How often forgotten keys are looked for.
 pub(super) const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Removes what need no longer be remembered.
-pub(super) fn sweep(store: &dyn Store, now: Timestamp) -> Result<Batch, EngineError> {
+/// How soon again when there is more of them: a thousand a second go, which is more than a busy
+/// gateway remembers in the long run.
+pub(super) const SWEEP_PAUSE: Duration = Duration::from_millis(250);
+
+/// Removes what need no longer be remembered, and says whether there may be more.
+pub(super) fn sweep(store: &dyn Store, now: Timestamp) -> Result<(Batch, bool), EngineError> {
     let mut batch = Batch::default();
     batch.set_essential();
     let mut forgotten = 0;
@@ -320,7 +324,7 @@ pub(super) fn sweep(store: &dyn Store, now: Timestamp) -> Result<Batch, EngineEr
         }
         batch.delete(mark);
     }
-    Ok(batch)
+    Ok((batch, forgotten >= SWEEP))
 }
 
 pub(super) fn unreadable(error: StoreError) -> EngineError {
@@ -347,12 +351,13 @@ mod tests {
         let count = |prefix| store.scan(prefix, None, 1000).unwrap().len();
         let left = || (count(keys::DUE), count(b"acknowledged/"));
         assert_eq!(left(), (19, 300));
-        let early = sweep(&store, Timestamp::from_millis(4)).unwrap();
-        assert!(early.is_empty());
+        let (early, more) = sweep(&store, Timestamp::from_millis(4)).unwrap();
+        assert!(early.is_empty() && !more);
         // So many in one round, and the rest in the next.
-        for expected in [(3, 300 - SWEEP), (0, 0)] {
-            store.commit(vec![sweep(&store, then).unwrap()]).unwrap();
-            assert_eq!(left(), expected);
+        for expected in [((3, 300 - SWEEP), true), ((0, 0), false)] {
+            let (batch, more) = sweep(&store, then).unwrap();
+            store.commit(vec![batch]).unwrap();
+            assert_eq!((left(), more), expected);
         }
     }
 }

@@ -331,8 +331,13 @@ impl Runner {
         }
         self.next_sweep = now + group::SWEEP_INTERVAL;
         match group::sweep(&*self.shared.store, now) {
-            Ok(batch) if batch.is_empty() => {}
-            Ok(batch) => group.batches.push(batch),
+            Ok((batch, _)) if batch.is_empty() => {}
+            Ok((batch, more)) => {
+                group.batches.push(batch);
+                if more {
+                    self.next_sweep = now + group::SWEEP_PAUSE;
+                }
+            }
             Err(error) => tracing::warn!(%error, "old entries could not be looked for"),
         }
         let health = self.shared.store.health();
