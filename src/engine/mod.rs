@@ -336,8 +336,13 @@ impl Runner {
         }
         self.next_sweep = now + group::SWEEP_INTERVAL;
         match group::sweep(&*self.shared.store, now) {
-            Ok(batch) if batch.is_empty() => {}
-            Ok(batch) => group.batches.push(batch),
+            Ok((batch, _)) if batch.is_empty() => {}
+            Ok((batch, more)) => {
+                group.batches.push(batch);
+                if more {
+                    self.next_sweep = now + group::SWEEP_PAUSE;
+                }
+            }
             Err(error) => tracing::warn!(%error, "old entries could not be looked for"),
         }
         let health = self.shared.store.health();
@@ -541,9 +546,7 @@ impl Runner {
 
     /// Makes the group durable and lets out what follows from it, or takes everything back.
     fn write(&mut self, group: Group<'_>, verdicts: Vec<Verdict>) -> Result<(), String> {
-        let Group {
-            batches, released, ..
-        } = group;
+        let (batches, released) = group.close();
         let written = if batches.is_empty() {
             Ok(())
         } else {
