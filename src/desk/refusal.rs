@@ -67,6 +67,10 @@ pub enum Refusal {
     CaseUnknown(MainNumber),
     /// A text is longer than its bound.
     TooLong(&'static str, usize),
+    /// A number is below or above its bounds.
+    OutOfRange(&'static str, u64, u64),
+    /// The account may not be used. The administrator's move.
+    AgentDisabled(AgentId),
 }
 
 impl fmt::Display for Refusal {
@@ -134,6 +138,11 @@ impl fmt::Display for Refusal {
             Self::Merge(why) => f.write_str(why),
             Self::CaseUnknown(number) => write!(f, "there is no case {number}"),
             Self::TooLong(what, max) => write!(f, "{what} is longer than {max} bytes"),
+            Self::OutOfRange(what, min, max) => write!(f, "{what} must be {min} to {max}"),
+            Self::AgentDisabled(agent) => write!(
+                f,
+                "agent {agent} is disabled; an administrator can enable the account"
+            ),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Events as clients are told them: the payloads of both streams, and why a stream ended.
 
 use super::convert::{
-    agent_name, agent_state, delivery, interaction, long, membership, message, message_name, offer,
-    presence, time,
+    agent, agent_name, agent_state, delivery, interaction, long, membership, message, message_name,
+    offer, presence, time,
 };
 use super::pb;
-use crate::desk::{AssignCause, EndCause, Event, Fact, Interaction, Offer, WrapUpOutcome};
+use crate::desk::{
+    AssignCause, EndCause, Event, Fact, Interaction, Offer, UnassignReason, WrapUpOutcome,
+};
 use crate::id::QueueId;
 
 /// The queue whose name for people an event shows, if it shows one.
@@ -23,7 +25,9 @@ pub(super) fn queue_shown(event: &Event) -> Option<&QueueId> {
         | Fact::InteractionClosed(_)
         | Fact::MembershipChanged { .. }
         | Fact::InteractionHeld(_)
-        | Fact::InteractionFiled(_) => None,
+        | Fact::InteractionFiled(_)
+        | Fact::InteractionUnassigned { .. }
+        | Fact::AgentUpdated(_) => None,
     }
 }
 
@@ -98,6 +102,7 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
             let outcome = match outcome {
                 WrapUpOutcome::Completed => pb::WrapUpOutcome::Completed,
                 WrapUpOutcome::TimedOut => pb::WrapUpOutcome::TimedOut,
+                WrapUpOutcome::Cancelled => pb::WrapUpOutcome::Cancelled,
             };
             P::WrapUpEnded(pb::WrapUpEnded {
                 interaction: whole(interaction),
@@ -120,6 +125,21 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
         Fact::InteractionFiled(found) => P::InteractionFiled(pb::InteractionFiled {
             interaction: whole(found),
         }),
+        Fact::InteractionUnassigned {
+            interaction,
+            reason,
+        } => {
+            let reason = match reason {
+                UnassignReason::Requeued => pb::UnassignReason::Requeued,
+            };
+            P::InteractionUnassigned(pb::InteractionUnassigned {
+                interaction: whole(interaction),
+                reason: reason.into(),
+            })
+        }
+        Fact::AgentUpdated(changed) => P::AgentUpdated(pb::AgentUpdated {
+            agent: Some(agent(changed)),
+        }),
     })
 }
 
@@ -140,6 +160,8 @@ pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::Se
             D::WrapUpEnded(found) => S::WrapUpEnded(found),
             D::InteractionClosed(found) => S::InteractionClosed(found),
             D::MembershipChanged(found) => S::MembershipChanged(found),
+            D::InteractionUnassigned(found) => S::InteractionUnassigned(found),
+            D::AgentUpdated(found) => S::AgentUpdated(found),
             // These concern no one agent, so they are in nobody's log.
             D::InteractionQueued(_) | D::InteractionHeld(_) | D::InteractionFiled(_) => {
                 return None;
@@ -164,5 +186,6 @@ pub(super) const fn end_cause(cause: EndCause) -> (pb::ClosingReason, pb::Reconn
         EndCause::TakenOver => (C::TakenOver, A::Stop),
         EndCause::SignedOut => (C::SignedOut, A::Stop),
         EndCause::LeaseExpired => (C::LeaseExpired, A::Reopen),
+        EndCause::Barred => (C::AccountClosed, A::Stop),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use postroom::desk::{
     AgentState, Answer, AssignCause, Change, Effects, EndCause, Event, Fact, Filing, OfferState,
-    Presence, PresenceCause, Requested, RescindCause, State, WrapUpOutcome,
+    Presence, PresenceCause, Requested, RescindCause, State, UnassignReason, WrapUpOutcome,
 };
 use postroom::id::{InteractionId, MessageId, OfferId};
 use postroom::mail::token::MainNumber;
@@ -87,6 +87,7 @@ impl Names {
                 EndCause::TakenOver => "taken over",
                 EndCause::SignedOut => "signed out",
                 EndCause::LeaseExpired => "lease expired",
+                EndCause::Barred => "account closed",
             };
             lines.push(format!("a session ends: {cause}"));
         }
@@ -178,6 +179,7 @@ impl Names {
                 let how = match outcome {
                     WrapUpOutcome::Completed => "completed",
                     WrapUpOutcome::TimedOut => "timed out",
+                    WrapUpOutcome::Cancelled => "cancelled",
                 };
                 format!("{} closed: {how}", self.interaction(interaction.id))
             }
@@ -193,6 +195,17 @@ impl Names {
             }
             Fact::InteractionFiled(found) => {
                 format!("{} filed in {}", self.interaction(found.id), found.queue)
+            }
+            Fact::InteractionUnassigned {
+                interaction,
+                reason,
+            } => {
+                let UnassignReason::Requeued = reason;
+                format!("{} given back", self.interaction(interaction.id))
+            }
+            Fact::AgentUpdated(agent) => {
+                let state = if agent.disabled { ", disabled" } else { "" };
+                format!("{} may hold {}{state}", agent.id, agent.capacity)
             }
             Fact::MembershipChanged { queue, removed } => {
                 let agent = event.agent.as_ref().map(|(agent, _)| agent.to_string());
