@@ -5,6 +5,10 @@
 
 #[path = "support/dns.rs"]
 mod dns;
+#[path = "support/gated.rs"]
+mod gated;
+#[path = "intake/order.rs"]
+mod order;
 #[path = "intake/responsibility.rs"]
 mod responsibility;
 #[path = "intake/rules.rs"]
