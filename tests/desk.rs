@@ -13,6 +13,8 @@
 //! | command | example |
 //! |---|---|
 //! | a queue, with rules | `queue support offer=30 wrap-up=60 rejected=offline missed=cooldown limit=2 cooldown=5 max=100` |
+//! | how a queue is shared out | `queue support strategy=most_skilled preferred=60 relax=60 ageing=60/5` |
+//! | what an agent can do, in full | `anna can german:3 law` |
 //! | an account | `agent anna serves support sales` |
 //! | sign-in, stream, Available | `anna starts` |
 //! | sign-in | `anna signs in`, `anna signs in as available`, `anna takes over` |
@@ -25,10 +27,12 @@
 //! | post-processing | `anna saves i1 sold`, `anna completes i1`, `anna completes i1 then offline tea` |
 //! | an older session of hers | `anna's old session accepts o1` |
 //! | an account | `anna may hold 3`, `anna is disabled`, `anna is enabled`, `anna is removed` |
-//! | membership | `anna joins sales`, `anna leaves sales` |
+//! | membership | `anna joins sales`, `anna joins sales with 20`, `anna leaves sales` |
 //! | mail | `mail for support`, `mail for support sales`, `mail of c1 for support`, `mail after c1 for support` |
 //! | mail that is no work yet, or none | `held mail for support`, `quiet mail of c1 for support`, `machine's mail of c1 for support` |
-//! | a supervisor | `i1 is released`, `i1 is dismissed`, `c1 is merged into c2`, `tokens of c1 are revoked` |
+//! | mail with a rule's orders | `mail needing german:3 law for support`, `mail at 5 for support` |
+//! | why somebody is not offered something | `why not i1 to anna` |
+//! | a supervisor | `i1 is moved to 5`, `i1 is released`, `i1 is dismissed`, `c1 is merged into c2`, `tokens of c1 are revoked` |
 //! | the submitter | `m2 handed over`, `m2 accepted`, `m2 deferred`, `m2 refused`, `m2 lost`, `m2 again` |
 //! | the process ends, and a new one begins | `stop`, `restart` |
 //! | nothing | `time passes` |
@@ -51,9 +55,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use names::Names;
+use postroom::desk::skill::{Skills, asked};
 use postroom::desk::{
-    AgentChanges, Case, Command, DeclineAction, Effects, Handling, HoldReason, NewAgent, Policy,
-    QueueSettings, Refusal, Requested, State, Thread, Work,
+    Ageing, AgentChanges, Case, Command, DeclineAction, Effects, Handling, HoldReason, NewAgent,
+    Policy, QueueSettings, Refusal, Requested, State, Strategy, Thread, Work,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -230,7 +235,57 @@ impl Stage {
                 capacity: 1,
                 queues: queues.iter().map(|id| queue(id).id).collect(),
             }))),
+            ["mail", "needing", rest @ ..] => {
+                let ends = rest.iter().position(|word| *word == "for");
+                let (skills, rest) = rest.split_at(ends.ok_or("mail for whom?")?);
+                let skills = skills.iter().map(|skill| (*skill).to_owned()).collect();
+                self.mail(
+                    rest,
+                    Handling {
+                        skills,
+                        ..Handling::default()
+                    },
+                )
+            }
+            ["mail", "at", priority, rest @ ..] => {
+                let priority = priority.parse().map_err(|_| "at which priority?")?;
+                self.mail(
+                    rest,
+                    Handling {
+                        priority,
+                        ..Handling::default()
+                    },
+                )
+            }
             ["mail", rest @ ..] => self.mail(rest, Handling::default()),
+            [name, "is", "moved", "to", priority] => {
+                let interaction = *pick(&self.names.interactions, 'i', name)?;
+                let priority = priority.parse().map_err(|_| "to which priority?")?;
+                Ok(self.give(Command::Prioritise {
+                    interaction,
+                    priority,
+                }))
+            }
+            ["why", "not", name, "to", agent] => {
+                let interaction = *pick(&self.names.interactions, 'i', name)?;
+                let desk = &self.world.desk;
+                let why = desk.explain(self.now, interaction, &slug(agent)?);
+                Ok((why.ok_or("no such pair")?.iter())
+                    .map(|hindrance| format!("{agent}: {hindrance}"))
+                    .collect())
+            }
+            [agent, "can", skills @ ..] => {
+                let skills = skills.iter().map(|text| {
+                    let (name, level) = asked(text).ok_or("no such skill")?;
+                    Ok((name.to_owned(), level))
+                });
+                let changes = AgentChanges {
+                    skills: Some(skills.collect::<Result<Skills, String>>()?),
+                    ..AgentChanges::default()
+                };
+                let agent = slug(agent)?;
+                Ok(self.give(Command::UpdateAgent { agent, changes }))
+            }
             ["held", "mail", rest @ ..] => {
                 let work = Work::Held {
                     reason: HoldReason::Rule("suspicious".into()),
@@ -310,9 +365,14 @@ impl Stage {
                 let agent = slug(agent)?;
                 Ok(self.give(Command::DeleteAgent { agent }))
             }
-            [agent, "joins", queue] => Ok(self.give(Command::JoinQueue {
+            [agent, "joins", queue, weight @ ..] => Ok(self.give(Command::JoinQueue {
                 agent: slug(agent)?,
                 queue: slug(queue)?,
+                weight: match weight {
+                    [] => None,
+                    ["with", weight] => Some(weight.parse().map_err(|_| "how much?")?),
+                    _ => return Err("with how much?".into()),
+                },
             })),
             [agent, "leaves", queue] => Ok(self.give(Command::LeaveQueue {
                 agent: slug(agent)?,
@@ -585,6 +645,24 @@ fn set(mut queue: QueueSettings, rule: &str) -> Result<QueueSettings, String> {
         "missed" => queue.missed_action = action()?,
         "limit" => queue.missed_limit = u32::try_from(count()?).map_err(|_| "too many")?,
         "cooldown" => queue.cooldown = Duration::from_secs(count()?),
+        "strategy" => {
+            queue.strategy = match value {
+                "longest_idle" => Strategy::LongestIdle,
+                "round_robin" => Strategy::RoundRobin,
+                "most_skilled" => Strategy::MostSkilled,
+                "least_loaded" => Strategy::LeastLoaded,
+                _ => return Err("no such strategy".into()),
+            }
+        }
+        "preferred" => queue.preferred_agent = Duration::from_secs(count()?),
+        "relax" => queue.skill_relax = Some(Duration::from_secs(count()?)),
+        "ageing" => {
+            let (every, max) = value.split_once('/').ok_or("ageing=EVERY/MAX")?;
+            queue.ageing = Some(Ageing {
+                every: Duration::from_secs(every.parse().map_err(|_| "not a number")?),
+                max: max.parse().map_err(|_| "not a number")?,
+            });
+        }
         "max" => queue.waiting_max = usize::try_from(count()?).map_err(|_| "too many")?,
         _ => return Err(format!("no rule {name}")),
     }

@@ -12,6 +12,7 @@ mod grpc {
     mod letters;
     mod lists;
     mod refusals;
+    mod routing;
     mod story;
     mod streams;
 }

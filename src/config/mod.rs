@@ -245,6 +245,30 @@ addresses = ["Support@Shop.Example"]
                 "9: offer_timeout_seconds must be",
             ),
             (
+                &format!("{SMALL}preferred_agent_seconds = 86401\n"),
+                "9: preferred_agent_seconds is over 86400",
+            ),
+            (
+                &format!("{SMALL}skill_relax_seconds = 604801\n"),
+                "9: skill_relax_seconds is over 604800",
+            ),
+            (
+                &format!("{SMALL}ageing_seconds = 604801\n"),
+                "9: ageing_seconds is over 604800",
+            ),
+            (
+                &format!("{SMALL}ageing_max = 0\n"),
+                "9: ageing_max must be 1 to 200",
+            ),
+            (
+                &format!("{SMALL}ageing_max = 201\n"),
+                "9: ageing_max must be 1 to 200",
+            ),
+            (
+                &format!("{SMALL}strategy = \"random\"\n"),
+                "9: unknown variant `random`",
+            ),
+            (
                 &format!("{SMALL}[[queue]]\nid = \"support\"\naddresses = [\"a@b.c\"]\n"),
                 "10: queue support is defined twice, first in line 7",
             ),

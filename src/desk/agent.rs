@@ -184,15 +184,6 @@ impl Agent {
             Requested::Available => AgentState::Available,
         }
     }
-
-    /// Whether nothing about the agent forbids an offer. Whether the client listens is the
-    /// session's to say.
-    pub(super) fn offerable(&self, load: &Load, now: Timestamp) -> bool {
-        self.requested == Requested::Available
-            && load.wrapping.is_empty()
-            && load.active.len() + load.offers.len() < self.capacity as usize
-            && self.cooldown_until <= now
-    }
 }
 
 #[cfg(test)]

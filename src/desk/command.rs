@@ -12,6 +12,7 @@ use super::interaction::HoldReason;
 use super::message::{Correspondent, Origin};
 use super::queue::QueueSettings;
 use super::reporting::Report;
+use super::skill::Skills;
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::acknowledgement::Acknowledgement;
 use crate::mail::clue::OwnKeys;
@@ -53,6 +54,9 @@ pub enum Command {
         agent: AgentId,
         /// Which.
         queue: QueueId,
+        /// How much of the agent it gets, compared with their other queues: 1 to
+        /// [`super::WEIGHT_MAX`]. Left as it is if not given.
+        weight: Option<u8>,
     },
     /// The agent no longer serves the queue. Work in hand stays.
     LeaveQueue {
@@ -179,6 +183,13 @@ pub enum Command {
         /// Which.
         interaction: InteractionId,
     },
+    /// Moves a held, waiting or offered interaction up or down in the line of its queue.
+    Prioritise {
+        /// Which.
+        interaction: InteractionId,
+        /// Higher goes first; at most [`super::PRIORITY_MAX`] from 0.
+        priority: i32,
+    },
     /// Makes one case a part of another: whatever continues it belongs there from now on.
     MergeCase {
         /// Which; here as the store knows it. Filled in by the engine.
@@ -241,6 +252,8 @@ pub struct AgentChanges {
     pub capacity: Option<u32>,
     /// Whether the account may not be used. An open session ends at once, its work stays in hand.
     pub disabled: Option<bool>,
+    /// What the agent can do, in full.
+    pub skills: Option<Skills>,
 }
 
 /// An answer to the customer, already composed.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Desk, Fact, Pending, PresenceCause, Queue, QueueSettings, Refusal, RescindCause};
+use super::{
+    Desk, Fact, Pending, PresenceCause, Queue, QueueSettings, Refusal, RescindCause, WEIGHT_MAX,
+};
 use crate::id::{AgentId, QueueId};
 use crate::time::Timestamp;
 
@@ -49,11 +51,25 @@ impl Desk {
         now: Timestamp,
         id: &AgentId,
         queue: &QueueId,
+        weight: Option<u8>,
     ) -> Result<Pending, Refusal> {
         if !self.queues.contains_key(queue) {
             return Err(Refusal::QueueUnknown(queue.clone()));
         }
+        if weight.is_some_and(|weight| !(1..=WEIGHT_MAX).contains(&weight)) {
+            return Err(Refusal::OutOfRange(
+                "membership.weight",
+                1,
+                WEIGHT_MAX.into(),
+            ));
+        }
         let agent = (self.agents.get_mut(id)).ok_or_else(|| Refusal::AgentUnknown(id.clone()))?;
+        if let Some(weight) = weight
+            && agent.weight(queue) != weight
+        {
+            agent.weights.insert(queue.clone(), weight);
+            self.draft.agents.insert(id.clone());
+        }
         if agent.queues.insert(queue.clone()) {
             let fact = Fact::MembershipChanged {
                 queue: queue.clone(),

@@ -11,6 +11,7 @@ pub mod agent;
 pub mod case;
 pub mod command;
 pub mod effect;
+pub mod explain;
 pub mod interaction;
 pub mod message;
 pub mod offer;
@@ -29,6 +30,7 @@ mod holding;
 mod merging;
 mod offering;
 mod presence;
+mod prioritising;
 mod reporting;
 mod restore;
 mod routing;
@@ -49,9 +51,11 @@ pub use command::{
 pub use effect::{
     Answer, AssignCause, Change, Counters, Effects, Event, Fact, UnassignReason, WrapUpOutcome,
 };
+pub use explain::Hindrance;
 pub use interaction::{HoldReason, Interaction, Outcome, State};
 pub use message::{Correspondent, Direction, Message, Origin};
 pub use offer::{Offer, OfferState, RescindCause};
+pub use prioritising::PRIORITY_MAX;
 pub use queue::{DeclineAction, Mailbox, Queue, QueueSettings};
 pub use refusal::Refusal;
 pub use reporting::Report;
@@ -248,7 +252,11 @@ impl Desk {
             Command::UpdateAgent { agent, changes } => self.update_agent(now, &agent, changes),
             Command::DeleteAgent { agent } => self.delete_agent(now, &agent),
             Command::SetPassword { agent, password } => self.set_password(&agent, password),
-            Command::JoinQueue { agent, queue } => self.join_queue(now, &agent, &queue),
+            Command::JoinQueue {
+                agent,
+                queue,
+                weight,
+            } => self.join_queue(now, &agent, &queue, weight),
             Command::LeaveQueue { agent, queue } => self.leave_queue(now, &agent, &queue),
             Command::OpenSession {
                 agent,
@@ -294,6 +302,10 @@ impl Desk {
             Command::Ingest(ingest) => self.ingest(now, *ingest),
             Command::Release { interaction } => self.release(now, interaction),
             Command::Dismiss { interaction } => self.dismiss(now, interaction),
+            Command::Prioritise {
+                interaction,
+                priority,
+            } => self.prioritise(now, interaction, priority),
             Command::MergeCase { case, into } => self.merge_case(now, *case, *into),
             Command::RevokeTokens { case } => self.revoke_tokens(now, *case),
             Command::HandOver { message } => self.hand_over(now, message),

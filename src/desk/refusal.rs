@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::PRIORITY_MAX;
 use super::offer::OfferState;
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId};
 use crate::mail::token::MainNumber;
@@ -63,6 +64,8 @@ pub enum Refusal {
     OutboundState(MessageId),
     /// The two cases cannot become one.
     Merge(&'static str),
+    /// The priority is more than [`super::PRIORITY_MAX`] from 0.
+    Priority(i32),
     /// There is no such case, or it was merged into another.
     CaseUnknown(MainNumber),
     /// A text is longer than its bound.
@@ -136,6 +139,10 @@ impl fmt::Display for Refusal {
                 write!(f, "outbound message {id} is not in a state for that")
             }
             Self::Merge(why) => f.write_str(why),
+            Self::Priority(priority) => write!(
+                f,
+                "priority {priority} is not -{PRIORITY_MAX} to {PRIORITY_MAX}"
+            ),
             Self::CaseUnknown(number) => write!(f, "there is no case {number}"),
             Self::TooLong(what, max) => write!(f, "{what} is longer than {max} bytes"),
             Self::OutOfRange(what, min, max) => write!(f, "{what} must be {min} to {max}"),

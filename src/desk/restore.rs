@@ -1,6 +1,7 @@
 //! Restoring: the desk as it was when its last effects were written, and what a restart changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::agent::Load;
 use super::{
@@ -11,6 +12,9 @@ use crate::id::{AgentId, MessageId, OfferId, SessionId};
 use crate::outbound::message::Outbound;
 use crate::outbound::spool::Spool;
 use crate::time::Timestamp;
+
+/// Longest time for which an interaction is kept for one agent.
+const KEPT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// All records that the desk holds, as the store has them.
 #[derive(Debug, Default)]
@@ -62,15 +66,15 @@ impl Desk {
             desk.queues
                 .insert(settings.id.clone(), Queue::new(settings));
         }
+        for session in records.sessions {
+            desk.admit(now, session);
+        }
         for interaction in records.interactions {
             desk.restore_interaction(now, interaction);
         }
         for (id, agent) in &desk.agents {
             let load = desk.loads.get(id).cloned().unwrap_or_default();
             desk.shown.insert(id.clone(), agent.shown(&load));
-        }
-        for session in records.sessions {
-            desk.admit(now, session);
         }
         for offer in records.offers {
             desk.restore_offer(now, offer);
@@ -164,6 +168,10 @@ impl Desk {
             .entry(interaction.queue.clone())
             .or_insert_with(|| Queue::new(QueueSettings::new(interaction.queue.clone())));
         let waits = interaction.state == State::Queued;
+        if let Some(preferred) = &mut interaction.preferred {
+            // A clock that was set back must not keep it for years.
+            preferred.until = preferred.until.min(now + KEPT_MAX);
+        }
         match &mut interaction.state {
             State::Held { .. } => queue.held += 1,
             State::Active { agent, .. } => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::pb;
 use crate::desk::{
     Agent, AgentState, Case, Correspondent, Direction, Interaction, Message, Offer, OfferState,
-    Outcome, Presence, PresenceCause, Queue, QueueSettings, Requested, RescindCause, Role,
+    Outcome, Place, Presence, PresenceCause, Queue, QueueSettings, Requested, RescindCause, Role,
     SessionView, State,
 };
 use crate::engine::keys::ApiKey;
@@ -332,6 +332,11 @@ pub(super) fn interaction(interaction: &Interaction) -> pb::Interaction {
         sender_trust: sender_trust(interaction.trust).into(),
         skills: interaction.skills.iter().cloned().collect(),
         hold_reason: stand.hold_reason,
+        preferred_agent: (interaction.preferred.as_ref())
+            .map(|preferred| agent_name(&preferred.agent))
+            .unwrap_or_default(),
+        preferred_until_time: (interaction.preferred.as_ref())
+            .map(|preferred| time(preferred.until)),
     }
 }
 
@@ -525,11 +530,21 @@ pub(super) fn from_addresses(settings: &QueueSettings) -> Vec<pb::FromAddress> {
         .collect()
 }
 
+/// A membership as agents are told of it.
 pub(super) fn membership(queue: &QueueId, agent: &AgentId) -> pb::Membership {
     pb::Membership {
         name: format!("queues/{queue}/members/{agent}"),
         queue: queue_name(queue),
         agent: agent_name(agent),
+        weight: 0,
+    }
+}
+
+/// A membership with its weight.
+pub(super) fn weighed(queue: &QueueId, agent: &Agent) -> pb::Membership {
+    pb::Membership {
+        weight: agent.weight(queue).into(),
+        ..membership(queue, &agent.id)
     }
 }
 
@@ -543,6 +558,12 @@ pub(super) fn agent(agent: &Agent) -> pb::Agent {
         password_set: agent.password.is_some(),
         create_time: Some(time(agent.created)),
         disabled: agent.disabled,
+        skills: (agent.skills.iter())
+            .map(|(name, level)| pb::Skill {
+                name: name.clone(),
+                level: i32::from(*level),
+            })
+            .collect(),
     }
 }
 
@@ -597,7 +618,7 @@ pub(super) fn overview(overview: &Overview) -> pb::Overview {
     }
 }
 
-pub(super) fn waiting(found: &Interaction, now: Timestamp) -> pb::WaitingInteraction {
+pub(super) fn waiting(found: &Interaction, place: Place, now: Timestamp) -> pb::WaitingInteraction {
     pb::WaitingInteraction {
         interaction: format!("interactions/{}", found.id),
         subject: found.subject.clone(),
@@ -606,5 +627,6 @@ pub(super) fn waiting(found: &Interaction, now: Timestamp) -> pb::WaitingInterac
         waiting_duration: Some(duration(now.since(found.arrived))),
         priority: found.priority,
         offer_count: count(found.offer_count),
+        effective_priority: place.0.0,
     }
 }

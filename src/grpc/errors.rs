@@ -239,6 +239,7 @@ fn refused(refusal: Refusal) -> Status {
         }
         Refusal::AgentDisabled(agent) => fail(Code::PermissionDenied, R::AgentDisabled)
             .with("resource", format!("agents/{agent}")),
+        Refusal::Priority(_) => return field_invalid("priority", &message),
         Refusal::OutOfRange(field, ..) => return field_invalid(field, &message),
         Refusal::TooLong(field, max) => {
             return field_invalid(field, &format!("longer than {max} bytes"));

@@ -31,6 +31,7 @@ mod token;
 mod convert;
 mod download;
 mod events;
+mod explain;
 mod opener;
 
 mod agents;

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
+use postroom::desk::skill;
 use postroom::desk::{
-    AgentChanges, AgentState, Command, DeclineAction, Handling, HoldReason, NewAgent, Policy,
-    QueueSettings, Requested, State, Thread, Work,
+    self, Ageing, AgentChanges, AgentState, Command, DeclineAction, Handling, HoldReason, NewAgent,
+    Policy, QueueSettings, Requested, State, Thread, Work,
 };
 use postroom::id::{AgentId, InteractionId, OfferId, QueueId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -26,9 +27,14 @@ enum Step {
         queues: Vec<usize>,
         thread: Option<(Index, bool)>,
         worth: Worth,
+        priority: i32,
+        skills: Vec<usize>,
     },
     Release(Index),
     Dismiss(Index),
+    Raise(Index, i32),
+    Teach(usize, Vec<usize>),
+    Share(usize, desk::Strategy),
     Merge(Index, Index),
     Agent(usize, Act),
     Member(usize, usize, bool),
@@ -99,6 +105,9 @@ enum Report {
 const AGENTS: usize = 3;
 const QUEUES: usize = 2;
 
+/// What letters ask for, and agents can do.
+const SKILLS: [&str; 3] = ["german", "german:3", "law:2"];
+
 fn wish() -> impl Strategy<Value = Wish> {
     prop_oneof![3 => Just(Wish::Available), 1 => Just(Wish::Offline)]
 }
@@ -142,6 +151,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]);
     let queues = prop::sample::subsequence((0..QUEUES).collect::<Vec<_>>(), 1..=QUEUES);
     let thread = proptest::option::of(any::<(Index, bool)>());
+    let skills = || {
+        let all: Vec<_> = (0..SKILLS.len()).collect();
+        prop_oneof![2 => Just(Vec::new()), 1 => prop::sample::subsequence(all, 0..=2)]
+    };
+    let strategy = prop::sample::select(vec![
+        desk::Strategy::LongestIdle,
+        desk::Strategy::RoundRobin,
+        desk::Strategy::MostSkilled,
+        desk::Strategy::LeastLoaded,
+    ]);
     let worth = prop_oneof![
         6 => Just(Worth::Wanted),
         1 => Just(Worth::Machine),
@@ -156,8 +175,18 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         6 => wait.prop_map(|wait| Step::Wait(Duration::from_millis(wait))),
-        4 => (queues, thread, worth)
-            .prop_map(|(queues, thread, worth)| Step::Mail { queues, thread, worth }),
+        4 => (queues, thread, worth, -1..2, skills()).prop_map(
+            |(queues, thread, worth, priority, skills)| Step::Mail {
+                queues,
+                thread,
+                worth,
+                priority,
+                skills,
+            }
+        ),
+        1 => (any::<Index>(), -1..2).prop_map(|(which, to)| Step::Raise(which, to)),
+        1 => (0..AGENTS, skills()).prop_map(|(agent, skills)| Step::Teach(agent, skills)),
+        1 => (0..QUEUES, strategy).prop_map(|(queue, to)| Step::Share(queue, to)),
         1 => any::<Index>().prop_map(Step::Release),
         1 => any::<Index>().prop_map(Step::Dismiss),
         1 => any::<(Index, Index)>().prop_map(|(case, into)| Step::Merge(case, into)),
@@ -190,6 +219,12 @@ impl Play {
         let mut gentle = queue("support");
         gentle.post_processing = Some(Duration::from_secs(60));
         gentle.waiting_max = 4;
+        gentle.preferred_agent = Duration::from_secs(45);
+        gentle.skill_relax = Some(Duration::from_secs(20));
+        gentle.ageing = Some(Ageing {
+            every: Duration::from_secs(7),
+            max: 2,
+        });
         let mut play = Self {
             world: World::new(Policy::default()),
             now: nine(),
@@ -244,7 +279,41 @@ impl Play {
                 queues,
                 thread,
                 worth,
-            } => self.mail(queues, thread.as_ref(), *worth),
+                priority,
+                skills,
+            } => {
+                let handling = Handling {
+                    priority: *priority,
+                    skills: skills.iter().map(|at| SKILLS[*at].to_owned()).collect(),
+                    ..Handling::default()
+                };
+                self.mail(queues, thread.as_ref(), *worth, handling);
+            }
+            Step::Raise(which, priority) => {
+                if let Some(interaction) = self.any_interaction(which) {
+                    self.give(Command::Prioritise {
+                        interaction,
+                        priority: *priority,
+                    });
+                }
+            }
+            Step::Teach(agent, skills) => {
+                let skills = skills.iter().filter_map(|at| skill::asked(SKILLS[*at]));
+                let changes = AgentChanges {
+                    skills: Some(
+                        skills
+                            .map(|(name, level)| (name.to_owned(), level))
+                            .collect(),
+                    ),
+                    ..AgentChanges::default()
+                };
+                let agent = self.agents[*agent].clone();
+                self.give(Command::UpdateAgent { agent, changes });
+            }
+            Step::Share(queue, strategy) => {
+                self.queues[*queue].strategy = *strategy;
+                self.give(Command::SetQueues(self.queues.clone()));
+            }
             Step::Release(which) => {
                 if let Some(interaction) = self.any_interaction(which) {
                     self.give(Command::Release { interaction });
@@ -268,7 +337,12 @@ impl Play {
                 let agent = self.agents[*agent].clone();
                 let queue = self.queues[*queue].id.clone();
                 self.give(if *joins {
-                    Command::JoinQueue { agent, queue }
+                    let weight = None;
+                    Command::JoinQueue {
+                        agent,
+                        queue,
+                        weight,
+                    }
                 } else {
                     Command::LeaveQueue { agent, queue }
                 });
@@ -321,7 +395,13 @@ impl Play {
         (!known.is_empty()).then(|| *which.get(&known))
     }
 
-    fn mail(&mut self, queues: &[usize], thread: Option<&(Index, bool)>, worth: Worth) {
+    fn mail(
+        &mut self,
+        queues: &[usize],
+        thread: Option<&(Index, bool)>,
+        worth: Worth,
+        handling: Handling,
+    ) {
         let queues: Vec<QueueId> = queues
             .iter()
             .map(|at| self.queues[*at].id.clone())
@@ -353,7 +433,7 @@ impl Play {
         let handling = Handling {
             work,
             by_machine: matches!(worth, Worth::Machine),
-            ..Handling::default()
+            ..handling
         };
         self.give(handled(&queues, thread, handling));
     }

@@ -205,7 +205,15 @@ impl Names {
             }
             Fact::AgentUpdated(agent) => {
                 let state = if agent.disabled { ", disabled" } else { "" };
-                format!("{} may hold {}{state}", agent.id, agent.capacity)
+                let can: Vec<String> = (agent.skills.iter())
+                    .map(|(skill, level)| format!(" {skill}:{level}"))
+                    .collect();
+                let can = if can.is_empty() {
+                    String::new()
+                } else {
+                    format!(", can{}", can.concat())
+                };
+                format!("{} may hold {}{can}{state}", agent.id, agent.capacity)
             }
             Fact::MembershipChanged { queue, removed } => {
                 let agent = event.agent.as_ref().map(|(agent, _)| agent.to_string());

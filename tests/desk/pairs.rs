@@ -57,7 +57,7 @@ const STATES: [(&str, &str); 18] = [
     ("filed", "quiet mail for support"),
 ];
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "see",
     "accept",
     "reject",
@@ -77,6 +77,7 @@ const COMMANDS: [&str; 21] = [
     "letter",
     "release",
     "dismiss",
+    "raise",
     "disable",
     "remove",
 ];
@@ -200,6 +201,10 @@ fn asked(stage: &Stage, command: &str) -> Command {
         "remove" => Command::DeleteAgent { agent: anna },
         "release" => Command::Release { interaction },
         "dismiss" => Command::Dismiss { interaction },
+        "raise" => Command::Prioritise {
+            interaction,
+            priority: 5,
+        },
         "letter" => {
             let case = stage.world.kept.cases.values().next().cloned();
             let thread = Thread::Joins(Box::new(case.unwrap()), origin());
