@@ -12,9 +12,9 @@
 //!
 //! | command | example |
 //! |---|---|
-//! | a queue, with rules | `queue support offer=30 wrap-up=60 rejected=offline missed=cooldown limit=2 cooldown=5 max=100` |
 //! | how a queue is shared out | `queue support strategy=most_skilled preferred=60 relax=60 ageing=60/5` |
 //! | what an agent can do, in full | `anna can german:3 law` |
+//! | a queue, with rules | `queue support offer=30 wrap-up=60 rejected=offline missed=cooldown limit=2 cooldown=5 max=100`, `queue support open=09:00-12:00+13:00-17:00` |
 //! | an account | `agent anna serves support sales` |
 //! | sign-in, stream, Available | `anna starts` |
 //! | sign-in | `anna signs in`, `anna signs in as available`, `anna takes over` |
@@ -33,6 +33,7 @@
 //! | mail with a rule's orders | `mail needing german:3 law for support`, `mail at 5 for support` |
 //! | why somebody is not offered something | `why not i1 to anna` |
 //! | a supervisor | `i1 is moved to 5`, `i1 is released`, `i1 is dismissed`, `c1 is merged into c2`, `tokens of c1 are revoked` |
+//! | a queue is paused | `pause queue support lunch`, `resume queue support` |
 //! | the submitter | `m2 handed over`, `m2 accepted`, `m2 deferred`, `m2 refused`, `m2 lost`, `m2 again` |
 //! | the process ends, and a new one begins | `stop`, `restart` |
 //! | nothing | `time passes` |
@@ -52,13 +53,14 @@ mod world;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use names::Names;
 use postroom::desk::skill::{Skills, asked};
 use postroom::desk::{
-    Ageing, AgentChanges, Case, Command, DeclineAction, Effects, Handling, HoldReason, NewAgent,
-    Policy, QueueSettings, Refusal, Requested, State, Strategy, Thread, Work,
+    Ageing, AgentChanges, Case, Command, DeclineAction, Effects, Handling, HoldReason, Hours,
+    NewAgent, Policy, QueueSettings, Refusal, Requested, Span, State, Strategy, Thread, Work, Zone,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -319,6 +321,11 @@ impl Stage {
                     },
                 )
             }
+            ["pause", "queue", id, why @ ..] => Ok(self.give(Command::PauseQueue {
+                queue: slug(id)?,
+                reason: why.join(" "),
+            })),
+            ["resume", "queue", id] => Ok(self.give(Command::ResumeQueue { queue: slug(id)? })),
             [name, "is", "released"] => {
                 let interaction = *pick(&self.names.interactions, 'i', name)?;
                 Ok(self.give(Command::Release { interaction }))
@@ -663,10 +670,27 @@ fn set(mut queue: QueueSettings, rule: &str) -> Result<QueueSettings, String> {
                 max: max.parse().map_err(|_| "not a number")?,
             });
         }
+        "open" => queue.hours = Some(daily(value)?),
         "max" => queue.waiting_max = usize::try_from(count()?).map_err(|_| "too many")?,
         _ => return Err(format!("no rule {name}")),
     }
     Ok(queue)
+}
+
+/// Hours that are the same on each day, in UTC: `09:00-12:00+13:00-17:00`.
+fn daily(ranges: &str) -> Result<Arc<Hours>, String> {
+    let minutes = |text: &str| {
+        let (hour, minute) = text.split_once(':')?;
+        Some(hour.parse::<u16>().ok()? * 60 + minute.parse::<u16>().ok()?)
+    };
+    let span = |range: &str| {
+        let (from, to) = range.split_once('-')?;
+        Span::new(minutes(from)?, minutes(to)?)
+    };
+    let spans: Option<Vec<Span>> = ranges.split('+').map(span).collect();
+    let spans = spans.ok_or("no hours")?;
+    let week = std::array::from_fn(|_| spans.clone());
+    Ok(Arc::new(Hours::new(Zone::default(), week, BTreeMap::new())))
 }
 
 /// What the submitter reports.

@@ -9,6 +9,7 @@ mod check;
 mod control;
 mod dkim;
 mod gateway;
+mod hours;
 mod milter;
 
 mod outbound;
@@ -27,6 +28,7 @@ use check::{Check, line_of};
 pub use control::Control;
 pub use dkim::Dkim;
 pub use gateway::Gateway;
+pub use hours::Hours;
 pub use milter::Milter;
 pub use outbound::{Outbound, Security};
 pub use queue::{Decline, Queue};
@@ -65,6 +67,9 @@ pub struct Config {
     /// The queues, at least one.
     #[serde(default)]
     pub queue: Vec<Queue>,
+    /// Opening hours that queues may name.
+    #[serde(default)]
+    pub hours: Vec<Hours>,
     /// What shall be done with some letters. The first that matches decides, and the others are
     /// not asked; a letter that none matches is filed as usual.
     #[serde(default)]
@@ -134,6 +139,10 @@ impl Config {
         if self.queue.is_empty() {
             check.whole("there is no [[queue]]: no mail would be taken".to_owned());
         }
+        hours::check_all(&self.hours, check);
+        for queue in &self.queue {
+            queue.check_hours(&self.hours, check);
+        }
         queue::check_all(&self.queue, self.outbound.signed_addresses, check);
         self.check_rules(check);
     }
@@ -187,7 +196,9 @@ impl Config {
     /// The queues as the desk wants them. Those that do not pass [`Self::parse`] are left out.
     #[must_use]
     pub fn queues(&self) -> Vec<QueueSettings> {
-        self.queue.iter().filter_map(Queue::settings).collect()
+        let hours = hours::known(&self.hours);
+        let queues = self.queue.iter();
+        queues.filter_map(|queue| queue.settings(&hours)).collect()
     }
 }
 

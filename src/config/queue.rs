@@ -1,13 +1,15 @@
 //! A `[[queue]]`, and what all of them together must keep.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::check::Check;
-use crate::desk::{Ageing, DeclineAction, Mailbox, QueueSettings, Strategy};
+use super::hours::Hours;
+use crate::desk::{self, Ageing, DeclineAction, Mailbox, QueueSettings, Strategy};
 use crate::id::QueueId;
 use crate::intake::policy::Door;
 use crate::intake::responsibility::Mode;
@@ -123,6 +125,9 @@ pub struct Queue {
     /// How much the priority grows at most, 1 to 200. Default: `10`.
     #[serde(default = "ageing_max")]
     pub ageing_max: Spanned<u32>,
+    /// The `[[hours]]` in which it offers what waits in it. Mail is taken at any time.
+    /// Default: none, it is always open.
+    pub hours: Option<Spanned<String>>,
 }
 
 /// Who goes first among idle agents.
@@ -207,7 +212,10 @@ const fn days(count: u32) -> Duration {
 }
 
 impl Queue {
-    pub(super) fn settings(&self) -> Option<QueueSettings> {
+    pub(super) fn settings(
+        &self,
+        hours: &BTreeMap<String, Arc<desk::Hours>>,
+    ) -> Option<QueueSettings> {
         let id: QueueId = self.id.get_ref().parse().ok()?;
         let display_name = if self.display_name.is_empty() {
             id.to_string()
@@ -251,6 +259,10 @@ impl Queue {
                 every,
                 max: *self.ageing_max.get_ref(),
             }),
+            hours: match &self.hours {
+                Some(name) => Some(Arc::clone(hours.get(name.get_ref())?)),
+                None => None,
+            },
         })
     }
 
@@ -263,6 +275,21 @@ impl Queue {
 }
 
 impl Queue {
+    pub(super) fn check_hours(&self, known: &[Hours], check: &mut Check<'_>) {
+        if let Some(name) = &self.hours
+            && !known
+                .iter()
+                .any(|hours| hours.id.get_ref() == name.get_ref())
+        {
+            let what = format!(
+                "queue {}: there are no [[hours]] {}",
+                self.id.get_ref(),
+                name.get_ref()
+            );
+            check.blame(name, what);
+        }
+    }
+
     /// What intake has to know about the queue's door.
     pub(super) fn door(&self) -> Option<(QueueId, Door)> {
         let id = self.id.get_ref().parse().ok()?;

@@ -27,6 +27,18 @@ pub enum Command {
     /// Replaces the queues by those of the configuration, unless one would go in which something
     /// is open.
     SetQueues(Vec<QueueSettings>),
+    /// Offers nothing from a queue until it is resumed; mail still arrives in it.
+    PauseQueue {
+        /// Which.
+        queue: QueueId,
+        /// Why; may be empty.
+        reason: String,
+    },
+    /// Ends a pause.
+    ResumeQueue {
+        /// Which.
+        queue: QueueId,
+    },
     /// Makes an agent's account.
     CreateAgent(NewAgent),
     /// Changes an agent's account.

@@ -11,6 +11,7 @@ use super::command::Filing;
 use super::interaction::Interaction;
 use super::message::Message;
 use super::offer::Offer;
+use super::opening::{Opening, Pause};
 use super::session::{EndCause, Session, SessionView};
 use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::dossier::Dossier;
@@ -132,6 +133,10 @@ pub enum Change {
     },
     /// An address that is not written to for a while.
     Suppressed(Box<Suppression>),
+    /// A queue is paused.
+    QueuePaused(Pause),
+    /// A queue is paused no longer.
+    QueueResumed(QueueId),
 }
 
 /// Numbers that the desk gives out and never gives out twice.
@@ -260,6 +265,13 @@ pub enum Fact {
     },
     /// The agent's account changed. The password hash is left out.
     AgentUpdated(Box<Agent>),
+    /// A queue opened, closed, or was paused.
+    QueueChanged {
+        /// Which.
+        queue: QueueId,
+        /// What it is now.
+        opening: Opening,
+    },
 }
 
 impl Fact {
@@ -283,6 +295,7 @@ impl Fact {
             Self::InteractionFiled(_) => "interaction filed",
             Self::InteractionUnassigned { .. } => "interaction unassigned",
             Self::AgentUpdated(_) => "agent updated",
+            Self::QueueChanged { .. } => "queue changed",
         }
     }
 }

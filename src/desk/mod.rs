@@ -12,6 +12,7 @@ pub mod case;
 pub mod command;
 pub mod effect;
 pub mod explain;
+pub mod hours;
 pub mod interaction;
 pub mod message;
 pub mod offer;
@@ -19,6 +20,7 @@ pub mod queue;
 pub mod refusal;
 pub mod session;
 pub mod skill;
+pub mod zone;
 
 mod accounts;
 mod acknowledging;
@@ -29,6 +31,7 @@ mod handling;
 mod holding;
 mod merging;
 mod offering;
+mod opening;
 mod presence;
 mod prioritising;
 mod reporting;
@@ -52,9 +55,11 @@ pub use effect::{
     Answer, AssignCause, Change, Counters, Effects, Event, Fact, UnassignReason, WrapUpOutcome,
 };
 pub use explain::Hindrance;
+pub use hours::{Hours, Span};
 pub use interaction::{HoldReason, Interaction, Outcome, State};
 pub use message::{Correspondent, Direction, Message, Origin};
 pub use offer::{Offer, OfferState, RescindCause};
+pub use opening::{Opening, Pause};
 pub use prioritising::PRIORITY_MAX;
 pub use queue::{DeclineAction, Mailbox, Queue, QueueSettings};
 pub use refusal::Refusal;
@@ -62,6 +67,7 @@ pub use reporting::Report;
 pub use restore::Records;
 pub use routing::{Ageing, Place, Preferred, Strategy, Turns, WEIGHT_DEFAULT, WEIGHT_MAX};
 pub use session::{EndCause, Session, SessionView};
+pub use zone::{Day, Zone};
 
 use acknowledging::Budget;
 use agent::Load;
@@ -251,6 +257,8 @@ impl Desk {
             Command::CreateAgent(new) => self.create_agent(now, new),
             Command::UpdateAgent { agent, changes } => self.update_agent(now, &agent, changes),
             Command::DeleteAgent { agent } => self.delete_agent(now, &agent),
+            Command::PauseQueue { queue, reason } => self.pause_queue(now, &queue, reason),
+            Command::ResumeQueue { queue } => self.resume_queue(now, &queue),
             Command::SetPassword { agent, password } => self.set_password(&agent, password),
             Command::JoinQueue {
                 agent,
@@ -332,6 +340,7 @@ impl Desk {
                 Timer::SignOut(session) => self.sign_out_due(now, session),
                 Timer::WrapUp(interaction) => self.wrap_up_due(now, interaction),
                 Timer::Cooldown(agent) => self.touch(&agent, PresenceCause::AgentRequest),
+                Timer::Hours(queue) => self.hours_due(now, &queue),
                 Timer::Declined(interaction) => self.declined_due(now, interaction),
                 Timer::Standing(interaction) => self.standing_due(now, interaction),
             }

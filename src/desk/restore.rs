@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::agent::Load;
 use super::{
-    Agent, Case, Counters, Desk, Draft, Effects, Interaction, Offer, Policy, Queue, QueueSettings,
-    RescindCause, Session, State, Timer,
+    Agent, Case, Change, Counters, Desk, Draft, Effects, Interaction, Offer, Pause, Policy, Queue,
+    QueueSettings, RescindCause, Session, State, Timer,
 };
-use crate::id::{AgentId, MessageId, OfferId, SessionId};
+use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
 use crate::outbound::message::Outbound;
 use crate::outbound::spool::Spool;
 use crate::time::Timestamp;
@@ -33,6 +33,8 @@ pub struct Records {
     pub cases: Vec<Case>,
     /// All outbound messages that are not settled.
     pub outbound: Vec<Outbound>,
+    /// The pauses of queues.
+    pub pauses: Vec<Pause>,
 }
 
 impl Desk {
@@ -72,6 +74,18 @@ impl Desk {
         for interaction in records.interactions {
             desk.restore_interaction(now, interaction);
         }
+        let mut forgotten = Vec::new();
+        for pause in records.pauses {
+            match desk.queues.get_mut(&pause.queue) {
+                Some(queue) => queue.paused = Some(pause),
+                // Should the queue ever come back, it is another one.
+                None => forgotten.push(Change::QueueResumed(pause.queue)),
+            }
+        }
+        let queues: Vec<QueueId> = desk.queues.keys().cloned().collect();
+        for queue in queues {
+            desk.look_at_hours(now, &queue);
+        }
         for (id, agent) in &desk.agents {
             let load = desk.loads.get(id).cloned().unwrap_or_default();
             desk.shown.insert(id.clone(), agent.shown(&load));
@@ -82,6 +96,7 @@ impl Desk {
         desk.restored_spool = records.outbound;
         // Nobody is there yet to whom anything could go.
         desk.draft = Draft::default();
+        desk.draft.changes = forgotten;
         desk
     }
 

@@ -222,6 +222,10 @@ impl<'a> Group<'a> {
                 let key = keys::acknowledged(&queue, &address);
                 self.remember(batch, key, &Acknowledged { until }, until);
             }
+            Change::QueuePaused(pause) => {
+                batch.put(keys::pause(&pause.queue), record::encode(&pause));
+            }
+            Change::QueueResumed(queue) => batch.delete(keys::pause(&queue)),
             Change::Suppressed(suppression) => {
                 let key = keys::suppressed(&suppression.address);
                 // The first stands for its whole time: its mark would end a later one too early.

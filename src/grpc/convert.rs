@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::pb;
 use crate::desk::{
     Agent, AgentState, Case, Correspondent, Direction, Interaction, Message, Offer, OfferState,
-    Outcome, Place, Presence, PresenceCause, Queue, QueueSettings, Requested, RescindCause, Role,
-    SessionView, State,
+    Opening, Outcome, Place, Presence, PresenceCause, Queue, QueueSettings, Requested,
+    RescindCause, Role, SessionView, State,
 };
 use crate::engine::keys::ApiKey;
 use crate::engine::{Overview, QueueStats};
@@ -110,6 +110,7 @@ const fn rescind_cause(cause: RescindCause) -> pb::OfferRescindCause {
         RescindCause::StateChanged => pb::OfferRescindCause::StateChanged,
         RescindCause::MembershipEnded => pb::OfferRescindCause::MembershipEnded,
         RescindCause::Restart => pb::OfferRescindCause::Restart,
+        RescindCause::QueueClosed => pb::OfferRescindCause::QueueClosed,
     }
 }
 
@@ -505,6 +506,14 @@ pub(super) fn case(case: &Case) -> pb::Case {
     }
 }
 
+pub(super) const fn queue_state(opening: Opening) -> pb::QueueState {
+    match opening {
+        Opening::Open => pb::QueueState::Open,
+        Opening::Closed => pb::QueueState::Closed,
+        Opening::Paused => pb::QueueState::Paused,
+    }
+}
+
 pub(super) fn queue(queue: &Queue) -> pb::Queue {
     let settings = &queue.settings;
     pb::Queue {
@@ -516,6 +525,12 @@ pub(super) fn queue(queue: &Queue) -> pb::Queue {
         default_from_address: (settings.mailboxes.first())
             .map_or_else(String::new, |mailbox| mailbox.address.clone()),
         waiting_count: count(queue.waiting_count()),
+        state: queue_state(queue.opening()).into(),
+        time_zone: (settings.hours.as_ref())
+            .map_or_else(String::new, |hours| hours.zone().name().to_owned()),
+        next_change_time: queue.next_change().map(time),
+        pause_time: queue.pause().map(|pause| time(pause.since)),
+        pause_reason: (queue.pause()).map_or_else(String::new, |pause| pause.reason.clone()),
     }
 }
 

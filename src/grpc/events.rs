@@ -2,7 +2,7 @@
 
 use super::convert::{
     agent, agent_name, agent_state, delivery, interaction, long, membership, message, message_name,
-    offer, presence, time,
+    offer, presence, queue_name, queue_state, time,
 };
 use super::pb;
 use crate::desk::{
@@ -27,7 +27,8 @@ pub(super) fn queue_shown(event: &Event) -> Option<&QueueId> {
         | Fact::InteractionHeld(_)
         | Fact::InteractionFiled(_)
         | Fact::InteractionUnassigned { .. }
-        | Fact::AgentUpdated(_) => None,
+        | Fact::AgentUpdated(_)
+        | Fact::QueueChanged { .. } => None,
     }
 }
 
@@ -140,6 +141,10 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
         Fact::AgentUpdated(changed) => P::AgentUpdated(pb::AgentUpdated {
             agent: Some(agent(changed)),
         }),
+        Fact::QueueChanged { queue, opening } => P::QueueChanged(pb::QueueChanged {
+            queue: queue_name(queue),
+            state: queue_state(*opening).into(),
+        }),
     })
 }
 
@@ -163,9 +168,10 @@ pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::Se
             D::InteractionUnassigned(found) => S::InteractionUnassigned(found),
             D::AgentUpdated(found) => S::AgentUpdated(found),
             // These concern no one agent, so they are in nobody's log.
-            D::InteractionQueued(_) | D::InteractionHeld(_) | D::InteractionFiled(_) => {
-                return None;
-            }
+            D::InteractionQueued(_)
+            | D::InteractionHeld(_)
+            | D::InteractionFiled(_)
+            | D::QueueChanged(_) => return None,
         })
     });
     pb::SessionEvent {

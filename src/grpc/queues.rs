@@ -9,7 +9,7 @@ use super::access::caller;
 use super::form::Form;
 use super::page::{self, Page};
 use super::pb::queue_service_server::QueueService;
-use super::{Shared, convert, errors, pb};
+use super::{Shared, convert, errors, pb, respond};
 use crate::desk::{Answer, Command, WEIGHT_MAX};
 use crate::id::{AgentId, QueueId};
 
@@ -54,6 +54,43 @@ impl QueueService for Queues {
             queues: queues.into_iter().map(|(_, queue)| queue).collect(),
             next_page_token,
         }))
+    }
+
+    async fn pause_queue(
+        &self,
+        request: Request<pb::PauseQueueRequest>,
+    ) -> Result<Response<pb::PauseQueueResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut asked = request.into_inner();
+        let id = std::mem::take(&mut asked.request_id);
+        let mut form = Form::new();
+        let name = form.name::<QueueId>("name", &asked.name, "queues");
+        let key = form.request(&caller.subject, "PauseQueue", id, &asked);
+        let (queue, key) = form.done((name, key))?;
+        let reason = asked.reason;
+        let name = queue.clone();
+        let command = Command::PauseQueue { queue, reason };
+        let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
+        let queue = Some(self.0.queue(name, convert::queue).await?);
+        Ok(respond(pb::PauseQueueResponse { queue }, done.replayed))
+    }
+
+    async fn resume_queue(
+        &self,
+        request: Request<pb::ResumeQueueRequest>,
+    ) -> Result<Response<pb::ResumeQueueResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut asked = request.into_inner();
+        let id = std::mem::take(&mut asked.request_id);
+        let mut form = Form::new();
+        let name = form.name::<QueueId>("name", &asked.name, "queues");
+        let key = form.request(&caller.subject, "ResumeQueue", id, &asked);
+        let (queue, key) = form.done((name, key))?;
+        let name = queue.clone();
+        let command = Command::ResumeQueue { queue };
+        let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
+        let queue = Some(self.0.queue(name, convert::queue).await?);
+        Ok(respond(pb::ResumeQueueResponse { queue }, done.replayed))
     }
 
     async fn create_membership(

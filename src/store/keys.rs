@@ -11,6 +11,7 @@
 //! | `agent/SLUG` | an agent |
 //! | `key/ID` | an API key |
 //! | `session/ID` | an open session |
+//! | `pause/QUEUE` | that a queue is paused |
 //! | `offer/ID` | an offer that is live or ended not long ago |
 //! | `interaction/ID` | an interaction |
 //! | `open/ID` | marks an interaction that is not closed |
@@ -46,6 +47,8 @@ pub const KEYS: &[u8] = b"key/";
 pub const SESSIONS: &[u8] = b"session/";
 /// All remembered offers.
 pub const OFFERS: &[u8] = b"offer/";
+/// All pauses of queues.
+pub const PAUSES: &[u8] = b"pause/";
 /// Marks of all interactions that are not closed.
 pub const OPEN: &[u8] = b"open/";
 /// Marks of all outbound messages that are not settled.
@@ -83,6 +86,12 @@ pub fn key(id: KeyId) -> Vec<u8> {
 #[must_use]
 pub fn session(id: SessionId) -> Vec<u8> {
     join(&[SESSIONS, &id.to_bytes()])
+}
+
+/// That a queue is paused.
+#[must_use]
+pub fn pause(queue: &QueueId) -> Vec<u8> {
+    join(&[PAUSES, queue.as_str().as_bytes()])
 }
 
 /// A remembered offer.

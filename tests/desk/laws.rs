@@ -39,6 +39,7 @@ enum Step {
     Agent(usize, Act),
     Member(usize, usize, bool),
     Account(usize, Account),
+    Pause(usize, bool),
     Submission(Index, Report),
     Configure(bool),
     Restart,
@@ -193,6 +194,7 @@ fn step() -> impl Strategy<Value = Step> {
         20 => (0..AGENTS, act()).prop_map(|(agent, act)| Step::Agent(agent, act)),
         1 => (0..AGENTS, 0..QUEUES, any::<bool>()).prop_map(|(a, q, j)| Step::Member(a, q, j)),
         2 => (0..AGENTS, account).prop_map(|(agent, account)| Step::Account(agent, account)),
+        1 => (0..QUEUES, any::<bool>()).prop_map(|(queue, on)| Step::Pause(queue, on)),
         2 => (any::<Index>(), report).prop_map(|(which, report)| Step::Submission(which, report)),
         1 => any::<bool>().prop_map(Step::Configure),
         1 => Just(Step::Restart),
@@ -348,6 +350,15 @@ impl Play {
                 });
             }
             Step::Account(agent, account) => self.account(*agent, *account),
+            Step::Pause(queue, on) => {
+                let queue = self.queues[*queue].id.clone();
+                self.give(if *on {
+                    let reason = String::new();
+                    Command::PauseQueue { queue, reason }
+                } else {
+                    Command::ResumeQueue { queue }
+                });
+            }
             Step::Submission(which, report) => self.submission(which, *report),
             Step::Configure(short) => {
                 let mut queues = self.queues.clone();

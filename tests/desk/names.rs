@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use postroom::desk::{
     AgentState, Answer, AssignCause, Change, Effects, EndCause, Event, Fact, Filing, OfferState,
-    Presence, PresenceCause, Requested, RescindCause, State, UnassignReason, WrapUpOutcome,
+    Opening, Presence, PresenceCause, Requested, RescindCause, State, UnassignReason,
+    WrapUpOutcome,
 };
 use postroom::id::{InteractionId, MessageId, OfferId};
 use postroom::mail::token::MainNumber;
@@ -193,6 +194,14 @@ impl Names {
                 let name = self.interaction(found.id);
                 format!("{name} held in {}: {}", found.queue, reason.words())
             }
+            Fact::QueueChanged { queue, opening } => {
+                let how = match opening {
+                    Opening::Open => "open",
+                    Opening::Closed => "closed",
+                    Opening::Paused => "paused",
+                };
+                format!("{queue} is {how}")
+            }
             Fact::InteractionFiled(found) => {
                 format!("{} filed in {}", self.interaction(found.id), found.queue)
             }
@@ -268,5 +277,6 @@ fn rescinded(cause: RescindCause) -> &'static str {
         RescindCause::StateChanged => "state changed",
         RescindCause::MembershipEnded => "membership ended",
         RescindCause::Restart => "restart",
+        RescindCause::QueueClosed => "queue closed",
     }
 }

@@ -12,7 +12,7 @@ use super::{Stage, names, reject};
 use crate::world::{answer, letter, mailbox, origin};
 
 /// How each state is come by, all by or around anna.
-const STATES: [(&str, &str); 18] = [
+const STATES: [(&str, &str); 20] = [
     ("queued", "anna wants offline; mail for support"),
     ("pending", "mail for support"),
     ("shown", "mail for support; anna sees o1"),
@@ -55,9 +55,17 @@ const STATES: [(&str, &str); 18] = [
     ("signed out", "anna signs out; mail for support"),
     ("held", "held mail for support"),
     ("filed", "quiet mail for support"),
+    (
+        "queue paused",
+        "mail for support; pause queue support lunch",
+    ),
+    (
+        "paused over work",
+        "mail for support; anna accepts o1; pause queue support lunch",
+    ),
 ];
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 24] = [
     "see",
     "accept",
     "reject",
@@ -80,6 +88,8 @@ const COMMANDS: [&str; 22] = [
     "raise",
     "disable",
     "remove",
+    "pause",
+    "resume",
 ];
 
 /// State, command, and what follows: a refusal, or the interaction, the offer and anna.
@@ -199,6 +209,11 @@ fn asked(stage: &Stage, command: &str) -> Command {
             },
         },
         "remove" => Command::DeleteAgent { agent: anna },
+        "pause" => Command::PauseQueue {
+            queue: support,
+            reason: String::new(),
+        },
+        "resume" => Command::ResumeQueue { queue: support },
         "release" => Command::Release { interaction },
         "dismiss" => Command::Dismiss { interaction },
         "raise" => Command::Prioritise {

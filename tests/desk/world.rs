@@ -7,8 +7,9 @@ use std::time::Duration;
 use postroom::desk::skill::asked;
 use postroom::desk::{
     Agent, AgentState, Case, Change, Command, Correspondent, Counters, Desk, Effects, Event, Fact,
-    Handling, Hindrance, Ingest, Interaction, Message, Offer, Origin, Policy, Presence,
-    QueueSettings, Records, Refusal, Reply, Requested, Session, State, Strategy, Target, Thread,
+    Handling, Hindrance, Ingest, Interaction, Message, Offer, Opening, Origin, Pause, Policy,
+    Presence, Queue, QueueSettings, Records, Refusal, Reply, Requested, Session, State, Strategy,
+    Target, Thread,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::mail::clue::OwnKeys;
@@ -28,6 +29,7 @@ pub(crate) struct Kept {
     pub(crate) cases: BTreeMap<MainNumber, Case>,
     pub(crate) messages: BTreeMap<MessageId, Message>,
     pub(crate) outbound: BTreeMap<MessageId, Outbound>,
+    pub(crate) pauses: BTreeMap<QueueId, Pause>,
 }
 
 impl Kept {
@@ -75,6 +77,12 @@ impl Kept {
             Change::Outbound(outbound) => {
                 self.outbound.insert(outbound.id, *outbound);
             }
+            Change::QueuePaused(pause) => {
+                self.pauses.insert(pause.queue.clone(), pause);
+            }
+            Change::QueueResumed(queue) => {
+                self.pauses.remove(&queue);
+            }
             Change::Logged(..) | Change::LogTrimmed(..) => {}
         }
     }
@@ -90,6 +98,7 @@ impl Kept {
             sessions: self.sessions.values().cloned().collect(),
             offers: self.offers.values().cloned().collect(),
             interactions,
+            pauses: self.pauses.values().cloned().collect(),
             cases: numbers.iter().map(|n| self.cases[n].clone()).collect(),
             outbound: (self.outbound.values())
                 .filter(|outbound| !outbound.state.is_settled())
@@ -139,6 +148,7 @@ impl Client {
             | Fact::InteractionFiled(_)
             | Fact::DeliveryUpdated(_)
             | Fact::AgentUpdated(_)
+            | Fact::QueueChanged { .. }
             | Fact::MembershipChanged { .. } => {}
         }
     }
@@ -419,6 +429,8 @@ impl World {
                 State::Offered { offer, agent } => {
                     let offer = &self.desk.offers()[offer];
                     assert!(offer.state.is_live(), "{} is over", offer.id);
+                    let queue = &self.desk.queues()[&found.queue];
+                    assert_eq!(queue.opening(), Opening::Open, "offered while closed");
                     assert_eq!((&offer.agent, offer.interaction), (agent, found.id));
                     offered.insert(offer.id);
                 }
@@ -532,6 +544,7 @@ impl World {
                 .queues
                 .iter()
                 .filter_map(|id| self.desk.queues().get(id))
+                .filter(|queue| queue.opening() == Opening::Open)
             {
                 for id in queue.waiting() {
                     let waits = &self.desk.interactions()[&id];
@@ -561,6 +574,8 @@ impl World {
         same(restored.interactions(), desk.interactions());
         same(restored.cases(), desk.cases());
         for (id, queue) in desk.queues() {
+            let opening = restored.queues().get(id).map(Queue::opening);
+            assert_eq!(opening.unwrap_or(queue.opening()), queue.opening(), "{id}");
             let again = restored
                 .queues()
                 .get(id)
