@@ -149,6 +149,11 @@ fn told(payload: &Payload) -> (&'static str, Ink, String) {
         Payload::InteractionQueued(it) => ("mail waits", Ink::Good, interaction(&it.interaction)),
         Payload::InteractionHeld(it) => ("mail held", Ink::Care, interaction(&it.interaction)),
         Payload::InteractionFiled(it) => ("mail filed", Ink::Faint, interaction(&it.interaction)),
+        Payload::InteractionUnassigned(it) => {
+            let why = word(it.reason().as_str_name(), "UNASSIGN_REASON_");
+            let which = format!("{why}: {}", interaction(&it.interaction));
+            ("let go", Ink::Care, which)
+        }
     }
 }
 

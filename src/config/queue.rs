@@ -101,6 +101,17 @@ pub struct Queue {
     /// not less than `reopen_days`. Later ones are linked to nothing. Default: `90`.
     #[serde(default = "follow_up_days")]
     pub follow_up_days: Spanned<u32>,
+    /// Whether agents of other queues may transfer their work to it. Default: `true`.
+    #[serde(default = "accepts_transfers")]
+    pub accepts_transfers: bool,
+    /// Whether its agents may take work out of it that they were not offered (`PullInteraction`).
+    /// Default: `false`.
+    #[serde(default)]
+    pub pull: bool,
+}
+
+const fn accepts_transfers() -> bool {
+    true
 }
 
 const fn enabled() -> bool {
@@ -181,6 +192,8 @@ impl Queue {
                 reopen: days(self.reopen_days),
                 follow_up: days(*self.follow_up_days.get_ref()),
             },
+            accepts_transfers: self.accepts_transfers,
+            pull: self.pull,
         })
     }
 

@@ -164,6 +164,21 @@ pub struct Event {
 pub enum AssignCause {
     /// The agent accepted an offer.
     Accepted,
+    /// The agent took it out of its queue.
+    Pulled,
+    /// It had been parked.
+    Resumed,
+}
+
+/// Why an agent no longer owns an interaction that is not closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UnassignReason {
+    /// It was given to another queue.
+    Transferred,
+    /// It went back to its queue.
+    Requeued,
+    /// It needed no handling.
+    Cancelled,
 }
 
 /// How post-processing ended.
@@ -242,6 +257,13 @@ pub enum Fact {
     InteractionHeld(Box<Interaction>),
     /// The interaction was filed as nobody's work.
     InteractionFiled(Box<Interaction>),
+    /// The agent no longer owns the interaction.
+    InteractionUnassigned {
+        /// Which.
+        interaction: Box<Interaction>,
+        /// Why.
+        reason: UnassignReason,
+    },
 }
 
 impl Fact {
@@ -263,6 +285,7 @@ impl Fact {
             Self::MembershipChanged { .. } => "membership changed",
             Self::InteractionHeld(_) => "interaction held",
             Self::InteractionFiled(_) => "interaction filed",
+            Self::InteractionUnassigned { .. } => "interaction unassigned",
         }
     }
 }

@@ -23,15 +23,19 @@ mod delivery;
 mod filing;
 mod floor;
 mod handling;
+mod hands;
 mod holding;
 mod merging;
 mod offering;
+mod parking;
 mod presence;
+mod pulling;
 mod reporting;
 mod restore;
 mod routing;
 mod signing;
 mod timers;
+mod transferring;
 mod wrapping;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,10 +44,13 @@ use std::time::Duration;
 pub use agent::{Agent, AgentState, Presence, PresenceCause, Requested, Role};
 pub use case::{Case, MERGES_MAX, PEOPLE_MAX, Reopening};
 pub use command::{Command, Filing, Handling, Ingest, NewAgent, Reply, Target, Thread, Work};
-pub use effect::{Answer, AssignCause, Change, Counters, Effects, Event, Fact, WrapUpOutcome};
-pub use interaction::{HoldReason, Interaction, Outcome, State};
+pub use effect::{
+    Answer, AssignCause, Change, Counters, Effects, Event, Fact, UnassignReason, WrapUpOutcome,
+};
+pub use interaction::{CancelCause, HoldReason, Interaction, Outcome, State};
 pub use message::{Correspondent, Direction, Message, Origin};
 pub use offer::{Offer, OfferState, RescindCause};
+pub use parking::{PARK_BOUNDS, PARKED_MAX};
 pub use queue::{DeclineAction, Mailbox, Queue, QueueSettings};
 pub use refusal::Refusal;
 pub use reporting::Report;
@@ -258,6 +265,38 @@ impl Desk {
                 interaction,
                 note,
             } => self.end_interaction(now, session, interaction, note),
+            Command::Transfer {
+                session,
+                interaction,
+                queue,
+                note,
+            } => self.transfer(now, session, interaction, queue, note),
+            Command::Requeue {
+                session,
+                interaction,
+                note,
+            } => self.requeue(now, session, interaction, note),
+            Command::Cancel {
+                session,
+                interaction,
+                cause,
+                note,
+            } => self.cancel(now, session, interaction, cause, note),
+            Command::Pull {
+                session,
+                queue,
+                interaction,
+            } => self.pull(now, session, queue, interaction),
+            Command::Park {
+                session,
+                interaction,
+                time,
+                note,
+            } => self.park(now, session, interaction, time, note),
+            Command::Resume {
+                session,
+                interaction,
+            } => self.resume(now, session, interaction),
             Command::SaveWrapUp {
                 session,
                 interaction,
@@ -301,6 +340,7 @@ impl Desk {
                 Timer::WrapUp(interaction) => self.wrap_up_due(now, interaction),
                 Timer::Cooldown(agent) => self.touch(&agent, PresenceCause::AgentRequest),
                 Timer::Declined(interaction) => self.declined_due(now, interaction),
+                Timer::Parked(interaction) => self.parked_due(now, interaction),
             }
         }
         self.conclude(now, None)
@@ -510,7 +550,8 @@ impl Desk {
             since: agent.since,
             cause: agent.cause,
             pending_offer: load.offers.first().copied(),
-            interactions: load.active.union(&load.wrapping).copied().collect(),
+            interactions: load.held(),
+            parked: load.parked.iter().copied().collect(),
         })
     }
 

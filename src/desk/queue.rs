@@ -57,6 +57,10 @@ pub struct QueueSettings {
     pub acknowledgement: Option<Template>,
     /// How long after its end a case of the queue can be continued.
     pub windows: Windows,
+    /// Whether agents of other queues may give their work to it.
+    pub accepts_transfers: bool,
+    /// Whether its agents may take work out of it without being offered any.
+    pub pull: bool,
 }
 
 impl QueueSettings {
@@ -77,6 +81,8 @@ impl QueueSettings {
             allowed: Allowed::default(),
             acknowledgement: None,
             windows: Windows::default(),
+            accepts_transfers: true,
+            pull: false,
         }
     }
 

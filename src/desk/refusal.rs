@@ -67,6 +67,16 @@ pub enum Refusal {
     CaseUnknown(MainNumber),
     /// A text is longer than its bound.
     TooLong(&'static str, usize),
+    /// The interaction cannot be given to that queue. The caller chooses another.
+    TransferTarget(&'static str),
+    /// The agent does not serve the queue. A supervisor's move.
+    NotMember(QueueId),
+    /// Agents of the queue take what they are offered. The administrator's move.
+    PullOff(QueueId),
+    /// Nothing waits in the queue.
+    QueueEmpty(QueueId),
+    /// The agent has as much in hand as they may. The caller finishes something first.
+    AtCapacity(AgentId),
 }
 
 impl fmt::Display for Refusal {
@@ -134,6 +144,16 @@ impl fmt::Display for Refusal {
             Self::Merge(why) => f.write_str(why),
             Self::CaseUnknown(number) => write!(f, "there is no case {number}"),
             Self::TooLong(what, max) => write!(f, "{what} is longer than {max} bytes"),
+            Self::TransferTarget(why) => f.write_str(why),
+            Self::NotMember(queue) => write!(f, "the agent does not serve queue {queue}"),
+            Self::PullOff(queue) => {
+                write!(f, "queue {queue} offers its work and lets nobody pull it")
+            }
+            Self::QueueEmpty(queue) => write!(f, "nothing waits in queue {queue}"),
+            Self::AtCapacity(agent) => write!(
+                f,
+                "agent {agent} has as much in hand as they may; finish something first"
+            ),
         }
     }
 }

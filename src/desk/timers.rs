@@ -31,6 +31,8 @@ pub(super) enum Timer {
     Cooldown(AgentId),
     /// The interaction has rested since it was declined; it may go round again.
     Declined(InteractionId),
+    /// A parked interaction comes back.
+    Parked(InteractionId),
 }
 
 /// All deadlines, earliest first.

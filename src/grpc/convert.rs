@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::pb;
 use crate::desk::{
-    Agent, AgentState, Case, Correspondent, Direction, Interaction, Message, Offer, OfferState,
-    Outcome, Presence, PresenceCause, Queue, QueueSettings, Requested, RescindCause, Role,
-    SessionView, State,
+    Agent, AgentState, CancelCause, Case, Correspondent, Direction, Interaction, Message, Offer,
+    OfferState, Outcome, Presence, PresenceCause, Queue, QueueSettings, Requested, RescindCause,
+    Role, SessionView, State,
 };
 use crate::engine::keys::ApiKey;
 use crate::engine::{Overview, QueueStats};
@@ -88,6 +88,8 @@ const fn presence_cause(cause: PresenceCause) -> pb::PresenceCause {
         PresenceCause::Disconnected => pb::PresenceCause::Disconnected,
         PresenceCause::SignIn => pb::PresenceCause::SignIn,
         PresenceCause::SignOut => pb::PresenceCause::SignOut,
+        PresenceCause::Pull => pb::PresenceCause::Pull,
+        PresenceCause::Resume => pb::PresenceCause::Resume,
     }
 }
 
@@ -118,6 +120,15 @@ const fn outcome(outcome: Option<Outcome>) -> pb::InteractionOutcome {
         None => pb::InteractionOutcome::Unspecified,
         Some(Outcome::Replied) => pb::InteractionOutcome::Replied,
         Some(Outcome::Ended) => pb::InteractionOutcome::Ended,
+        Some(Outcome::Transferred) => pb::InteractionOutcome::Transferred,
+    }
+}
+
+const fn cancel_cause(cause: CancelCause) -> pb::CancelCause {
+    match cause {
+        CancelCause::Duplicate => pb::CancelCause::Duplicate,
+        CancelCause::Spam => pb::CancelCause::Spam,
+        CancelCause::DraftDiscarded => pb::CancelCause::DraftDiscarded,
     }
 }
 
@@ -193,6 +204,9 @@ pub(super) fn presence(presence: &Presence) -> pb::Presence {
         active_interactions: (presence.interactions.iter())
             .map(|id| format!("interactions/{id}"))
             .collect(),
+        parked_interactions: (presence.parked.iter())
+            .map(|id| format!("interactions/{id}"))
+            .collect(),
     }
 }
 
@@ -249,6 +263,8 @@ struct Stand {
     complete_time: Option<prost_types::Timestamp>,
     wrap_up: Option<pb::WrapUp>,
     hold_reason: String,
+    park_expire_time: Option<prost_types::Timestamp>,
+    cancel_cause: pb::CancelCause,
 }
 
 impl Stand {
@@ -302,6 +318,25 @@ impl Stand {
                 complete_time: Some(time(*at)),
                 ..Self::default()
             },
+            State::Drafting { agent, since } => Self {
+                state: pb::InteractionState::Drafting,
+                agent: agent_name(agent),
+                accept_time: Some(time(*since)),
+                ..Self::default()
+            },
+            State::Parked { agent, until, .. } => Self {
+                state: pb::InteractionState::Parked,
+                agent: agent_name(agent),
+                park_expire_time: Some(time(*until)),
+                ..Self::default()
+            },
+            State::Cancelled { agent, at, cause } => Self {
+                state: pb::InteractionState::Cancelled,
+                agent: agent.as_ref().map(agent_name).unwrap_or_default(),
+                complete_time: Some(time(*at)),
+                cancel_cause: cancel_cause(*cause),
+                ..Self::default()
+            },
         }
     }
 }
@@ -332,6 +367,11 @@ pub(super) fn interaction(interaction: &Interaction) -> pb::Interaction {
         sender_trust: sender_trust(interaction.trust).into(),
         skills: interaction.skills.iter().cloned().collect(),
         hold_reason: stand.hold_reason,
+        transfer_count: count(interaction.transfers),
+        follows: (interaction.follows).map_or_else(String::new, |id| format!("interactions/{id}")),
+        note: interaction.notes.clone(),
+        park_expire_time: stand.park_expire_time,
+        cancel_cause: stand.cancel_cause.into(),
     }
 }
 
@@ -511,6 +551,8 @@ pub(super) fn queue(queue: &Queue) -> pb::Queue {
         default_from_address: (settings.mailboxes.first())
             .map_or_else(String::new, |mailbox| mailbox.address.clone()),
         waiting_count: count(queue.waiting_count()),
+        transfer_allowed: settings.accepts_transfers,
+        pull_allowed: settings.pull,
     }
 }
 

@@ -5,7 +5,9 @@ use super::convert::{
     presence, time,
 };
 use super::pb;
-use crate::desk::{AssignCause, EndCause, Event, Fact, Interaction, Offer, WrapUpOutcome};
+use crate::desk::{
+    AssignCause, EndCause, Event, Fact, Interaction, Offer, UnassignReason, WrapUpOutcome,
+};
 use crate::id::QueueId;
 
 /// The queue whose name for people an event shows, if it shows one.
@@ -23,7 +25,8 @@ pub(super) fn queue_shown(event: &Event) -> Option<&QueueId> {
         | Fact::InteractionClosed(_)
         | Fact::MembershipChanged { .. }
         | Fact::InteractionHeld(_)
-        | Fact::InteractionFiled(_) => None,
+        | Fact::InteractionFiled(_)
+        | Fact::InteractionUnassigned { .. } => None,
     }
 }
 
@@ -68,6 +71,8 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
         Fact::InteractionAssigned { interaction, cause } => {
             let cause = match cause {
                 AssignCause::Accepted => pb::AssignCause::Accepted,
+                AssignCause::Pulled => pb::AssignCause::Pulled,
+                AssignCause::Resumed => pb::AssignCause::Resumed,
             };
             P::InteractionAssigned(pb::InteractionAssigned {
                 interaction: whole(interaction),
@@ -120,6 +125,20 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
         Fact::InteractionFiled(found) => P::InteractionFiled(pb::InteractionFiled {
             interaction: whole(found),
         }),
+        Fact::InteractionUnassigned {
+            interaction,
+            reason,
+        } => {
+            let reason = match reason {
+                UnassignReason::Transferred => pb::UnassignReason::Transferred,
+                UnassignReason::Requeued => pb::UnassignReason::Requeued,
+                UnassignReason::Cancelled => pb::UnassignReason::Cancelled,
+            };
+            P::InteractionUnassigned(pb::InteractionUnassigned {
+                interaction: whole(interaction),
+                reason: reason.into(),
+            })
+        }
     })
 }
 
@@ -140,6 +159,7 @@ pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::Se
             D::WrapUpEnded(found) => S::WrapUpEnded(found),
             D::InteractionClosed(found) => S::InteractionClosed(found),
             D::MembershipChanged(found) => S::MembershipChanged(found),
+            D::InteractionUnassigned(found) => S::InteractionUnassigned(found),
             // These concern no one agent, so they are in nobody's log.
             D::InteractionQueued(_) | D::InteractionHeld(_) | D::InteractionFiled(_) => {
                 return None;

@@ -45,6 +45,7 @@ mod queues;
 mod sessions;
 mod supervision;
 mod system;
+mod verbs;
 mod watch;
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use postroom::desk::{
     AgentState, Answer, AssignCause, Change, Effects, EndCause, Event, Fact, Filing, OfferState,
-    Presence, PresenceCause, Requested, RescindCause, State, WrapUpOutcome,
+    Presence, PresenceCause, Requested, RescindCause, State, UnassignReason, WrapUpOutcome,
 };
 use postroom::id::{InteractionId, MessageId, OfferId};
 use postroom::mail::token::MainNumber;
@@ -138,14 +138,22 @@ impl Names {
                 format!("{name} {how}")
             }
             Fact::InteractionAssigned { interaction, cause } => {
-                let AssignCause::Accepted = cause;
+                let how = match cause {
+                    AssignCause::Accepted => "",
+                    AssignCause::Pulled => ": pulled",
+                    AssignCause::Resumed => ": resumed",
+                };
                 let to = interaction.state.holder().map(ToString::to_string);
                 let to = to.unwrap_or_default();
-                format!("{} assigned to {to}", self.interaction(interaction.id))
+                format!("{} assigned to {to}{how}", self.interaction(interaction.id))
             }
-            Fact::InteractionUpdated(found) => {
-                format!("{} updated", self.interaction(found.id))
-            }
+            Fact::InteractionUpdated(found) => match &found.state {
+                State::Parked { agent, until, .. } => {
+                    let name = self.interaction(found.id);
+                    format!("{name} parked by {agent} until {}", clock(*until))
+                }
+                _ => format!("{} updated", self.interaction(found.id)),
+            },
             Fact::MessageReceived {
                 interaction,
                 message,
@@ -160,6 +168,17 @@ impl Names {
             }
             Fact::DeliveryUpdated(outbound) => {
                 format!("{} is {}", self.message(outbound.id), outbound.state)
+            }
+            Fact::InteractionUnassigned {
+                interaction,
+                reason,
+            } => {
+                let why = match reason {
+                    UnassignReason::Transferred => "transferred",
+                    UnassignReason::Requeued => "requeued",
+                    UnassignReason::Cancelled => "cancelled",
+                };
+                format!("{} let go: {why}", self.interaction(interaction.id))
             }
             Fact::WrapUpStarted(found) => {
                 let until = match &found.state {
@@ -237,6 +256,8 @@ fn cause(cause: PresenceCause) -> &'static str {
         PresenceCause::Disconnected => "disconnected",
         PresenceCause::SignIn => "sign-in",
         PresenceCause::SignOut => "sign-out",
+        PresenceCause::Pull => "pulled",
+        PresenceCause::Resume => "resumed",
     }
 }
 

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use postroom::desk::{Command, OfferState, Refusal, Requested, State, Thread};
+use postroom::desk::{CancelCause, Command, OfferState, Refusal, Requested, State, Thread};
 use postroom::id::{InteractionId, OfferId, QueueId};
 use postroom::time::Timestamp;
 
@@ -12,7 +13,7 @@ use super::{Stage, names, reject};
 use crate::world::{answer, letter, mailbox, origin};
 
 /// How each state is come by, all by or around anna.
-const STATES: [(&str, &str); 18] = [
+const STATES: [(&str, &str); 21] = [
     ("queued", "anna wants offline; mail for support"),
     ("pending", "mail for support"),
     ("shown", "mail for support; anna sees o1"),
@@ -55,9 +56,21 @@ const STATES: [(&str, &str); 18] = [
     ("signed out", "anna signs out; mail for support"),
     ("held", "held mail for support"),
     ("filed", "quiet mail for support"),
+    (
+        "parked",
+        "mail for support; anna accepts o1; anna parks i1 for 600",
+    ),
+    (
+        "transferred",
+        "mail for support; anna accepts o1; anna transfers i1 to sales",
+    ),
+    (
+        "cancelled",
+        "mail for support; anna accepts o1; anna cancels i1",
+    ),
 ];
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 25] = [
     "see",
     "accept",
     "reject",
@@ -77,6 +90,12 @@ const COMMANDS: [&str; 19] = [
     "letter",
     "release",
     "dismiss",
+    "transfer",
+    "requeue",
+    "cancel",
+    "pull",
+    "park",
+    "resume",
 ];
 
 /// State, command, and what follows: a refusal, or the interaction, the offer and anna.
@@ -114,7 +133,7 @@ fn no_pair_is_undecided() {
 
 fn outcome(story: &str, command: &str) -> String {
     let mut stage = Stage::new();
-    let scene = "09:00:00 queue support wrap-up=60; agent anna serves support; \
+    let scene = "09:00:00 queue support wrap-up=60 pull=on; queue sales; agent anna serves support; \
                  agent bert serves support; anna starts";
     for line in scene.split("; ").chain(story.split("; ")) {
         stage
@@ -188,6 +207,38 @@ fn asked(stage: &Stage, command: &str) -> Command {
             agent: anna,
             queue: support,
         },
+        "transfer" => Command::Transfer {
+            session,
+            interaction,
+            queue: "sales".parse().unwrap(),
+            note: String::new(),
+        },
+        "requeue" => Command::Requeue {
+            session,
+            interaction,
+            note: String::new(),
+        },
+        "cancel" => Command::Cancel {
+            session,
+            interaction,
+            cause: CancelCause::Spam,
+            note: String::new(),
+        },
+        "pull" => Command::Pull {
+            session,
+            queue: None,
+            interaction: Some(interaction),
+        },
+        "park" => Command::Park {
+            session,
+            interaction,
+            time: Duration::from_secs(600),
+            note: String::new(),
+        },
+        "resume" => Command::Resume {
+            session,
+            interaction,
+        },
         "release" => Command::Release { interaction },
         "dismiss" => Command::Dismiss { interaction },
         "letter" => {
@@ -243,6 +294,9 @@ fn kind(refusal: &Refusal) -> &'static str {
         Refusal::InteractionUnknown(_) => "no such interaction",
         Refusal::NotOwner(_) => "not in your hands",
         Refusal::InteractionState { .. } => "wrong state",
+        Refusal::NotMember(_) => "not a member",
+        Refusal::TransferTarget(_) => "no such target",
+        Refusal::AtCapacity(_) => "hands full",
         _ => "otherwise",
     }
 }

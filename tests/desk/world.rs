@@ -128,8 +128,13 @@ impl Client {
             | Fact::WrapUpStarted(interaction) => {
                 self.holds.insert(interaction.id, (**interaction).clone());
             }
-            Fact::WrapUpEnded { interaction, .. } | Fact::InteractionClosed(interaction) => {
+            Fact::InteractionUnassigned { interaction, .. } => {
                 assert!(self.holds.remove(&interaction.id).is_some());
+            }
+            Fact::WrapUpEnded { interaction, .. } | Fact::InteractionClosed(interaction) => {
+                // Of a transfer without post-processing only the end is told.
+                let known = self.holds.remove(&interaction.id).is_some();
+                assert!(known || interaction.follows.is_some());
             }
             Fact::InteractionQueued(_)
             | Fact::InteractionHeld(_)
@@ -243,7 +248,7 @@ impl World {
         let offers = usize::from(presence.pending_offer.is_some());
         let wrapping = presence.interactions.iter().any(|id| {
             let state = &self.desk.interactions()[id].state;
-            matches!(state, State::WrappingUp { .. })
+            matches!(state, State::WrappingUp { .. } | State::Drafting { .. })
         });
         listens
             && agent.requested == Requested::Available
@@ -304,6 +309,7 @@ impl World {
     fn check_places(&self) {
         let mut lines: BTreeMap<&QueueId, Vec<(i32, Timestamp, InteractionId)>> = BTreeMap::new();
         let mut held: BTreeMap<&AgentId, Vec<InteractionId>> = BTreeMap::new();
+        let mut parked: BTreeMap<&AgentId, Vec<InteractionId>> = BTreeMap::new();
         let mut offered = BTreeSet::new();
         for found in self.desk.interactions().values() {
             match &found.state {
@@ -317,11 +323,14 @@ impl World {
                     assert_eq!((&offer.agent, offer.interaction), (agent, found.id));
                     offered.insert(offer.id);
                 }
-                State::Active { agent, .. } | State::WrappingUp { agent, .. } => {
+                State::Active { agent, .. }
+                | State::WrappingUp { agent, .. }
+                | State::Drafting { agent, .. } => {
                     held.entry(agent).or_default().push(found.id);
                 }
+                State::Parked { agent, .. } => parked.entry(agent).or_default().push(found.id),
                 State::Held { .. } => {}
-                State::Closed { .. } | State::Filed { .. } => {
+                State::Closed { .. } | State::Filed { .. } | State::Cancelled { .. } => {
                     panic!("{} is over and kept", found.id)
                 }
             }
@@ -343,6 +352,8 @@ impl World {
             let presence = self.desk.presence(id).unwrap();
             held.sort_unstable();
             assert_eq!(presence.interactions, held, "in the hands of {id}");
+            let parked = parked.remove(id).unwrap_or_default();
+            assert_eq!(presence.parked, parked, "parked by {id}");
             let offers = offered
                 .iter()
                 .filter(|offer| self.desk.offers()[offer].agent == *id);
@@ -359,7 +370,7 @@ impl World {
             let presence = self.desk.presence(id).unwrap();
             let active = presence.interactions.iter().any(|id| {
                 let state = &self.desk.interactions()[id].state;
-                matches!(state, State::Active { .. })
+                matches!(state, State::Active { .. } | State::Drafting { .. })
             });
             let shown = match &agent.requested {
                 Requested::SignedOut => AgentState::SignedOut,
@@ -374,7 +385,7 @@ impl World {
             assert_eq!(client.sequence, agent.sequence, "log of {id}");
             let told = client.shown.unwrap_or(AgentState::SignedOut);
             assert_eq!(told, shown, "{id} was told otherwise");
-            let holds: BTreeMap<_, _> = (presence.interactions.iter())
+            let holds: BTreeMap<_, _> = (presence.interactions.iter().chain(&presence.parked))
                 .map(|id| (*id, self.desk.interactions()[id].clone()))
                 .collect();
             same(&client.holds, &holds);
