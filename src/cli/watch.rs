@@ -154,6 +154,10 @@ fn told(payload: &Payload) -> (&'static str, Ink, String) {
             let which = format!("{why}: {}", interaction(&it.interaction));
             ("let go", Ink::Care, which)
         }
+        Payload::AgentUpdated(it) => {
+            let name = it.agent.as_ref().map_or("", |agent| &agent.display_name);
+            ("account changed", Ink::Faint, plain(name))
+        }
     }
 }
 

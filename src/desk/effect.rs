@@ -170,17 +170,6 @@ pub enum AssignCause {
     Resumed,
 }
 
-/// Why an agent no longer owns an interaction that is not closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum UnassignReason {
-    /// It was given to another queue.
-    Transferred,
-    /// It went back to its queue.
-    Requeued,
-    /// It needed no handling.
-    Cancelled,
-}
-
 /// How post-processing ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WrapUpOutcome {
@@ -188,6 +177,19 @@ pub enum WrapUpOutcome {
     Completed,
     /// Time ran out.
     TimedOut,
+    /// The agent was removed.
+    Cancelled,
+}
+
+/// Why an agent no longer owns an interaction. Stored: variants are added at the end only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UnassignReason {
+    /// It went back to its place in line.
+    Requeued,
+    /// It was given to another queue.
+    Transferred,
+    /// It needed no handling.
+    Cancelled,
 }
 
 /// What happened. Each carries the whole record as it is now. Stored: variants are added at the
@@ -259,11 +261,13 @@ pub enum Fact {
     InteractionFiled(Box<Interaction>),
     /// The agent no longer owns the interaction.
     InteractionUnassigned {
-        /// Which.
+        /// Which, as it is now.
         interaction: Box<Interaction>,
         /// Why.
         reason: UnassignReason,
     },
+    /// The agent's account changed. The password hash is left out.
+    AgentUpdated(Box<Agent>),
 }
 
 impl Fact {
@@ -286,6 +290,7 @@ impl Fact {
             Self::InteractionHeld(_) => "interaction held",
             Self::InteractionFiled(_) => "interaction filed",
             Self::InteractionUnassigned { .. } => "interaction unassigned",
+            Self::AgentUpdated(_) => "agent updated",
         }
     }
 }

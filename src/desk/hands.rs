@@ -80,28 +80,28 @@ impl Desk {
         }
     }
 
-    /// Puts an interaction that nobody holds any more into the line of its queue, at the place of
-    /// its arrival, and tells everybody, its agent with the reason.
-    pub(super) fn back_to_line(
+    /// Takes an interaction from its agent and puts it into the line of its queue, at the place of
+    /// its arrival.
+    pub(super) fn give_back(
         &mut self,
         now: Timestamp,
         agent: &AgentId,
         id: InteractionId,
         reason: UnassignReason,
     ) {
+        self.let_go(agent, id);
         self.change(id, now, |found| found.enter(State::Queued, now));
-        self.line_up(now, id);
         let Some(found) = self.interactions.get(&id) else {
             return;
         };
         let interaction = Box::new(found.clone());
-        let queued = Fact::InteractionQueued(interaction.clone());
         let fact = Fact::InteractionUnassigned {
-            interaction,
+            interaction: interaction.clone(),
             reason,
         };
         self.tell(now, Some(agent), fact);
-        self.tell(now, None, queued);
+        self.line_up(now, id);
+        self.tell(now, None, Fact::InteractionQueued(interaction));
     }
 
     /// The agent goes on as after any work. What was parked was not at work.
@@ -123,12 +123,11 @@ impl Desk {
         bounded("note", &note, NOTE_BYTES_MAX)?;
         let (agent, was_parked) = self.owned(session, id)?;
         self.heard(now, session);
-        self.let_go(&agent, id);
         self.change(id, now, |found| {
             found.declined.insert(agent.clone());
             found.note(note);
         });
-        self.back_to_line(now, &agent, id, UnassignReason::Requeued);
+        self.give_back(now, &agent, id, UnassignReason::Requeued);
         self.put_down(now, &agent, was_parked);
         Ok(Pending::Interaction(id, agent, None))
     }

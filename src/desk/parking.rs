@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::handling::Needed;
 use super::{
-    AssignCause, Desk, Fact, NOTE_BYTES_MAX, Pending, PresenceCause, Refusal, RescindCause, State,
-    Timer, UnassignReason, bounded,
+    AssignCause, Desk, Fact, NOTE_BYTES_MAX, Pending, Preferred, PresenceCause, Refusal,
+    RescindCause, State, Timer, UnassignReason, bounded,
 };
-use crate::id::{InteractionId, SessionId};
+use crate::id::{AgentId, InteractionId, SessionId};
 use crate::time::Timestamp;
 
 /// Shortest and longest time for which something can be parked. Nothing is parked for ever: what
@@ -87,6 +87,19 @@ impl Desk {
         }
     }
 
+    /// Keeps an interaction for an agent who has had it, for as long as its queue does that.
+    pub(super) fn keep_for(&mut self, now: Timestamp, agent: &AgentId, id: InteractionId) {
+        let keep = (self.interactions.get(&id))
+            .and_then(|found| self.queues.get(&found.queue))
+            .map(|queue| queue.settings.preferred_agent)
+            .filter(|keep| !keep.is_zero());
+        let preferred = keep.map(|keep| Preferred {
+            agent: agent.clone(),
+            until: now + keep,
+        });
+        self.change(id, now, |found| found.preferred = preferred);
+    }
+
     /// A parked interaction comes back: into its agent's hands if they are free, else into the
     /// line of its queue. Anything else is left as it is.
     pub(super) fn unpark(&mut self, now: Timestamp, id: InteractionId) {
@@ -95,11 +108,12 @@ impl Desk {
         else {
             return;
         };
-        self.let_go(&agent, id);
         if self.is_free(now, &agent) {
+            self.let_go(&agent, id);
             self.assign(now, &agent, id, AssignCause::Resumed);
         } else {
-            self.back_to_line(now, &agent, id, UnassignReason::Requeued);
+            self.keep_for(now, &agent, id);
+            self.give_back(now, &agent, id, UnassignReason::Requeued);
         }
         self.touch(&agent, PresenceCause::Resume);
     }

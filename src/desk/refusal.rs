@@ -77,6 +77,10 @@ pub enum Refusal {
     QueueEmpty(QueueId),
     /// The agent has as much in hand as they may. The caller finishes something first.
     AtCapacity(AgentId),
+    /// A number is below or above its bounds.
+    OutOfRange(&'static str, u64, u64),
+    /// The account may not be used. The administrator's move.
+    AgentDisabled(AgentId),
 }
 
 impl fmt::Display for Refusal {
@@ -153,6 +157,11 @@ impl fmt::Display for Refusal {
             Self::AtCapacity(agent) => write!(
                 f,
                 "agent {agent} has as much in hand as they may; finish something first"
+            ),
+            Self::OutOfRange(what, min, max) => write!(f, "{what} must be {min} to {max}"),
+            Self::AgentDisabled(agent) => write!(
+                f,
+                "agent {agent} is disabled; an administrator can enable the account"
             ),
         }
     }

@@ -52,8 +52,10 @@ impl Desk {
         client: String,
     ) -> Result<Pending, Refusal> {
         bounded("client_info", &client, CODE_BYTES_MAX)?;
-        if !self.agents.contains_key(id) {
-            return Err(Refusal::AgentUnknown(id.clone()));
+        match self.agents.get(id) {
+            None => return Err(Refusal::AgentUnknown(id.clone())),
+            Some(agent) if agent.disabled => return Err(Refusal::AgentDisabled(id.clone())),
+            Some(_) => {}
         }
         let old = self.session_of.get(id).copied();
         let old_listens = old
@@ -144,7 +146,7 @@ impl Desk {
     }
 
     /// Ends a session and signs its agent out. Work in hand stays in hand.
-    fn sign_out(&mut self, now: Timestamp, id: SessionId, cause: EndCause) {
+    pub(super) fn sign_out(&mut self, now: Timestamp, id: SessionId, cause: EndCause) {
         let Ok(agent) = self.fence(id) else {
             return;
         };

@@ -33,6 +33,8 @@ pub(super) enum Timer {
     Declined(InteractionId),
     /// A parked interaction comes back.
     Parked(InteractionId),
+    /// The place of a waiting interaction changes by itself.
+    Standing(InteractionId),
 }
 
 /// All deadlines, earliest first.

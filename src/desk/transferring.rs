@@ -43,7 +43,6 @@ impl Desk {
         }
         let half = found.clone();
         self.heard(now, session);
-        self.let_go(&agent, id);
         self.move_to(now, &agent, id, &queue, note.clone());
         self.wrap_up_half(now, &agent, half, note);
         Ok(Pending::Interaction(id, agent, None))
@@ -68,6 +67,7 @@ impl Desk {
             found.mailbox = mailbox.unwrap_or_default();
             found.transfers = found.transfers.saturating_add(1);
             found.declined.clear();
+            found.preferred = None;
             found.note(note);
         });
         if let Some(found) = self.interactions.get(&id)
@@ -78,7 +78,7 @@ impl Desk {
             case.changed = now;
             self.draft.cases.insert(found.case);
         }
-        self.back_to_line(now, agent, id, UnassignReason::Transferred);
+        self.give_back(now, agent, id, UnassignReason::Transferred);
     }
 
     /// The agent's half: what was in their hands, without the letters, to be wrapped up under the
@@ -91,6 +91,7 @@ impl Desk {
             id,
             follows: Some(half.id),
             outcome: Some(Outcome::Transferred),
+            preferred: None,
             message_count: 0,
             offer_count: 0,
             declined: BTreeSet::new(),

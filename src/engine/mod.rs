@@ -466,6 +466,10 @@ impl Runner {
             Command::SetQueues(queues) => Some(queues.clone()),
             _ => None,
         };
+        let orphaned = match &command {
+            Command::DeleteAgent { agent } => self.keys_of(agent, group),
+            _ => Vec::new(),
+        };
         let mut effects = self.desk.handle(now, command)?;
         let mut answer = effects.answer.take().unwrap_or(Answer::Done);
         let message = effects.body;
@@ -474,6 +478,10 @@ impl Runner {
         let mut additions = group.add(effects);
         if let (Some(message), Some(body)) = (message, body) {
             additions.body(message.to_bytes(), body);
+        }
+        for mut key in orphaned {
+            key.revoked = Some(now);
+            additions.key(key);
         }
         if let Answer::Filed(filings) = &mut answer {
             filings.splice(0..0, filed_before);

@@ -247,6 +247,9 @@ fn refused(refusal: Refusal) -> Status {
         }
         Refusal::AtCapacity(agent) => fail(Code::FailedPrecondition, R::AgentAtCapacity)
             .with("agent", format!("agents/{agent}")),
+        Refusal::AgentDisabled(agent) => fail(Code::PermissionDenied, R::AgentDisabled)
+            .with("resource", format!("agents/{agent}")),
+        Refusal::OutOfRange(field, ..) => return field_invalid(field, &message),
         Refusal::TooLong(field, max) => {
             return field_invalid(field, &format!("longer than {max} bytes"));
         }

@@ -1,8 +1,8 @@
 //! Events as clients are told them: the payloads of both streams, and why a stream ended.
 
 use super::convert::{
-    agent_name, agent_state, delivery, interaction, long, membership, message, message_name, offer,
-    presence, time,
+    agent, agent_name, agent_state, delivery, interaction, long, membership, message, message_name,
+    offer, presence, time,
 };
 use super::pb;
 use crate::desk::{
@@ -26,7 +26,8 @@ pub(super) fn queue_shown(event: &Event) -> Option<&QueueId> {
         | Fact::MembershipChanged { .. }
         | Fact::InteractionHeld(_)
         | Fact::InteractionFiled(_)
-        | Fact::InteractionUnassigned { .. } => None,
+        | Fact::InteractionUnassigned { .. }
+        | Fact::AgentUpdated(_) => None,
     }
 }
 
@@ -103,6 +104,7 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
             let outcome = match outcome {
                 WrapUpOutcome::Completed => pb::WrapUpOutcome::Completed,
                 WrapUpOutcome::TimedOut => pb::WrapUpOutcome::TimedOut,
+                WrapUpOutcome::Cancelled => pb::WrapUpOutcome::Cancelled,
             };
             P::WrapUpEnded(pb::WrapUpEnded {
                 interaction: whole(interaction),
@@ -139,6 +141,9 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
                 reason: reason.into(),
             })
         }
+        Fact::AgentUpdated(changed) => P::AgentUpdated(pb::AgentUpdated {
+            agent: Some(agent(changed)),
+        }),
     })
 }
 
@@ -160,6 +165,7 @@ pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::Se
             D::InteractionClosed(found) => S::InteractionClosed(found),
             D::MembershipChanged(found) => S::MembershipChanged(found),
             D::InteractionUnassigned(found) => S::InteractionUnassigned(found),
+            D::AgentUpdated(found) => S::AgentUpdated(found),
             // These concern no one agent, so they are in nobody's log.
             D::InteractionQueued(_) | D::InteractionHeld(_) | D::InteractionFiled(_) => {
                 return None;
@@ -184,5 +190,6 @@ pub(super) const fn end_cause(cause: EndCause) -> (pb::ClosingReason, pb::Reconn
         EndCause::TakenOver => (C::TakenOver, A::Stop),
         EndCause::SignedOut => (C::SignedOut, A::Stop),
         EndCause::LeaseExpired => (C::LeaseExpired, A::Reopen),
+        EndCause::Barred => (C::AccountClosed, A::Stop),
     }
 }

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use postroom::desk::{
-    AgentState, CancelCause, Command, DeclineAction, Handling, HoldReason, NewAgent, Policy,
-    QueueSettings, Requested, State, Thread, Work,
+    AgentChanges, AgentState, CancelCause, Command, DeclineAction, Handling, HoldReason, NewAgent,
+    Policy, QueueSettings, Requested, State, Thread, Work,
 };
 use postroom::id::{AgentId, InteractionId, OfferId, QueueId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -32,9 +32,19 @@ enum Step {
     Merge(Index, Index),
     Agent(usize, Act),
     Member(usize, usize, bool),
+    Account(usize, Account),
     Submission(Index, Report),
     Configure(bool),
     Restart,
+}
+
+/// What an administrator does to an account.
+#[derive(Debug, Clone, Copy)]
+enum Account {
+    Hold(u32),
+    Disable(bool),
+    Remove,
+    Create,
 }
 
 /// What an agent's client does.
@@ -151,6 +161,12 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Worth::Held),
         1 => Just(Worth::Quiet),
     ];
+    let account = prop_oneof![
+        3 => (0..4_u32).prop_map(Account::Hold),
+        1 => any::<bool>().prop_map(Account::Disable),
+        1 => Just(Account::Remove),
+        2 => Just(Account::Create),
+    ];
     prop_oneof![
         6 => wait.prop_map(|wait| Step::Wait(Duration::from_millis(wait))),
         4 => (queues, thread, worth)
@@ -160,6 +176,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<(Index, Index)>().prop_map(|(case, into)| Step::Merge(case, into)),
         20 => (0..AGENTS, act()).prop_map(|(agent, act)| Step::Agent(agent, act)),
         1 => (0..AGENTS, 0..QUEUES, any::<bool>()).prop_map(|(a, q, j)| Step::Member(a, q, j)),
+        2 => (0..AGENTS, account).prop_map(|(agent, account)| Step::Account(agent, account)),
         2 => (any::<Index>(), report).prop_map(|(which, report)| Step::Submission(which, report)),
         1 => any::<bool>().prop_map(Step::Configure),
         1 => Just(Step::Restart),
@@ -205,6 +222,7 @@ impl Play {
                 display_name: String::new(),
                 password: None,
                 supervisor: false,
+                capacity: 1,
                 queues: served.skip(usize::from(name == "cleo")).collect(),
             }));
             play.give(Command::OpenSession {
@@ -269,6 +287,7 @@ impl Play {
                     Command::LeaveQueue { agent, queue }
                 });
             }
+            Step::Account(agent, account) => self.account(*agent, *account),
             Step::Submission(which, report) => self.submission(which, *report),
             Step::Configure(short) => {
                 let mut queues = self.queues.clone();
@@ -282,6 +301,33 @@ impl Play {
                 self.said.push(format!("{effects:?}"));
             }
         }
+    }
+
+    fn account(&mut self, number: usize, account: Account) {
+        let agent = self.agents[number].clone();
+        let changed = |changes| Command::UpdateAgent {
+            agent: agent.clone(),
+            changes,
+        };
+        self.give(match account {
+            Account::Hold(capacity) => changed(AgentChanges {
+                capacity: Some(capacity),
+                ..AgentChanges::default()
+            }),
+            Account::Disable(disabled) => changed(AgentChanges {
+                disabled: Some(disabled),
+                ..AgentChanges::default()
+            }),
+            Account::Remove => Command::DeleteAgent { agent },
+            Account::Create => Command::CreateAgent(NewAgent {
+                id: agent,
+                display_name: String::new(),
+                password: None,
+                supervisor: false,
+                capacity: 1,
+                queues: self.queues.iter().map(|queue| queue.id.clone()).collect(),
+            }),
+        });
     }
 
     fn any_interaction(&self, which: &Index) -> Option<InteractionId> {
@@ -353,7 +399,7 @@ impl Play {
 
     fn offer(&self, agent: &AgentId, which: &Which) -> OfferId {
         let all: Vec<OfferId> = self.world.desk.offers().keys().copied().collect();
-        let own = self.world.desk.presence(agent).unwrap().pending_offer;
+        let own = (self.world.desk.presence(agent)).and_then(|presence| presence.pending_offer);
         match which {
             Which::Own => own,
             Which::Any(at) => (!all.is_empty()).then(|| *at.get(&all)),
@@ -363,9 +409,11 @@ impl Play {
 
     fn work(&self, agent: &AgentId, which: &Which) -> InteractionId {
         let all: Vec<InteractionId> = self.world.kept.interactions.keys().copied().collect();
-        let own = self.world.desk.presence(agent).unwrap();
+        let own = (self.world.desk.presence(agent)).map_or_else(Vec::new, |presence| {
+            [presence.interactions, presence.parked].concat()
+        });
         match which {
-            Which::Own => own.interactions.first().or(own.parked.first()).copied(),
+            Which::Own => own.first().copied(),
             Which::Any(at) => (!all.is_empty()).then(|| *at.get(&all)),
         }
         .unwrap_or(InteractionId::new(Timestamp::ZERO, 0))
@@ -520,8 +568,8 @@ proptest! {
             if gone || left.now > nine() + Duration::from_secs(40 * 86_400) { break }
         }
         for agent in &left.agents {
-            let shown = left.world.desk.presence(agent).unwrap().state;
-            prop_assert_eq!(shown, AgentState::SignedOut);
+            let shown = left.world.desk.presence(agent).map(|presence| presence.state);
+            prop_assert!(shown.is_none_or(|shown| shown == AgentState::SignedOut));
         }
         for found in left.world.desk.interactions().values() {
             let rests = match &found.state {

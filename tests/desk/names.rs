@@ -87,6 +87,7 @@ impl Names {
                 EndCause::TakenOver => "taken over",
                 EndCause::SignedOut => "signed out",
                 EndCause::LeaseExpired => "lease expired",
+                EndCause::Barred => "account closed",
             };
             lines.push(format!("a session ends: {cause}"));
         }
@@ -175,7 +176,7 @@ impl Names {
             } => {
                 let why = match reason {
                     UnassignReason::Transferred => "transferred",
-                    UnassignReason::Requeued => "requeued",
+                    UnassignReason::Requeued => "back in line",
                     UnassignReason::Cancelled => "cancelled",
                 };
                 format!("{} let go: {why}", self.interaction(interaction.id))
@@ -197,6 +198,7 @@ impl Names {
                 let how = match outcome {
                     WrapUpOutcome::Completed => "completed",
                     WrapUpOutcome::TimedOut => "timed out",
+                    WrapUpOutcome::Cancelled => "cancelled",
                 };
                 format!("{} closed: {how}", self.interaction(interaction.id))
             }
@@ -212,6 +214,10 @@ impl Names {
             }
             Fact::InteractionFiled(found) => {
                 format!("{} filed in {}", self.interaction(found.id), found.queue)
+            }
+            Fact::AgentUpdated(agent) => {
+                let state = if agent.disabled { ", disabled" } else { "" };
+                format!("{} may hold {}{state}", agent.id, agent.capacity)
             }
             Fact::MembershipChanged { queue, removed } => {
                 let agent = event.agent.as_ref().map(|(agent, _)| agent.to_string());

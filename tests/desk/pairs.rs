@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use postroom::desk::{CancelCause, Command, OfferState, Refusal, Requested, State, Thread};
+use postroom::desk::{
+    AgentChanges, CancelCause, Command, OfferState, Refusal, Requested, State, Thread,
+};
 use postroom::id::{InteractionId, OfferId, QueueId};
 use postroom::time::Timestamp;
 
@@ -70,7 +72,7 @@ const STATES: [(&str, &str); 21] = [
     ),
 ];
 
-const COMMANDS: [&str; 25] = [
+const COMMANDS: [&str; 27] = [
     "see",
     "accept",
     "reject",
@@ -96,6 +98,8 @@ const COMMANDS: [&str; 25] = [
     "pull",
     "park",
     "resume",
+    "disable",
+    "remove",
 ];
 
 /// State, command, and what follows: a refusal, or the interaction, the offer and anna.
@@ -239,6 +243,14 @@ fn asked(stage: &Stage, command: &str) -> Command {
             session,
             interaction,
         },
+        "disable" => Command::UpdateAgent {
+            agent: anna,
+            changes: AgentChanges {
+                disabled: Some(true),
+                ..AgentChanges::default()
+            },
+        },
+        "remove" => Command::DeleteAgent { agent: anna },
         "release" => Command::Release { interaction },
         "dismiss" => Command::Dismiss { interaction },
         "letter" => {
@@ -272,7 +284,9 @@ fn standing(stage: &Stage) -> String {
         0 | 1 => String::new(),
         count => format!(", {} new", count - 1),
     };
-    let anna = stage.world.desk.presence(&"anna".parse().unwrap()).unwrap();
+    let Some(anna) = stage.world.desk.presence(&"anna".parse().unwrap()) else {
+        return format!("{interaction}{more}; {offer}; gone");
+    };
     let next = match &anna.next {
         None => "",
         Some(Requested::Available) => ", available next",

@@ -61,7 +61,11 @@ async fn a_transfer_leaves_its_wrap_up_behind() {
     let moved = transferred.interaction.unwrap();
     assert_eq!(moved.state(), pb::InteractionState::Queued);
     assert_eq!(
-        (moved.queue.as_str(), moved.transfer_count, moved.note.as_str()),
+        (
+            moved.queue.as_str(),
+            moved.transfer_count,
+            moved.note.as_str()
+        ),
         ("queues/sales", 1, "wants a price")
     );
     assert_eq!(moved.mailbox, "sales@shop.example");
@@ -73,7 +77,10 @@ async fn a_transfer_leaves_its_wrap_up_behind() {
     let got = interactions.get_interaction(by(&anna, get)).await.unwrap();
     let got = got.into_inner().interaction.unwrap();
     assert_eq!(got.outcome(), pb::InteractionOutcome::Transferred);
-    assert_eq!((got.follows.as_str(), got.queue.as_str()), (&*name, "queues/support"));
+    assert_eq!(
+        (got.follows.as_str(), got.queue.as_str()),
+        (&*name, "queues/support")
+    );
     let list = pb::ListMessagesRequest {
         parent: half.clone(),
         ..pb::ListMessagesRequest::default()
@@ -90,7 +97,10 @@ async fn a_transfer_leaves_its_wrap_up_behind() {
         name: half,
         ..pb::CompleteWrapUpRequest::default()
     };
-    let done = interactions.complete_wrap_up(by(&anna, complete)).await.unwrap();
+    let done = interactions
+        .complete_wrap_up(by(&anna, complete))
+        .await
+        .unwrap();
     assert_eq!(
         done.into_inner().presence.unwrap().state(),
         pb::AgentState::Available
@@ -117,7 +127,11 @@ async fn work_is_set_aside_taken_up_and_given_back() {
             "FIELD_INVALID",
         );
     }
-    let parked = interactions.park_interaction(by(&anna, park(600))).await.unwrap().into_inner();
+    let parked = interactions
+        .park_interaction(by(&anna, park(600)))
+        .await
+        .unwrap()
+        .into_inner();
     let presence = parked.presence.unwrap();
     assert_eq!(presence.state(), pb::AgentState::Available);
     assert_eq!(presence.parked_interactions, [name.clone()]);
@@ -129,7 +143,10 @@ async fn work_is_set_aside_taken_up_and_given_back() {
         name: name.clone(),
         ..pb::ResumeInteractionRequest::default()
     };
-    let resumed = interactions.resume_interaction(by(&anna, resume.clone())).await.unwrap();
+    let resumed = interactions
+        .resume_interaction(by(&anna, resume.clone()))
+        .await
+        .unwrap();
     let resumed = resumed.into_inner().interaction.unwrap();
     assert_eq!(resumed.state(), pb::InteractionState::Active);
     refused(
@@ -147,9 +164,15 @@ async fn work_is_set_aside_taken_up_and_given_back() {
         ("", Code::InvalidArgument, "FIELD_INVALID"),
         ("queues/nowhere", Code::NotFound, "RESOURCE_NOT_FOUND"),
         ("queues/sales", Code::PermissionDenied, "NOT_QUEUE_MEMBER"),
-        ("queues/support", Code::FailedPrecondition, "FEATURE_DISABLED"),
+        (
+            "queues/support",
+            Code::FailedPrecondition,
+            "FEATURE_DISABLED",
+        ),
     ] {
-        let pulled = interactions.pull_interaction(by(&anna, pull(queue, ""))).await;
+        let pulled = interactions
+            .pull_interaction(by(&anna, pull(queue, "")))
+            .await;
         refused(pulled, code, reason);
     }
 
@@ -158,9 +181,14 @@ async fn work_is_set_aside_taken_up_and_given_back() {
         cause: cause.into(),
         ..pb::CancelInteractionRequest::default()
     };
-    for wrong in [pb::CancelCause::Unspecified, pb::CancelCause::DraftDiscarded] {
+    for wrong in [
+        pb::CancelCause::Unspecified,
+        pb::CancelCause::DraftDiscarded,
+    ] {
         refused(
-            interactions.cancel_interaction(by(&anna, cancel(wrong))).await,
+            interactions
+                .cancel_interaction(by(&anna, cancel(wrong)))
+                .await,
             Code::InvalidArgument,
             "FIELD_INVALID",
         );
@@ -169,11 +197,16 @@ async fn work_is_set_aside_taken_up_and_given_back() {
         name: name.clone(),
         ..pb::RequeueInteractionRequest::default()
     };
-    let back = interactions.requeue_interaction(by(&anna, requeue)).await.unwrap();
+    let back = interactions
+        .requeue_interaction(by(&anna, requeue))
+        .await
+        .unwrap();
     let back = back.into_inner().interaction.unwrap();
     assert_eq!(back.state(), pb::InteractionState::Queued);
     refused(
-        interactions.cancel_interaction(by(&anna, cancel(pb::CancelCause::Spam))).await,
+        interactions
+            .cancel_interaction(by(&anna, cancel(pb::CancelCause::Spam)))
+            .await,
         Code::PermissionDenied,
         "NOT_INTERACTION_OWNER",
     );
@@ -184,7 +217,10 @@ async fn work_is_set_aside_taken_up_and_given_back() {
         name: other,
         ..cancel(pb::CancelCause::Spam)
     };
-    let cancelled = interactions.cancel_interaction(by(&anna, cancel)).await.unwrap();
+    let cancelled = interactions
+        .cancel_interaction(by(&anna, cancel))
+        .await
+        .unwrap();
     let cancelled = cancelled.into_inner().interaction.unwrap();
     assert_eq!(cancelled.state(), pb::InteractionState::Cancelled);
     assert_eq!(cancelled.cancel_cause(), pb::CancelCause::Spam);
