@@ -134,7 +134,7 @@ async fn work_is_set_aside_taken_up_and_given_back() {
         .into_inner();
     let presence = parked.presence.unwrap();
     assert_eq!(presence.state(), pb::AgentState::Available);
-    assert_eq!(presence.parked_interactions, [name.clone()]);
+    assert_eq!(presence.parked_interactions, std::slice::from_ref(&name));
     let found = parked.interaction.unwrap();
     assert_eq!(found.state(), pb::InteractionState::Parked);
     assert!(found.park_expire_time.is_some());
