@@ -14,7 +14,7 @@
 //! |---|---|
 //! | how a queue is shared out | `queue support strategy=most_skilled preferred=60 relax=60 ageing=60/5` |
 //! | what an agent can do, in full | `anna can german:3 law` |
-//! | a queue, with rules | `queue support offer=30 wrap-up=60 rejected=offline missed=cooldown limit=2 cooldown=5 max=100`, `queue support open=09:00-12:00+13:00-17:00` |
+//! | a queue, with rules | `queue support offer=30 wrap-up=60 rejected=offline missed=cooldown limit=2 cooldown=5 max=100 pull=on transfers=off`, `queue support open=09:00-12:00+13:00-17:00` |
 //! | an account | `agent anna serves support sales` |
 //! | sign-in, stream, Available | `anna starts` |
 //! | sign-in | `anna signs in`, `anna signs in as available`, `anna takes over` |
@@ -24,6 +24,9 @@
 //! | offers | `anna sees o1`, `anna accepts o1`, `anna rejects o1 not-mine`, `anna rejects o1 then offline tea`, `anna rejects o1 then available` |
 //! | answers | `anna replies i1`, `anna replies i1 from x@y.example`, `anna replies i1 having read m1` |
 //! | ends | `anna ends i1` |
+//! | hands on | `anna transfers i1 to sales`, `anna requeues i1`, `anna cancels i1` |
+//! | helps herself | `anna pulls from support`, `anna pulls i1` |
+//! | sets aside | `anna parks i1 for 600`, `anna resumes i1` |
 //! | post-processing | `anna saves i1 sold`, `anna completes i1`, `anna completes i1 then offline tea` |
 //! | an older session of hers | `anna's old session accepts o1` |
 //! | an account | `anna may hold 3`, `anna is disabled`, `anna is enabled`, `anna is removed` |
@@ -59,8 +62,9 @@ use std::time::Duration;
 use names::Names;
 use postroom::desk::skill::{Skills, asked};
 use postroom::desk::{
-    Ageing, AgentChanges, Case, Command, DeclineAction, Effects, Handling, HoldReason, Hours,
-    NewAgent, Policy, QueueSettings, Refusal, Requested, Span, State, Strategy, Thread, Work, Zone,
+    Ageing, AgentChanges, CancelCause, Case, Command, DeclineAction, Effects, Handling, HoldReason,
+    Hours, NewAgent, Policy, QueueSettings, Refusal, Requested, Span, State, Strategy, Thread,
+    Work, Zone,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -505,6 +509,43 @@ impl Stage {
                 interaction: interaction(name)?,
                 note: String::new(),
             },
+            ["transfers", name, "to", queue] => Command::Transfer {
+                session,
+                interaction: interaction(name)?,
+                queue: slug(queue)?,
+                note: String::new(),
+            },
+            ["requeues", name] => Command::Requeue {
+                session,
+                interaction: interaction(name)?,
+                note: String::new(),
+            },
+            ["cancels", name] => Command::Cancel {
+                session,
+                interaction: interaction(name)?,
+                cause: CancelCause::Spam,
+                note: String::new(),
+            },
+            ["pulls", "from", queue] => Command::Pull {
+                session,
+                queue: Some(slug(queue)?),
+                interaction: None,
+            },
+            ["pulls", name] => Command::Pull {
+                session,
+                queue: None,
+                interaction: Some(interaction(name)?),
+            },
+            ["parks", name, "for", seconds] => Command::Park {
+                session,
+                interaction: interaction(name)?,
+                time: Duration::from_secs(seconds.parse().map_err(|_| "how long?")?),
+                note: String::new(),
+            },
+            ["resumes", name] => Command::Resume {
+                session,
+                interaction: interaction(name)?,
+            },
             ["saves", name, code] => Command::SaveWrapUp {
                 session,
                 interaction: interaction(name)?,
@@ -671,6 +712,8 @@ fn set(mut queue: QueueSettings, rule: &str) -> Result<QueueSettings, String> {
             });
         }
         "open" => queue.hours = Some(daily(value)?),
+        "pull" => queue.pull = value == "on",
+        "transfers" => queue.accepts_transfers = value == "on",
         "max" => queue.waiting_max = usize::try_from(count()?).map_err(|_| "too many")?,
         _ => return Err(format!("no rule {name}")),
     }

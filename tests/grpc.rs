@@ -15,4 +15,5 @@ mod grpc {
     mod routing;
     mod story;
     mod streams;
+    mod verbs;
 }

@@ -150,7 +150,9 @@ fn told(payload: &Payload) -> (&'static str, Ink, String) {
         Payload::InteractionHeld(it) => ("mail held", Ink::Care, interaction(&it.interaction)),
         Payload::InteractionFiled(it) => ("mail filed", Ink::Faint, interaction(&it.interaction)),
         Payload::InteractionUnassigned(it) => {
-            ("given back", Ink::Care, interaction(&it.interaction))
+            let why = word(it.reason().as_str_name(), "UNASSIGN_REASON_");
+            let which = format!("{why}: {}", interaction(&it.interaction));
+            ("let go", Ink::Care, which)
         }
         Payload::QueueChanged(it) => {
             let ink = match it.state() {

@@ -103,6 +103,13 @@ pub struct Queue {
     /// not less than `reopen_days`. Later ones are linked to nothing. Default: `90`.
     #[serde(default = "follow_up_days")]
     pub follow_up_days: Spanned<u32>,
+    /// Whether agents of other queues may transfer their work to it. Default: `true`.
+    #[serde(default = "accepts_transfers")]
+    pub accepts_transfers: bool,
+    /// Whether its agents may take work out of it that they were not offered (`PullInteraction`).
+    /// Default: `false`.
+    #[serde(default)]
+    pub pull: bool,
     /// Who goes first among idle agents who can do it: `longest_idle`, `round_robin` (least
     /// recently offered something from here), `most_skilled` (best at what a rule asks for) or
     /// `least_loaded` (smallest part of the capacity in use). Among equals: longest idle.
@@ -128,6 +135,10 @@ pub struct Queue {
     /// The `[[hours]]` in which it offers what waits in it. Mail is taken at any time.
     /// Default: none, it is always open.
     pub hours: Option<Spanned<String>>,
+}
+
+const fn accepts_transfers() -> bool {
+    true
 }
 
 /// Who goes first among idle agents.
@@ -252,6 +263,8 @@ impl Queue {
                 reopen: days(self.reopen_days),
                 follow_up: days(*self.follow_up_days.get_ref()),
             },
+            accepts_transfers: self.accepts_transfers,
+            pull: self.pull,
             strategy: self.strategy.into(),
             preferred_agent: Duration::from_secs(*self.preferred_agent_seconds.get_ref()),
             skill_relax: unless_zero(&self.skill_relax_seconds),

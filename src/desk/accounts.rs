@@ -7,9 +7,9 @@ use super::routing::Turns;
 use super::skill::{LEVEL_MAX, SKILLS_MAX, Skills, is_name};
 use super::{
     Agent, AgentChanges, Desk, EndCause, Fact, NewAgent, Pending, PresenceCause, Refusal,
-    Requested, RescindCause, State, UnassignReason, WrapUpOutcome, bounded,
+    Requested, RescindCause, UnassignReason, WrapUpOutcome, bounded,
 };
-use crate::id::{AgentId, InteractionId};
+use crate::id::AgentId;
 use crate::time::Timestamp;
 
 /// Longest display name, in bytes.
@@ -134,9 +134,10 @@ impl Desk {
         id: &AgentId,
     ) -> Result<Pending, Refusal> {
         let load = (self.loads.get(id)).ok_or_else(|| Refusal::AgentUnknown(id.clone()))?;
-        let (active, wrapping) = (load.active.clone(), load.wrapping.clone());
+        let owned = load.active.union(&load.parked).copied().collect::<Vec<_>>();
+        let wrapping = load.wrapping.clone();
         self.rescind_all(now, id, RescindCause::StateChanged);
-        for interaction in active {
+        for interaction in owned {
             self.give_back(now, id, interaction, UnassignReason::Requeued);
         }
         for interaction in wrapping {
@@ -179,31 +180,6 @@ impl Desk {
                 .insert(id.clone(), oldest..agent.sequence);
             self.former.insert(id, agent);
         }
-    }
-
-    /// Takes an interaction out of an agent's hands and puts it back to its old place in line.
-    pub(super) fn give_back(
-        &mut self,
-        now: Timestamp,
-        agent: &AgentId,
-        id: InteractionId,
-        reason: UnassignReason,
-    ) {
-        self.change(id, now, |found| found.enter(State::Queued, now));
-        if let Some(load) = self.loads.get_mut(agent) {
-            load.active.remove(&id);
-        }
-        let Some(found) = self.interactions.get(&id) else {
-            return;
-        };
-        let interaction = Box::new(found.clone());
-        let fact = Fact::InteractionUnassigned {
-            interaction: interaction.clone(),
-            reason,
-        };
-        self.tell(now, Some(agent), fact);
-        self.line_up(now, id);
-        self.tell(now, None, Fact::InteractionQueued(interaction));
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::agent::Requested;
 use super::case::Case;
-use super::interaction::HoldReason;
+use super::interaction::{CancelCause, HoldReason};
 use super::message::{Correspondent, Origin};
 use super::queue::QueueSettings;
 use super::reporting::Report;
@@ -158,6 +158,64 @@ pub enum Command {
         interaction: InteractionId,
         /// A note for the case.
         note: String,
+    },
+    /// Gives the interaction to another queue.
+    Transfer {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
+        /// To which queue.
+        queue: QueueId,
+        /// A note for whoever takes it up there.
+        note: String,
+    },
+    /// Gives the interaction back to its own queue.
+    Requeue {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
+        /// A note for whoever takes it up.
+        note: String,
+    },
+    /// Puts an end to an interaction that needs no handling.
+    Cancel {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
+        /// Why.
+        cause: CancelCause,
+        /// A note for the case.
+        note: String,
+    },
+    /// Takes an interaction out of the line of a queue.
+    Pull {
+        /// Who.
+        session: SessionId,
+        /// Out of which queue; the interaction's if not given.
+        queue: Option<QueueId>,
+        /// Which; the first that the agent has not declined if not given. One of the two is.
+        interaction: Option<InteractionId>,
+    },
+    /// Sets an interaction aside.
+    Park {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
+        /// For how long at most, within [`super::PARK_BOUNDS`].
+        time: Duration,
+        /// A note for when it comes back.
+        note: String,
+    },
+    /// Takes a parked interaction up again.
+    Resume {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
     },
     /// Saves notes and disposition during post-processing.
     SaveWrapUp {

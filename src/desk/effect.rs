@@ -169,6 +169,10 @@ pub struct Event {
 pub enum AssignCause {
     /// The agent accepted an offer.
     Accepted,
+    /// The agent took it out of its queue.
+    Pulled,
+    /// It had been parked.
+    Resumed,
 }
 
 /// How post-processing ended.
@@ -187,6 +191,10 @@ pub enum WrapUpOutcome {
 pub enum UnassignReason {
     /// It went back to its place in line.
     Requeued,
+    /// It was given to another queue.
+    Transferred,
+    /// It needed no handling.
+    Cancelled,
 }
 
 /// What happened. Each carries the whole record as it is now. Stored: variants are added at the

@@ -43,6 +43,8 @@ pub enum Hindrance {
     ClientMissing,
     /// The agent is in post-processing.
     WrappingUp,
+    /// The agent is writing a new email.
+    Writing,
     /// The agent holds as much as they may, live offers included.
     AtCapacity {
         /// How much they hold.
@@ -70,6 +72,7 @@ impl fmt::Display for Hindrance {
             Self::WorkOffline(reason) if reason.is_empty() => f.write_str("is offline"),
             Self::WorkOffline(reason) => write!(f, "is offline: {reason}"),
             Self::ClientMissing => f.write_str("is signed in, and the client does not answer"),
+            Self::Writing => f.write_str("is writing a new email"),
             Self::WrappingUp => f.write_str("is in post-processing"),
             Self::AtCapacity { held, capacity } => write!(f, "holds {held} of {capacity}"),
             Self::CoolingDown(until) => write!(f, "is left alone until {until}"),
@@ -89,6 +92,9 @@ impl Agent {
         }
         if !load.wrapping.is_empty() {
             found.push(Hindrance::WrappingUp);
+        }
+        if !load.drafting.is_empty() {
+            found.push(Hindrance::Writing);
         }
         let (held, capacity) = (load.active.len() + load.offers.len(), self.capacity);
         if held >= capacity as usize {

@@ -28,17 +28,21 @@ mod delivery;
 mod filing;
 mod floor;
 mod handling;
+mod hands;
 mod holding;
 mod merging;
 mod offering;
 mod opening;
+mod parking;
 mod presence;
 mod prioritising;
+mod pulling;
 mod reporting;
 mod restore;
 mod routing;
 mod signing;
 mod timers;
+mod transferring;
 mod wrapping;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,10 +60,11 @@ pub use effect::{
 };
 pub use explain::Hindrance;
 pub use hours::{Hours, Span};
-pub use interaction::{HoldReason, Interaction, Outcome, State};
+pub use interaction::{CancelCause, HoldReason, Interaction, Outcome, State};
 pub use message::{Correspondent, Direction, Message, Origin};
 pub use offer::{Offer, OfferState, RescindCause};
 pub use opening::{Opening, Pause};
+pub use parking::{PARK_BOUNDS, PARKED_MAX};
 pub use prioritising::PRIORITY_MAX;
 pub use queue::{DeclineAction, Mailbox, Queue, QueueSettings};
 pub use refusal::Refusal;
@@ -294,6 +299,38 @@ impl Desk {
                 interaction,
                 note,
             } => self.end_interaction(now, session, interaction, note),
+            Command::Transfer {
+                session,
+                interaction,
+                queue,
+                note,
+            } => self.transfer(now, session, interaction, queue, note),
+            Command::Requeue {
+                session,
+                interaction,
+                note,
+            } => self.requeue(now, session, interaction, note),
+            Command::Cancel {
+                session,
+                interaction,
+                cause,
+                note,
+            } => self.cancel(now, session, interaction, cause, note),
+            Command::Pull {
+                session,
+                queue,
+                interaction,
+            } => self.pull(now, session, queue, interaction),
+            Command::Park {
+                session,
+                interaction,
+                time,
+                note,
+            } => self.park(now, session, interaction, time, note),
+            Command::Resume {
+                session,
+                interaction,
+            } => self.resume(now, session, interaction),
             Command::SaveWrapUp {
                 session,
                 interaction,
@@ -342,6 +379,7 @@ impl Desk {
                 Timer::Cooldown(agent) => self.touch(&agent, PresenceCause::AgentRequest),
                 Timer::Hours(queue) => self.hours_due(now, &queue),
                 Timer::Declined(interaction) => self.declined_due(now, interaction),
+                Timer::Parked(interaction) => self.parked_due(now, interaction),
                 Timer::Standing(interaction) => self.standing_due(now, interaction),
             }
         }
@@ -560,7 +598,8 @@ impl Desk {
             since: agent.since,
             cause: agent.cause,
             pending_offer: load.offers.first().copied(),
-            interactions: load.active.union(&load.wrapping).copied().collect(),
+            interactions: load.held(),
+            parked: load.parked.iter().copied().collect(),
         })
     }
 

@@ -61,6 +61,10 @@ pub struct QueueSettings {
     pub acknowledgement: Option<Template>,
     /// How long after its end a case of the queue can be continued.
     pub windows: Windows,
+    /// Whether agents of other queues may give their work to it.
+    pub accepts_transfers: bool,
+    /// Whether its agents may take work out of it without being offered any.
+    pub pull: bool,
     /// Who goes first among its idle agents.
     pub strategy: Strategy,
     /// How long a letter in a known case is kept for the agent who handled that case last; zero
@@ -92,6 +96,8 @@ impl QueueSettings {
             allowed: Allowed::default(),
             acknowledgement: None,
             windows: Windows::default(),
+            accepts_transfers: true,
+            pull: false,
             strategy: Strategy::default(),
             preferred_agent: Duration::ZERO,
             skill_relax: None,

@@ -70,6 +70,16 @@ pub enum Refusal {
     CaseUnknown(MainNumber),
     /// A text is longer than its bound.
     TooLong(&'static str, usize),
+    /// The interaction cannot be given to that queue. The caller chooses another.
+    TransferTarget(&'static str),
+    /// The agent does not serve the queue. A supervisor's move.
+    NotMember(QueueId),
+    /// Agents of the queue take what they are offered. The administrator's move.
+    PullOff(QueueId),
+    /// Nothing waits in the queue.
+    QueueEmpty(QueueId),
+    /// The agent has as much in hand as they may. The caller finishes something first.
+    AtCapacity(AgentId),
     /// A number is below or above its bounds.
     OutOfRange(&'static str, u64, u64),
     /// The account may not be used. The administrator's move.
@@ -145,6 +155,16 @@ impl fmt::Display for Refusal {
             ),
             Self::CaseUnknown(number) => write!(f, "there is no case {number}"),
             Self::TooLong(what, max) => write!(f, "{what} is longer than {max} bytes"),
+            Self::TransferTarget(why) => f.write_str(why),
+            Self::NotMember(queue) => write!(f, "the agent does not serve queue {queue}"),
+            Self::PullOff(queue) => {
+                write!(f, "queue {queue} offers its work and lets nobody pull it")
+            }
+            Self::QueueEmpty(queue) => write!(f, "nothing waits in queue {queue}"),
+            Self::AtCapacity(agent) => write!(
+                f,
+                "agent {agent} has as much in hand as they may; finish something first"
+            ),
             Self::OutOfRange(what, min, max) => write!(f, "{what} must be {min} to {max}"),
             Self::AgentDisabled(agent) => write!(
                 f,

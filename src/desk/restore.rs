@@ -209,7 +209,28 @@ impl Desk {
                     self.timers.set(*deadline, Timer::WrapUp(id));
                 }
             }
-            State::Queued | State::Offered { .. } | State::Closed { .. } | State::Filed { .. } => {}
+            State::Drafting { agent, .. } => {
+                if let Some(load) = self.loads.get_mut(agent) {
+                    load.drafting.insert(id);
+                }
+            }
+            State::Parked {
+                agent,
+                since,
+                until,
+            } => {
+                if let Some(load) = self.loads.get_mut(agent) {
+                    load.parked.insert(id);
+                }
+                let longest = until.since(*since);
+                *until = (*until).min(now + longest);
+                self.timers.set(*until, Timer::Parked(id));
+            }
+            State::Queued
+            | State::Offered { .. }
+            | State::Closed { .. }
+            | State::Filed { .. }
+            | State::Cancelled { .. } => {}
         }
         self.interactions.insert(id, interaction);
         if waits {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::pb;
 use crate::desk::{
-    Agent, AgentState, Case, Correspondent, Direction, Interaction, Message, Offer, OfferState,
-    Opening, Outcome, Place, Presence, PresenceCause, Queue, QueueSettings, Requested,
+    Agent, AgentState, CancelCause, Case, Correspondent, Direction, Interaction, Message, Offer,
+    OfferState, Opening, Outcome, Place, Presence, PresenceCause, Queue, QueueSettings, Requested,
     RescindCause, Role, SessionView, State,
 };
 use crate::engine::keys::ApiKey;
@@ -88,6 +88,8 @@ const fn presence_cause(cause: PresenceCause) -> pb::PresenceCause {
         PresenceCause::Disconnected => pb::PresenceCause::Disconnected,
         PresenceCause::SignIn => pb::PresenceCause::SignIn,
         PresenceCause::SignOut => pb::PresenceCause::SignOut,
+        PresenceCause::Pull => pb::PresenceCause::Pull,
+        PresenceCause::Resume => pb::PresenceCause::Resume,
     }
 }
 
@@ -119,6 +121,15 @@ const fn outcome(outcome: Option<Outcome>) -> pb::InteractionOutcome {
         None => pb::InteractionOutcome::Unspecified,
         Some(Outcome::Replied) => pb::InteractionOutcome::Replied,
         Some(Outcome::Ended) => pb::InteractionOutcome::Ended,
+        Some(Outcome::Transferred) => pb::InteractionOutcome::Transferred,
+    }
+}
+
+const fn cancel_cause(cause: CancelCause) -> pb::CancelCause {
+    match cause {
+        CancelCause::Duplicate => pb::CancelCause::Duplicate,
+        CancelCause::Spam => pb::CancelCause::Spam,
+        CancelCause::DraftDiscarded => pb::CancelCause::DraftDiscarded,
     }
 }
 
@@ -194,6 +205,9 @@ pub(super) fn presence(presence: &Presence) -> pb::Presence {
         active_interactions: (presence.interactions.iter())
             .map(|id| format!("interactions/{id}"))
             .collect(),
+        parked_interactions: (presence.parked.iter())
+            .map(|id| format!("interactions/{id}"))
+            .collect(),
     }
 }
 
@@ -250,6 +264,8 @@ struct Stand {
     complete_time: Option<prost_types::Timestamp>,
     wrap_up: Option<pb::WrapUp>,
     hold_reason: String,
+    park_expire_time: Option<prost_types::Timestamp>,
+    cancel_cause: pb::CancelCause,
 }
 
 impl Stand {
@@ -303,6 +319,25 @@ impl Stand {
                 complete_time: Some(time(*at)),
                 ..Self::default()
             },
+            State::Drafting { agent, since } => Self {
+                state: pb::InteractionState::Drafting,
+                agent: agent_name(agent),
+                accept_time: Some(time(*since)),
+                ..Self::default()
+            },
+            State::Parked { agent, until, .. } => Self {
+                state: pb::InteractionState::Parked,
+                agent: agent_name(agent),
+                park_expire_time: Some(time(*until)),
+                ..Self::default()
+            },
+            State::Cancelled { agent, at, cause } => Self {
+                state: pb::InteractionState::Cancelled,
+                agent: agent.as_ref().map(agent_name).unwrap_or_default(),
+                complete_time: Some(time(*at)),
+                cancel_cause: cancel_cause(*cause),
+                ..Self::default()
+            },
         }
     }
 }
@@ -338,6 +373,11 @@ pub(super) fn interaction(interaction: &Interaction) -> pb::Interaction {
             .unwrap_or_default(),
         preferred_until_time: (interaction.preferred.as_ref())
             .map(|preferred| time(preferred.until)),
+        transfer_count: count(interaction.transfers),
+        follows: (interaction.follows).map_or_else(String::new, |id| format!("interactions/{id}")),
+        note: interaction.notes.clone(),
+        park_expire_time: stand.park_expire_time,
+        cancel_cause: stand.cancel_cause.into(),
     }
 }
 
@@ -531,6 +571,8 @@ pub(super) fn queue(queue: &Queue) -> pb::Queue {
         next_change_time: queue.next_change().map(time),
         pause_time: queue.pause().map(|pause| time(pause.since)),
         pause_reason: (queue.pause()).map_or_else(String::new, |pause| pause.reason.clone()),
+        transfer_allowed: settings.accepts_transfers,
+        pull_allowed: settings.pull,
     }
 }
 

@@ -237,6 +237,16 @@ fn refused(refusal: Refusal) -> Status {
         Refusal::CaseUnknown(number) => {
             fail(Code::NotFound, R::ResourceNotFound).with("resource", format!("cases/{number}"))
         }
+        Refusal::TransferTarget(_) => fail(Code::FailedPrecondition, R::TransferTargetInvalid),
+        Refusal::NotMember(queue) => fail(Code::PermissionDenied, R::NotQueueMember)
+            .with("resource", format!("queues/{queue}")),
+        Refusal::PullOff(queue) => fail(Code::FailedPrecondition, R::FeatureDisabled)
+            .with("queue", format!("queues/{queue}")),
+        Refusal::QueueEmpty(queue) => {
+            fail(Code::FailedPrecondition, R::QueueEmpty).with("queue", format!("queues/{queue}"))
+        }
+        Refusal::AtCapacity(agent) => fail(Code::FailedPrecondition, R::AgentAtCapacity)
+            .with("agent", format!("agents/{agent}")),
         Refusal::AgentDisabled(agent) => fail(Code::PermissionDenied, R::AgentDisabled)
             .with("resource", format!("agents/{agent}")),
         Refusal::Priority(_) => return field_invalid("priority", &message),

@@ -73,6 +73,8 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
         Fact::InteractionAssigned { interaction, cause } => {
             let cause = match cause {
                 AssignCause::Accepted => pb::AssignCause::Accepted,
+                AssignCause::Pulled => pb::AssignCause::Pulled,
+                AssignCause::Resumed => pb::AssignCause::Resumed,
             };
             P::InteractionAssigned(pb::InteractionAssigned {
                 interaction: whole(interaction),
@@ -131,7 +133,9 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
             reason,
         } => {
             let reason = match reason {
+                UnassignReason::Transferred => pb::UnassignReason::Transferred,
                 UnassignReason::Requeued => pb::UnassignReason::Requeued,
+                UnassignReason::Cancelled => pb::UnassignReason::Cancelled,
             };
             P::InteractionUnassigned(pb::InteractionUnassigned {
                 interaction: whole(interaction),

@@ -75,6 +75,7 @@ fn exclusion(hindrance: &Hindrance) -> pb::Exclusion {
         Hindrance::SignedOut => (R::SignedOut, None),
         Hindrance::WorkOffline(_) => (R::WorkOffline, None),
         Hindrance::ClientMissing => (R::ClientMissing, None),
+        Hindrance::Writing => (R::Writing, None),
         Hindrance::WrappingUp => (R::WrappingUp, None),
         Hindrance::AtCapacity { .. } => (R::AtCapacity, None),
         Hindrance::CoolingDown(until) => (R::CoolingDown, Some(*until)),

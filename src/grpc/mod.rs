@@ -46,6 +46,7 @@ mod queues;
 mod sessions;
 mod supervision;
 mod system;
+mod verbs;
 mod watch;
 
 use std::sync::Arc;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use postroom::desk::skill;
 use postroom::desk::{
-    self, Ageing, AgentChanges, AgentState, Command, DeclineAction, Handling, HoldReason, NewAgent,
-    Policy, QueueSettings, Requested, State, Thread, Work,
+    self, Ageing, AgentChanges, AgentState, CancelCause, Command, DeclineAction, Handling,
+    HoldReason, NewAgent, Policy, QueueSettings, Requested, State, Thread, Work,
 };
 use postroom::id::{AgentId, InteractionId, OfferId, QueueId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -70,6 +70,12 @@ enum Act {
     End(Which),
     Save(Which),
     Complete(Which, Option<Wish>),
+    Transfer(Which, usize),
+    Requeue(Which),
+    Cancel(Which),
+    Pull(Option<usize>, Which),
+    Park(Which, u64),
+    Resume(Which),
 }
 
 /// Whether a letter is work.
@@ -133,6 +139,13 @@ fn act() -> impl Strategy<Value = Act> {
         3 => which().prop_map(Act::End),
         1 => which().prop_map(Act::Save),
         2 => (which(), next()).prop_map(|(which, next)| Act::Complete(which, next)),
+        2 => (which(), 0..QUEUES).prop_map(|(which, queue)| Act::Transfer(which, queue)),
+        1 => which().prop_map(Act::Requeue),
+        1 => which().prop_map(Act::Cancel),
+        2 => (proptest::option::of(0..QUEUES), which())
+            .prop_map(|(queue, which)| Act::Pull(queue, which)),
+        2 => (which(), 0..200_u64).prop_map(|(which, time)| Act::Park(which, time)),
+        2 => which().prop_map(Act::Resume),
     ]
 }
 
@@ -227,6 +240,7 @@ impl Play {
             every: Duration::from_secs(7),
             max: 2,
         });
+        gentle.pull = true;
         let mut play = Self {
             world: World::new(Policy::default()),
             now: nine(),
@@ -486,8 +500,9 @@ impl Play {
 
     fn work(&self, agent: &AgentId, which: &Which) -> InteractionId {
         let all: Vec<InteractionId> = self.world.kept.interactions.keys().copied().collect();
-        let own = (self.world.desk.presence(agent))
-            .map_or_else(Vec::new, |presence| presence.interactions);
+        let own = (self.world.desk.presence(agent)).map_or_else(Vec::new, |presence| {
+            [presence.interactions, presence.parked].concat()
+        });
         match which {
             Which::Own => own.first().copied(),
             Which::Any(at) => (!all.is_empty()).then(|| *at.get(&all)),
@@ -555,6 +570,41 @@ impl Play {
                 notes: Some("noted".into()),
                 disposition: None,
             },
+            Act::Transfer(which, queue) => Command::Transfer {
+                session,
+                interaction: self.work(&agent, which),
+                queue: self.queues[*queue].id.clone(),
+                note: "for you".into(),
+            },
+            Act::Requeue(which) => Command::Requeue {
+                session,
+                interaction: self.work(&agent, which),
+                note: String::new(),
+            },
+            Act::Cancel(which) => Command::Cancel {
+                session,
+                interaction: self.work(&agent, which),
+                cause: CancelCause::Duplicate,
+                note: String::new(),
+            },
+            Act::Pull(queue, which) => Command::Pull {
+                session,
+                queue: queue.map(|queue| self.queues[queue].id.clone()),
+                interaction: match (queue, which) {
+                    (Some(_), Which::Own) => None,
+                    _ => Some(self.work(&agent, which)),
+                },
+            },
+            Act::Park(which, time) => Command::Park {
+                session,
+                interaction: self.work(&agent, which),
+                time: Duration::from_secs(*time),
+                note: String::new(),
+            },
+            Act::Resume(which) => Command::Resume {
+                session,
+                interaction: self.work(&agent, which),
+            },
             Act::Complete(which, next) => Command::CompleteWrapUp {
                 session,
                 interaction: self.work(&agent, which),
@@ -614,10 +664,17 @@ proptest! {
         }
         for found in left.world.desk.interactions().values() {
             let rests = match &found.state {
-                State::Queued | State::Active { .. } | State::Held { .. } => true,
+                State::Queued
+                | State::Active { .. }
+                | State::Held { .. }
+                | State::Drafting { .. } => true,
                 // Only of those who asked for more time.
                 State::WrappingUp { deadline, .. } => deadline.is_none(),
-                State::Offered { .. } | State::Closed { .. } | State::Filed { .. } => false,
+                State::Offered { .. }
+                | State::Closed { .. }
+                | State::Filed { .. }
+                | State::Parked { .. }
+                | State::Cancelled { .. } => false,
             };
             prop_assert!(rests, "{} is {}", found.id, found.state.name());
         }

@@ -140,14 +140,22 @@ impl Names {
                 format!("{name} {how}")
             }
             Fact::InteractionAssigned { interaction, cause } => {
-                let AssignCause::Accepted = cause;
+                let how = match cause {
+                    AssignCause::Accepted => "",
+                    AssignCause::Pulled => ": pulled",
+                    AssignCause::Resumed => ": resumed",
+                };
                 let to = interaction.state.holder().map(ToString::to_string);
                 let to = to.unwrap_or_default();
-                format!("{} assigned to {to}", self.interaction(interaction.id))
+                format!("{} assigned to {to}{how}", self.interaction(interaction.id))
             }
-            Fact::InteractionUpdated(found) => {
-                format!("{} updated", self.interaction(found.id))
-            }
+            Fact::InteractionUpdated(found) => match &found.state {
+                State::Parked { agent, until, .. } => {
+                    let name = self.interaction(found.id);
+                    format!("{name} parked by {agent} until {}", clock(*until))
+                }
+                _ => format!("{} updated", self.interaction(found.id)),
+            },
             Fact::MessageReceived {
                 interaction,
                 message,
@@ -162,6 +170,17 @@ impl Names {
             }
             Fact::DeliveryUpdated(outbound) => {
                 format!("{} is {}", self.message(outbound.id), outbound.state)
+            }
+            Fact::InteractionUnassigned {
+                interaction,
+                reason,
+            } => {
+                let why = match reason {
+                    UnassignReason::Transferred => "transferred",
+                    UnassignReason::Requeued => "back in line",
+                    UnassignReason::Cancelled => "cancelled",
+                };
+                format!("{} let go: {why}", self.interaction(interaction.id))
             }
             Fact::WrapUpStarted(found) => {
                 let until = match &found.state {
@@ -204,13 +223,6 @@ impl Names {
             }
             Fact::InteractionFiled(found) => {
                 format!("{} filed in {}", self.interaction(found.id), found.queue)
-            }
-            Fact::InteractionUnassigned {
-                interaction,
-                reason,
-            } => {
-                let UnassignReason::Requeued = reason;
-                format!("{} given back", self.interaction(interaction.id))
             }
             Fact::AgentUpdated(agent) => {
                 let state = if agent.disabled { ", disabled" } else { "" };
@@ -267,6 +279,8 @@ fn cause(cause: PresenceCause) -> &'static str {
         PresenceCause::Disconnected => "disconnected",
         PresenceCause::SignIn => "sign-in",
         PresenceCause::SignOut => "sign-out",
+        PresenceCause::Pull => "pulled",
+        PresenceCause::Resume => "resumed",
     }
 }
 

@@ -138,10 +138,13 @@ impl Client {
             | Fact::WrapUpStarted(interaction) => {
                 self.holds.insert(interaction.id, (**interaction).clone());
             }
-            Fact::WrapUpEnded { interaction, .. }
-            | Fact::InteractionUnassigned { interaction, .. }
-            | Fact::InteractionClosed(interaction) => {
+            Fact::InteractionUnassigned { interaction, .. } => {
                 assert!(self.holds.remove(&interaction.id).is_some());
+            }
+            Fact::WrapUpEnded { interaction, .. } | Fact::InteractionClosed(interaction) => {
+                // Of a transfer without post-processing only the end is told.
+                let known = self.holds.remove(&interaction.id).is_some();
+                assert!(known || interaction.follows.is_some());
             }
             Fact::InteractionQueued(_)
             | Fact::InteractionHeld(_)
@@ -274,7 +277,7 @@ impl World {
             .count();
         let wrapping = presence.interactions.iter().any(|id| {
             let state = &self.desk.interactions()[id].state;
-            matches!(state, State::WrappingUp { .. })
+            matches!(state, State::WrappingUp { .. } | State::Drafting { .. })
         });
         listens
             && agent.requested == Requested::Available
@@ -418,6 +421,7 @@ impl World {
     fn check_places(&self, now: Timestamp) {
         let mut lines: BTreeMap<&QueueId, Vec<(i32, Timestamp, InteractionId)>> = BTreeMap::new();
         let mut held: BTreeMap<&AgentId, Vec<InteractionId>> = BTreeMap::new();
+        let mut parked: BTreeMap<&AgentId, Vec<InteractionId>> = BTreeMap::new();
         let mut active: BTreeMap<&AgentId, usize> = BTreeMap::new();
         let mut offered = BTreeSet::new();
         for found in self.desk.interactions().values() {
@@ -434,14 +438,17 @@ impl World {
                     assert_eq!((&offer.agent, offer.interaction), (agent, found.id));
                     offered.insert(offer.id);
                 }
-                State::Active { agent, .. } | State::WrappingUp { agent, .. } => {
-                    if matches!(found.state, State::Active { .. }) {
+                State::Active { agent, .. }
+                | State::WrappingUp { agent, .. }
+                | State::Drafting { agent, .. } => {
+                    if !matches!(found.state, State::WrappingUp { .. }) {
                         *active.entry(agent).or_default() += 1_usize;
                     }
                     held.entry(agent).or_default().push(found.id);
                 }
+                State::Parked { agent, .. } => parked.entry(agent).or_default().push(found.id),
                 State::Held { .. } => {}
-                State::Closed { .. } | State::Filed { .. } => {
+                State::Closed { .. } | State::Filed { .. } | State::Cancelled { .. } => {
                     panic!("{} is over and kept", found.id)
                 }
             }
@@ -463,6 +470,8 @@ impl World {
             let presence = self.desk.presence(id).unwrap();
             held.sort_unstable();
             assert_eq!(presence.interactions, held, "in the hands of {id}");
+            let parked = parked.remove(id).unwrap_or_default();
+            assert_eq!(presence.parked, parked, "parked by {id}");
             let offers = offered
                 .iter()
                 .filter(|offer| self.desk.offers()[offer].agent == *id);
@@ -482,7 +491,7 @@ impl World {
             let presence = self.desk.presence(id).unwrap();
             let active = presence.interactions.iter().any(|id| {
                 let state = &self.desk.interactions()[id].state;
-                matches!(state, State::Active { .. })
+                matches!(state, State::Active { .. } | State::Drafting { .. })
             });
             let shown = match &agent.requested {
                 Requested::SignedOut => AgentState::SignedOut,
@@ -497,7 +506,7 @@ impl World {
             assert_eq!(client.sequence, agent.sequence, "log of {id}");
             let told = client.shown.unwrap_or(AgentState::SignedOut);
             assert_eq!(told, shown, "{id} was told otherwise");
-            let holds: BTreeMap<_, _> = (presence.interactions.iter())
+            let holds: BTreeMap<_, _> = (presence.interactions.iter().chain(&presence.parked))
                 .map(|id| (*id, self.desk.interactions()[id].clone()))
                 .collect();
             same(&client.holds, &holds);

@@ -11,7 +11,7 @@ use tonic_types::StatusExt as _;
 use super::gateway::{Gateway, by, refused, sign_in};
 
 /// An agent at work: signed in, watching and Available.
-async fn at_work(
+pub(super) async fn at_work(
     gateway: &Gateway,
     id: &str,
 ) -> (String, tonic::Streaming<pb::WatchSessionResponse>) {
