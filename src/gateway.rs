@@ -167,6 +167,7 @@ pub async fn start_on(
     let name = config.gateway.name.get_ref().clone();
     let store = Arc::new(open(config).await?);
     let mut settings = engine::Settings::new(queues.clone());
+    settings.policy.house = config.house();
     settings.signed_addresses = config.outbound.signed_addresses;
     let (engine, handle, submissions) =
         Engine::start(Arc::<Local>::clone(&store), settings).map_err(StartError::Engine)?;

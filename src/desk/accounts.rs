@@ -49,6 +49,7 @@ impl Desk {
             created: now,
             disabled: false,
             removed: None,
+            rejects: 0,
         };
         self.shown
             .insert(new.id.clone(), agent.shown(&Load::default()));

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::house::HouseRules;
 use crate::id::{AgentId, InteractionId, OfferId, QueueId};
 use crate::time::Timestamp;
 
@@ -114,6 +115,8 @@ pub struct Agent {
     /// When the account was removed. Such a record keeps the name readable and the number of the
     /// event log from being given twice.
     pub removed: Option<Timestamp>,
+    /// Offers rejected in a row.
+    pub rejects: u32,
 }
 
 /// What an agent is shown as, with the work behind it.
@@ -170,10 +173,13 @@ impl Agent {
 
     /// Whether nothing about the agent forbids an offer. Whether the client listens is the
     /// session's to say.
-    pub(super) fn offerable(&self, load: &Load, now: Timestamp) -> bool {
+    pub(super) fn offerable(&self, load: &Load, rules: &HouseRules, now: Timestamp) -> bool {
+        let wrapping = load.wrapping.len();
         self.requested == Requested::Available
-            && load.wrapping.is_empty()
-            && load.active.len() + load.offers.len() < self.capacity as usize
+            // Whoever is to be offline after this work would never get there if more came.
+            && !matches!(self.next, Some(Requested::WorkOffline(_)))
+            && (wrapping == 0 || !rules.wrap_up_holds_all)
+            && load.active.len() + wrapping + load.offers.len() < self.capacity as usize
             && self.cooldown_until <= now
     }
 }
@@ -201,6 +207,7 @@ mod tests {
             created: Timestamp::ZERO,
             disabled: false,
             removed: None,
+            rejects: 0,
         }
     }
 

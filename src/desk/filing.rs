@@ -210,6 +210,7 @@ impl Desk {
             version: 1,
             changed: now,
             skills: letter.handling.skills.clone(),
+            extensions: 0,
         };
         let queue = self.queues.get_mut(&target.queue);
         let case = self.cases.get_mut(&number);

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Desk, Fact, Pending, PresenceCause, Queue, QueueSettings, Refusal, RescindCause};
+use super::{
+    Desk, Fact, HouseRules, Pending, PresenceCause, Queue, QueueSettings, Refusal, RescindCause,
+};
 use crate::id::{AgentId, QueueId};
 use crate::time::Timestamp;
 
@@ -38,8 +40,24 @@ impl Desk {
         self.reconsider_all();
         let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
         for agent in agents {
+            self.resume_wrap_ups(now, &agent);
             self.refresh_idle(now, &agent);
         }
+        Ok(Pending::Done)
+    }
+
+    /// Takes over the rules that hold for every agent.
+    pub(super) fn set_house_rules(
+        &mut self,
+        now: Timestamp,
+        rules: HouseRules,
+    ) -> Result<Pending, Refusal> {
+        self.policy.house = rules;
+        let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
+        for agent in agents {
+            self.refresh_idle(now, &agent);
+        }
+        self.reconsider_all();
         Ok(Pending::Done)
     }
 

@@ -208,6 +208,8 @@ pub struct Interaction {
     pub changed: Timestamp,
     /// What its agent should be able to do, as a rule of the administrator's says.
     pub skills: BTreeSet<String>,
+    /// How often its post-processing was extended.
+    pub extensions: u32,
 }
 
 impl Interaction {

@@ -25,6 +25,7 @@ mod filing;
 mod floor;
 mod handling;
 mod holding;
+mod house;
 mod merging;
 mod offering;
 mod presence;
@@ -48,10 +49,11 @@ pub use command::{
 pub use effect::{
     Answer, AssignCause, Change, Counters, Effects, Event, Fact, UnassignReason, WrapUpOutcome,
 };
+pub use house::{AfterWork, HouseRules, ReasonKind};
 pub use interaction::{HoldReason, Interaction, Outcome, State};
 pub use message::{Correspondent, Direction, Message, Origin};
 pub use offer::{Offer, OfferState, RescindCause};
-pub use queue::{DeclineAction, Mailbox, Queue, QueueSettings};
+pub use queue::{CodePolicy, DeclineAction, Mailbox, OfferClock, Queue, QueueSettings};
 pub use refusal::Refusal;
 pub use reporting::Report;
 pub use restore::Records;
@@ -96,6 +98,8 @@ pub struct Policy {
     pub log_entries: u64,
     /// How many submissions run at the same time.
     pub submissions: usize,
+    /// What holds for every agent.
+    pub house: HouseRules,
 }
 
 impl Default for Policy {
@@ -112,6 +116,7 @@ impl Default for Policy {
             offer_memory: Duration::from_secs(3600),
             log_entries: 10_000,
             submissions: 4,
+            house: HouseRules::default(),
         }
     }
 }
@@ -239,6 +244,7 @@ impl Desk {
     pub fn handle(&mut self, now: Timestamp, command: Command) -> Result<Effects, Refusal> {
         let pending = match command {
             Command::SetQueues(queues) => self.set_queues(now, queues),
+            Command::SetHouseRules(rules) => self.set_house_rules(now, rules),
             Command::CreateAgent(new) => self.create_agent(now, new),
             Command::UpdateAgent { agent, changes } => self.update_agent(now, &agent, changes),
             Command::DeleteAgent { agent } => self.delete_agent(now, &agent),
@@ -279,6 +285,10 @@ impl Desk {
                 notes,
                 disposition,
             } => self.save_wrap_up(now, session, interaction, notes, disposition),
+            Command::ExtendWrapUp {
+                session,
+                interaction,
+            } => self.extend_wrap_up(now, session, interaction),
             Command::CompleteWrapUp {
                 session,
                 interaction,
@@ -464,6 +474,12 @@ impl Desk {
     #[must_use]
     pub const fn queues(&self) -> &BTreeMap<QueueId, Queue> {
         &self.queues
+    }
+
+    /// What holds for every agent.
+    #[must_use]
+    pub const fn house(&self) -> &HouseRules {
+        &self.policy.house
     }
 
     /// The agents by id.

@@ -260,7 +260,7 @@ impl Desk {
         let listens = (self.session_of.get(id))
             .and_then(|session| self.sessions.get(session))
             .is_some_and(|(_, link)| link.listens(now));
-        if !listens || !agent.offerable(load, now) {
+        if !listens || !agent.offerable(load, &self.policy.house, now) {
             return;
         }
         let queues: Vec<QueueId> = agent.queues.iter().cloned().collect();

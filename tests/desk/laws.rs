@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use postroom::desk::{
-    AgentChanges, AgentState, Command, DeclineAction, Handling, HoldReason, NewAgent, Policy,
-    QueueSettings, Requested, State, Thread, Work,
+    AfterWork, AgentChanges, AgentState, CodePolicy, Command, DeclineAction, Handling, HoldReason,
+    HouseRules, NewAgent, OfferClock, Policy, QueueSettings, Requested, State, Thread, Work,
 };
 use postroom::id::{AgentId, InteractionId, OfferId, QueueId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -35,6 +35,8 @@ enum Step {
     Account(usize, Account),
     Submission(Index, Report),
     Configure(bool),
+    Hold(bool),
+    House(bool, bool),
     Restart,
 }
 
@@ -61,7 +63,8 @@ enum Act {
     Reject(Which, Option<Wish>),
     Reply(Which),
     End(Which),
-    Save(Which),
+    Save(Which, bool),
+    Extend(Which),
     Complete(Which, Option<Wish>),
 }
 
@@ -121,7 +124,8 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (which(), next()).prop_map(|(which, next)| Act::Reject(which, next)),
         3 => which().prop_map(Act::Reply),
         3 => which().prop_map(Act::End),
-        1 => which().prop_map(Act::Save),
+        2 => (which(), any::<bool>()).prop_map(|(which, coded)| Act::Save(which, coded)),
+        1 => which().prop_map(Act::Extend),
         2 => (which(), next()).prop_map(|(which, next)| Act::Complete(which, next)),
     ]
 }
@@ -166,6 +170,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..AGENTS, account).prop_map(|(agent, account)| Step::Account(agent, account)),
         2 => (any::<Index>(), report).prop_map(|(which, report)| Step::Submission(which, report)),
         1 => any::<bool>().prop_map(Step::Configure),
+        1 => any::<bool>().prop_map(Step::Hold),
+        1 => any::<(bool, bool)>().prop_map(|(all, back)| Step::House(all, back)),
         1 => Just(Step::Restart),
     ]
 }
@@ -190,6 +196,10 @@ impl Play {
         let mut gentle = queue("support");
         gentle.post_processing = Some(Duration::from_secs(60));
         gentle.waiting_max = 4;
+        gentle.codes = CodePolicy::Required;
+        gentle.takes_back = true;
+        gentle.offer_clock = OfferClock::Shown;
+        gentle.cooldown_max = Duration::from_secs(60);
         let mut play = Self {
             world: World::new(Policy::default()),
             now: nine(),
@@ -282,6 +292,27 @@ impl Play {
                 }
                 self.give(Command::SetQueues(queues));
             }
+            Step::Hold(holds) => {
+                for queue in &mut self.queues {
+                    if queue.codes != CodePolicy::Optional {
+                        queue.codes = if *holds {
+                            CodePolicy::Hold
+                        } else {
+                            CodePolicy::Required
+                        };
+                    }
+                }
+                self.give(Command::SetQueues(self.queues.clone()));
+            }
+            Step::House(all, back) => self.give(Command::SetHouseRules(HouseRules {
+                after_work: if *back {
+                    AfterWork::Return
+                } else {
+                    AfterWork::Available
+                },
+                wrap_up_holds_all: *all,
+                ..HouseRules::default()
+            })),
             Step::Restart => {
                 let effects = self.world.restart(self.now);
                 self.said.push(format!("{effects:?}"));
@@ -458,11 +489,15 @@ impl Play {
                 interaction: self.work(&agent, which),
                 note: String::new(),
             },
-            Act::Save(which) => Command::SaveWrapUp {
+            Act::Save(which, coded) => Command::SaveWrapUp {
                 session,
                 interaction: self.work(&agent, which),
                 notes: Some("noted".into()),
-                disposition: None,
+                disposition: coded.then(|| "sold".into()),
+            },
+            Act::Extend(which) => Command::ExtendWrapUp {
+                session,
+                interaction: self.work(&agent, which),
             },
             Act::Complete(which, next) => Command::CompleteWrapUp {
                 session,
@@ -524,8 +559,11 @@ proptest! {
         for found in left.world.desk.interactions().values() {
             let rests = match &found.state {
                 State::Queued | State::Active { .. } | State::Held { .. } => true,
-                // Only of those who asked for more time.
-                State::WrappingUp { deadline, .. } => deadline.is_none(),
+                // Only of those who asked for more time, or whose queue waits for a code.
+                State::WrappingUp { deadline, .. } => {
+                    let queue = &left.world.desk.queues()[&found.queue].settings;
+                    deadline.is_none() || queue.codes == CodePolicy::Hold
+                }
                 State::Offered { .. } | State::Closed { .. } | State::Filed { .. } => false,
             };
             prop_assert!(rests, "{} is {}", found.id, found.state.name());

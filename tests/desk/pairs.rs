@@ -12,7 +12,7 @@ use super::{Stage, names, reject};
 use crate::world::{answer, letter, mailbox, origin};
 
 /// How each state is come by, all by or around anna.
-const STATES: [(&str, &str); 18] = [
+const STATES: [(&str, &str); 20] = [
     ("queued", "anna wants offline; mail for support"),
     ("pending", "mail for support"),
     ("shown", "mail for support; anna sees o1"),
@@ -41,6 +41,15 @@ const STATES: [(&str, &str); 18] = [
         "mail for support; anna accepts o1; anna ends i1; anna wants offline",
     ),
     (
+        "code wanted",
+        "queue support wrap-up=60 codes=required; mail for support; anna accepts o1; anna ends i1",
+    ),
+    (
+        "held up",
+        "queue support wrap-up=60 codes=hold; mail for support; anna accepts o1; anna ends i1; \
+         09:01:05 anna renews",
+    ),
+    (
         "closed",
         "mail for support; anna accepts o1; anna ends i1; anna completes i1",
     ),
@@ -57,7 +66,7 @@ const STATES: [(&str, &str); 18] = [
     ("filed", "quiet mail for support"),
 ];
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "see",
     "accept",
     "reject",
@@ -65,6 +74,7 @@ const COMMANDS: [&str; 21] = [
     "reply",
     "end",
     "save",
+    "extend",
     "complete",
     "complete, tea",
     "available",
@@ -169,6 +179,10 @@ fn asked(stage: &Stage, command: &str) -> Command {
             notes: None,
             disposition: Some("sold".into()),
         },
+        "extend" => Command::ExtendWrapUp {
+            session,
+            interaction,
+        },
         "complete" => complete(None),
         "complete, tea" => complete(Some(tea)),
         "available" => Command::SetPresence {
@@ -255,6 +269,8 @@ fn kind(refusal: &Refusal) -> &'static str {
         Refusal::InteractionUnknown(_) => "no such interaction",
         Refusal::NotOwner(_) => "not in your hands",
         Refusal::InteractionState { .. } => "wrong state",
+        Refusal::WrapUpCodeMissing(_) => "code missing",
+        Refusal::WrapUpUntimed(_) => "no time to extend",
         _ => "otherwise",
     }
 }
