@@ -1,6 +1,10 @@
 //! Accounts: agents made, changed, disabled and removed, and what becomes of their work.
 
+use std::collections::BTreeMap;
+
 use super::agent::Load;
+use super::routing::Turns;
+use super::skill::Skills;
 use super::{
     Agent, AgentChanges, Desk, EndCause, Fact, NewAgent, Pending, PresenceCause, Refusal,
     Requested, RescindCause, State, UnassignReason, WrapUpOutcome, bounded,
@@ -49,6 +53,10 @@ impl Desk {
             created: now,
             disabled: false,
             removed: None,
+            skills: Skills::new(),
+            weights: BTreeMap::new(),
+            turns: Turns::default(),
+            rounds: BTreeMap::new(),
             rejects: 0,
         };
         self.shown

@@ -3,11 +3,13 @@
 //! Only what an agent asked for is kept. What is shown follows from that and from the work in
 //! hand, so the two can never disagree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::house::HouseRules;
+use super::routing::{Turns, WEIGHT_DEFAULT};
+use super::skill::Skills;
 use crate::id::{AgentId, InteractionId, OfferId, QueueId};
 use crate::time::Timestamp;
 
@@ -115,6 +117,15 @@ pub struct Agent {
     /// When the account was removed. Such a record keeps the name readable and the number of the
     /// event log from being given twice.
     pub removed: Option<Timestamp>,
+    /// What the agent can do.
+    pub skills: Skills,
+    /// How much of the agent each queue gets, compared with the others they serve, where that is
+    /// not [`WEIGHT_DEFAULT`]: 1 to [`super::WEIGHT_MAX`].
+    pub weights: BTreeMap<QueueId, u8>,
+    /// Which of the queues comes next.
+    pub turns: Turns,
+    /// The number of the last offer from each queue whose agents take turns.
+    pub rounds: BTreeMap<QueueId, u64>,
     /// Offers rejected in a row.
     pub rejects: u32,
 }
@@ -160,6 +171,12 @@ impl Load {
 }
 
 impl Agent {
+    /// How much of the agent a queue gets, compared with the others they serve.
+    #[must_use]
+    pub fn weight(&self, queue: &QueueId) -> u8 {
+        self.weights.get(queue).copied().unwrap_or(WEIGHT_DEFAULT)
+    }
+
     /// What the agent is shown as with this load.
     pub(super) fn shown(&self, load: &Load) -> AgentState {
         match &self.requested {
@@ -207,6 +224,10 @@ mod tests {
             created: Timestamp::ZERO,
             disabled: false,
             removed: None,
+            skills: Skills::new(),
+            weights: BTreeMap::new(),
+            turns: Turns::default(),
+            rounds: BTreeMap::new(),
             rejects: 0,
         }
     }

@@ -37,6 +37,7 @@ impl Desk {
         let kept: BTreeMap<QueueId, Queue> =
             before.into_iter().filter(|(id, _)| served(id)).collect();
         self.queues.extend(kept);
+        self.stand_all(now);
         self.reconsider_all();
         let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
         for agent in agents {
@@ -90,6 +91,9 @@ impl Desk {
     ) -> Result<Pending, Refusal> {
         let agent = (self.agents.get_mut(id)).ok_or_else(|| Refusal::AgentUnknown(id.clone()))?;
         if agent.queues.remove(queue) {
+            agent.weights.remove(queue);
+            agent.turns.forget(queue);
+            agent.rounds.remove(queue);
             let fact = Fact::MembershipChanged {
                 queue: queue.clone(),
                 removed: true,

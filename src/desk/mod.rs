@@ -17,6 +17,7 @@ pub mod offer;
 pub mod queue;
 pub mod refusal;
 pub mod session;
+pub mod skill;
 
 mod accounts;
 mod acknowledging;
@@ -57,11 +58,12 @@ pub use queue::{CodePolicy, DeclineAction, Mailbox, OfferClock, Queue, QueueSett
 pub use refusal::Refusal;
 pub use reporting::Report;
 pub use restore::Records;
+pub use routing::{Ageing, Place, Preferred, Strategy, Turns, WEIGHT_DEFAULT, WEIGHT_MAX};
 pub use session::{EndCause, Session, SessionView};
 
 use acknowledging::Budget;
 use agent::Load;
-use routing::Changed;
+use routing::{Changed, Seat, Standing};
 use session::Link;
 use timers::{Timer, Timers};
 
@@ -150,10 +152,12 @@ pub struct Desk {
     loads: BTreeMap<AgentId, Load>,
     session_of: BTreeMap<AgentId, SessionId>,
     shown: BTreeMap<AgentId, AgentState>,
-    /// Per queue, the agents who could be offered something now; who has been idle longest first.
-    idle: BTreeMap<QueueId, BTreeSet<(Timestamp, AgentId)>>,
-    /// Under which time and for which queues an agent stands in `idle`.
-    idle_entry: BTreeMap<AgentId, (Timestamp, Vec<QueueId>)>,
+    /// Where each waiting interaction stands in the line of its queue.
+    standings: BTreeMap<InteractionId, Standing>,
+    /// Waiting interactions that are or may come to be kept for an agent.
+    preferring: BTreeMap<AgentId, BTreeSet<InteractionId>>,
+    /// Where each agent stands who could be offered something now.
+    seats: BTreeMap<AgentId, Seat>,
     /// Interactions that somebody declined, and until when they rest before it is held against
     /// nobody any more.
     resting: BTreeMap<InteractionId, Timestamp>,
@@ -227,8 +231,9 @@ impl Desk {
             loads: BTreeMap::new(),
             session_of: BTreeMap::new(),
             shown: BTreeMap::new(),
-            idle: BTreeMap::new(),
-            idle_entry: BTreeMap::new(),
+            standings: BTreeMap::new(),
+            preferring: BTreeMap::new(),
+            seats: BTreeMap::new(),
             resting: BTreeMap::new(),
             budget: Budget::default(),
             restored_spool: Vec::new(),
@@ -326,6 +331,7 @@ impl Desk {
                 Timer::WrapUp(interaction) => self.wrap_up_due(now, interaction),
                 Timer::Cooldown(agent) => self.touch(&agent, PresenceCause::AgentRequest),
                 Timer::Declined(interaction) => self.declined_due(now, interaction),
+                Timer::Standing(interaction) => self.standing_due(now, interaction),
             }
         }
         self.conclude(now, None)
