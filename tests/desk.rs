@@ -15,6 +15,8 @@
 //! | how a queue is shared out | `queue support strategy=most_skilled preferred=60 relax=60 ageing=60/5` |
 //! | what an agent can do, in full | `anna can german:3 law` |
 //! | a queue, with rules | `queue support offer=30 wrap-up=60 rejected=offline missed=cooldown limit=2 cooldown=5 max=100 pull=on transfers=off`, `queue support open=09:00-12:00+13:00-17:00` |
+//! | more of its rules | `queue support clock=shown codes=hold extensions=2 extension=30 rejects=3 cooldown-max=60 reject=no takes-back=yes` |
+//! | rules for every agent | `house after-work=return wrap-up=slot reason=offline:lunch reason=wrap-up:sold` |
 //! | an account | `agent anna serves support sales` |
 //! | sign-in, stream, Available | `anna starts` |
 //! | sign-in | `anna signs in`, `anna signs in as available`, `anna takes over` |
@@ -27,7 +29,7 @@
 //! | hands on | `anna transfers i1 to sales`, `anna requeues i1`, `anna cancels i1` |
 //! | helps herself | `anna pulls from support`, `anna pulls i1` |
 //! | sets aside | `anna parks i1 for 600`, `anna resumes i1` |
-//! | post-processing | `anna saves i1 sold`, `anna completes i1`, `anna completes i1 then offline tea` |
+//! | post-processing | `anna saves i1 sold`, `anna extends i1`, `anna completes i1`, `anna completes i1 as sold`, `anna completes i1 then offline tea` |
 //! | an older session of hers | `anna's old session accepts o1` |
 //! | an account | `anna may hold 3`, `anna is disabled`, `anna is enabled`, `anna is removed` |
 //! | membership | `anna joins sales`, `anna joins sales with 20`, `anna leaves sales` |
@@ -62,9 +64,7 @@ use std::time::Duration;
 use names::Names;
 use postroom::desk::skill::{Skills, asked};
 use postroom::desk::{
-    Ageing, AgentChanges, CancelCause, Case, Command, DeclineAction, Effects, Handling, HoldReason,
-    Hours, NewAgent, Policy, QueueSettings, Refusal, Requested, Span, State, Strategy, Thread,
-    Work, Zone,
+    AfterWork, Ageing, AgentChanges, CancelCause, Case, CodePolicy, Command, DeclineAction, Effects, Handling, HoldReason, Hours, HouseRules, NewAgent, OfferClock, Policy, QueueSettings, ReasonKind, Refusal, Requested, Span, State, Strategy, Thread, Work, Zone,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -232,6 +232,13 @@ impl Stage {
                 self.queues.push(queue);
                 let queues = self.queues.clone();
                 Ok(self.give(Command::SetQueues(queues)))
+            }
+            ["house", rules @ ..] => {
+                let house = HouseRules::default();
+                let house = rules
+                    .iter()
+                    .try_fold(house, |house, rule| decree(house, rule))?;
+                Ok(self.give(Command::SetHouseRules(house)))
             }
             ["agent", id, "serves", queues @ ..] => Ok(self.give(Command::CreateAgent(NewAgent {
                 id: slug(id)?,
@@ -552,13 +559,20 @@ impl Stage {
                 notes: None,
                 disposition: Some((*code).to_owned()),
             },
+            ["extends", name] => Command::ExtendWrapUp {
+                session,
+                interaction: interaction(name)?,
+            },
             ["completes", name, rest @ ..] => Command::CompleteWrapUp {
                 session,
                 interaction: interaction(name)?,
                 notes: None,
-                disposition: None,
+                disposition: match rest {
+                    ["as", code] => Some((*code).to_owned()),
+                    _ => None,
+                },
                 next: match rest {
-                    [] => None,
+                    [] | ["as", _] => None,
                     ["then", next @ ..] => Some(requested(next)?),
                     _ => return Err("then what?".into()),
                 },
@@ -714,6 +728,15 @@ fn set(mut queue: QueueSettings, rule: &str) -> Result<QueueSettings, String> {
         "open" => queue.hours = Some(daily(value)?),
         "pull" => queue.pull = value == "on",
         "transfers" => queue.accepts_transfers = value == "on",
+        "cooldown-max" => queue.cooldown_max = Duration::from_secs(count()?),
+        "rejects" => queue.rejected_limit = u32::try_from(count()?).map_err(|_| "too many")?,
+        "reject" => queue.may_reject = value == "yes",
+        "clock" if value == "shown" => queue.offer_clock = OfferClock::Shown,
+        "codes" if value == "required" => queue.codes = CodePolicy::Required,
+        "codes" if value == "hold" => queue.codes = CodePolicy::Hold,
+        "extensions" => queue.extensions_max = u32::try_from(count()?).map_err(|_| "too many")?,
+        "extension" => queue.extension = Duration::from_secs(count()?),
+        "takes-back" => queue.takes_back = value == "yes",
         "max" => queue.waiting_max = usize::try_from(count()?).map_err(|_| "too many")?,
         _ => return Err(format!("no rule {name}")),
     }
@@ -734,6 +757,24 @@ fn daily(ranges: &str) -> Result<Arc<Hours>, String> {
     let spans = spans.ok_or("no hours")?;
     let week = std::array::from_fn(|_| spans.clone());
     Ok(Arc::new(Hours::new(Zone::default(), week, BTreeMap::new())))
+/// The rules for every agent with one changed.
+fn decree(mut house: HouseRules, rule: &str) -> Result<HouseRules, String> {
+    match rule.split_once('=').ok_or("a rule has a value")? {
+        ("after-work", "return") => house.after_work = AfterWork::Return,
+        ("wrap-up", "slot") => house.wrap_up_holds_all = false,
+        ("reason", reason) => {
+            let (kind, code) = reason.split_once(':').ok_or("kind:code")?;
+            let kind = match kind {
+                "offline" => ReasonKind::Offline,
+                "reject" => ReasonKind::Reject,
+                "wrap-up" => ReasonKind::WrapUp,
+                _ => return Err(format!("no kind {kind}")),
+            };
+            house.reasons.insert((kind, code.to_owned()), String::new());
+        }
+        _ => return Err(format!("no rule {rule}")),
+    }
+    Ok(house)
 }
 
 /// What the submitter reports.

@@ -57,6 +57,7 @@ impl Desk {
             weights: BTreeMap::new(),
             turns: Turns::default(),
             rounds: BTreeMap::new(),
+            rejects: 0,
         };
         self.shown
             .insert(new.id.clone(), agent.shown(&Load::default()));

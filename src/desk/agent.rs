@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::house::HouseRules;
 use super::routing::{Turns, WEIGHT_DEFAULT};
 use super::skill::Skills;
 use crate::id::{AgentId, InteractionId, OfferId, QueueId};
@@ -129,6 +130,8 @@ pub struct Agent {
     pub turns: Turns,
     /// The number of the last offer from each queue whose agents take turns.
     pub rounds: BTreeMap<QueueId, u64>,
+    /// Offers rejected in a row.
+    pub rejects: u32,
 }
 
 /// What an agent is shown as, with the work behind it.
@@ -235,6 +238,7 @@ mod tests {
             weights: BTreeMap::new(),
             turns: Turns::default(),
             rounds: BTreeMap::new(),
+            rejects: 0,
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::agent::Requested;
 use super::case::Case;
+use super::house::HouseRules;
 use super::interaction::{CancelCause, HoldReason};
 use super::message::{Correspondent, Origin};
 use super::queue::QueueSettings;
@@ -39,6 +40,8 @@ pub enum Command {
         /// Which.
         queue: QueueId,
     },
+    /// Replaces the rules that hold for every agent.
+    SetHouseRules(HouseRules),
     /// Makes an agent's account.
     CreateAgent(NewAgent),
     /// Changes an agent's account.
@@ -227,6 +230,13 @@ pub enum Command {
         notes: Option<String>,
         /// New disposition; kept as it is if not given.
         disposition: Option<String>,
+    },
+    /// Asks for more post-processing time, as far as the queue allows.
+    ExtendWrapUp {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
     },
     /// Finishes post-processing.
     CompleteWrapUp {

@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::agent::Load;
 use super::routing::Standing;
-use super::{Agent, AgentState, Desk, Interaction, Requested, State};
+use super::{Agent, AgentState, Desk, HouseRules, Interaction, Requested, State};
 use crate::id::{AgentId, InteractionId};
 use crate::time::Timestamp;
 
@@ -83,20 +83,32 @@ impl fmt::Display for Hindrance {
 impl Agent {
     /// What about the agent forbids an offer of anything. Whether the client listens is the
     /// session's to say.
-    pub(super) fn hindrances(&self, load: &Load, now: Timestamp) -> Vec<Hindrance> {
+    pub(super) fn hindrances(
+        &self,
+        load: &Load,
+        rules: &HouseRules,
+        now: Timestamp,
+    ) -> Vec<Hindrance> {
         let mut found = Vec::new();
         match &self.requested {
             Requested::SignedOut => found.push(Hindrance::SignedOut),
             Requested::WorkOffline(reason) => found.push(Hindrance::WorkOffline(reason.clone())),
             Requested::Available => {}
         }
-        if !load.wrapping.is_empty() {
+        // Whoever is to be offline after this work would never get there if more came.
+        if let (Requested::Available, Some(Requested::WorkOffline(reason))) =
+            (&self.requested, &self.next)
+        {
+            found.push(Hindrance::WorkOffline(reason.clone()));
+        }
+        if !load.wrapping.is_empty() && rules.wrap_up_holds_all {
             found.push(Hindrance::WrappingUp);
         }
         if !load.drafting.is_empty() {
             found.push(Hindrance::Writing);
         }
-        let (held, capacity) = (load.active.len() + load.offers.len(), self.capacity);
+        let held = load.active.len() + load.wrapping.len() + load.offers.len();
+        let capacity = self.capacity;
         if held >= capacity as usize {
             found.push(Hindrance::AtCapacity { held, capacity });
         }
@@ -113,7 +125,7 @@ impl Desk {
         let Some(load) = self.loads.get(&agent.id) else {
             return vec![Hindrance::SignedOut];
         };
-        let mut found = agent.hindrances(load, now);
+        let mut found = agent.hindrances(load, &self.policy.house, now);
         let listens = (self.session_of.get(&agent.id))
             .and_then(|session| self.sessions.get(session))
             .is_some_and(|(_, link)| link.listens(now));

@@ -223,6 +223,7 @@ impl Desk {
             preferred,
             transfers: 0,
             follows: None,
+            extensions: 0,
         };
         let queue = self.queues.get_mut(&target.queue);
         let case = self.cases.get_mut(&number);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Change, Desk, Fact, Opening, Pending, PresenceCause, Queue, QueueSettings, Refusal,
+    Change, Desk, Fact, HouseRules, Opening, Pending, PresenceCause, Queue, QueueSettings, Refusal,
     RescindCause, WEIGHT_MAX,
 };
 use crate::id::{AgentId, QueueId};
@@ -53,8 +53,24 @@ impl Desk {
         self.reconsider_all();
         let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
         for agent in agents {
+            self.resume_wrap_ups(now, &agent);
             self.refresh_idle(now, &agent);
         }
+        Ok(Pending::Done)
+    }
+
+    /// Takes over the rules that hold for every agent.
+    pub(super) fn set_house_rules(
+        &mut self,
+        now: Timestamp,
+        rules: HouseRules,
+    ) -> Result<Pending, Refusal> {
+        self.policy.house = rules;
+        let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
+        for agent in agents {
+            self.refresh_idle(now, &agent);
+        }
+        self.reconsider_all();
         Ok(Pending::Done)
     }
 

@@ -277,6 +277,8 @@ pub struct Interaction {
     pub transfers: u32,
     /// The interaction that this one goes on from; that one's messages are this one's too.
     pub follows: Option<InteractionId>,
+    /// How often its post-processing was extended.
+    pub extensions: u32,
 }
 
 impl Interaction {

@@ -30,6 +30,7 @@ mod floor;
 mod handling;
 mod hands;
 mod holding;
+mod house;
 mod merging;
 mod offering;
 mod opening;
@@ -60,13 +61,14 @@ pub use effect::{
 };
 pub use explain::Hindrance;
 pub use hours::{Hours, Span};
+pub use house::{AfterWork, HouseRules, ReasonKind};
 pub use interaction::{CancelCause, HoldReason, Interaction, Outcome, State};
 pub use message::{Correspondent, Direction, Message, Origin};
 pub use offer::{Offer, OfferState, RescindCause};
 pub use opening::{Opening, Pause};
 pub use parking::{PARK_BOUNDS, PARKED_MAX};
 pub use prioritising::PRIORITY_MAX;
-pub use queue::{DeclineAction, Mailbox, Queue, QueueSettings};
+pub use queue::{CodePolicy, DeclineAction, Mailbox, OfferClock, Queue, QueueSettings};
 pub use refusal::Refusal;
 pub use reporting::Report;
 pub use restore::Records;
@@ -113,6 +115,8 @@ pub struct Policy {
     pub log_entries: u64,
     /// How many submissions run at the same time.
     pub submissions: usize,
+    /// What holds for every agent.
+    pub house: HouseRules,
 }
 
 impl Default for Policy {
@@ -129,6 +133,7 @@ impl Default for Policy {
             offer_memory: Duration::from_secs(3600),
             log_entries: 10_000,
             submissions: 4,
+            house: HouseRules::default(),
         }
     }
 }
@@ -259,6 +264,7 @@ impl Desk {
     pub fn handle(&mut self, now: Timestamp, command: Command) -> Result<Effects, Refusal> {
         let pending = match command {
             Command::SetQueues(queues) => self.set_queues(now, queues),
+            Command::SetHouseRules(rules) => self.set_house_rules(now, rules),
             Command::CreateAgent(new) => self.create_agent(now, new),
             Command::UpdateAgent { agent, changes } => self.update_agent(now, &agent, changes),
             Command::DeleteAgent { agent } => self.delete_agent(now, &agent),
@@ -337,6 +343,10 @@ impl Desk {
                 notes,
                 disposition,
             } => self.save_wrap_up(now, session, interaction, notes, disposition),
+            Command::ExtendWrapUp {
+                session,
+                interaction,
+            } => self.extend_wrap_up(now, session, interaction),
             Command::CompleteWrapUp {
                 session,
                 interaction,
@@ -529,6 +539,12 @@ impl Desk {
     #[must_use]
     pub const fn queues(&self) -> &BTreeMap<QueueId, Queue> {
         &self.queues
+    }
+
+    /// What holds for every agent.
+    #[must_use]
+    pub const fn house(&self) -> &HouseRules {
+        &self.policy.house
     }
 
     /// The agents by id.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::PRIORITY_MAX;
+use super::house::ReasonKind;
 use super::offer::OfferState;
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId};
 use crate::mail::token::MainNumber;
@@ -84,6 +85,16 @@ pub enum Refusal {
     OutOfRange(&'static str, u64, u64),
     /// The account may not be used. The administrator's move.
     AgentDisabled(AgentId),
+    /// The code in this field is none of the administrator's reasons of this kind.
+    CodeUnknown(&'static str, ReasonKind, String),
+    /// Post-processing of this interaction does not end without a code.
+    WrapUpCodeMissing(InteractionId),
+    /// The post-processing time of this interaction has been extended as often as its queue allows.
+    ExtensionsSpent(InteractionId, u32),
+    /// Post-processing of this interaction does not run out, so there is nothing to extend.
+    WrapUpUntimed(InteractionId),
+    /// Offers of this queue are not for rejecting.
+    RejectingNotAllowed(QueueId),
 }
 
 impl fmt::Display for Refusal {
@@ -166,6 +177,24 @@ impl fmt::Display for Refusal {
                 "agent {agent} has as much in hand as they may; finish something first"
             ),
             Self::OutOfRange(what, min, max) => write!(f, "{what} must be {min} to {max}"),
+            Self::CodeUnknown(_, kind, code) => write!(
+                f,
+                "{code:?} is no {} code that an agent may give; ListReasons has them",
+                kind.name()
+            ),
+            Self::WrapUpCodeMissing(id) => {
+                write!(f, "wrap-up of interaction {id} needs a disposition code")
+            }
+            Self::ExtensionsSpent(id, most) => write!(
+                f,
+                "wrap-up of interaction {id} was extended {most} times, which is all that its queue allows"
+            ),
+            Self::WrapUpUntimed(id) => {
+                write!(f, "wrap-up of interaction {id} does not run out by itself")
+            }
+            Self::RejectingNotAllowed(queue) => {
+                write!(f, "offers of queue {queue} cannot be rejected")
+            }
             Self::AgentDisabled(agent) => write!(
                 f,
                 "agent {agent} is disabled; an administrator can enable the account"

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::content::Content;
-use crate::desk::{Answer, Case, Change, Effects, Event, Filing, QueueSettings};
+use crate::desk::{Answer, Case, Change, Effects, Event, Filing, HouseRules, QueueSettings};
 use crate::id::{MessageId, QueueId};
 use crate::mail::token::{Keyring, MainNumber};
 use crate::outbound::hearing::Suppression;
@@ -29,6 +29,8 @@ pub(super) struct Released {
     pub(super) sessions: Vec<crate::desk::Session>,
     /// The queues of a configuration that was taken over.
     pub(super) queues: Option<Vec<QueueSettings>>,
+    /// And the rules for every agent.
+    pub(super) house: Option<HouseRules>,
 }
 
 /// The batches of one round, and what is not yet in the store because of them.

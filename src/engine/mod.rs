@@ -476,6 +476,10 @@ impl Runner {
             Command::SetQueues(queues) => Some(queues.clone()),
             _ => None,
         };
+        let house = match &command {
+            Command::SetHouseRules(house) => Some(house.clone()),
+            _ => None,
+        };
         let orphaned = match &command {
             Command::DeleteAgent { agent } => self.keys_of(agent, group),
             _ => Vec::new(),
@@ -485,6 +489,7 @@ impl Runner {
         let message = effects.body;
         group.released.finished.extend(finished);
         group.released.queues = queues.or(group.released.queues.take());
+        group.released.house = house.or(group.released.house.take());
         let mut additions = group.add(effects);
         if let (Some(message), Some(body)) = (message, body) {
             additions.body(message.to_bytes(), body);
@@ -563,6 +568,7 @@ impl Runner {
                     keys,
                     sessions,
                     queues,
+                    house,
                     mail_keys,
                 } = released;
                 if let Some(ring) = mail_keys {
@@ -570,6 +576,9 @@ impl Runner {
                 }
                 if let Some(queues) = queues {
                     self.settings.queues = queues;
+                }
+                if let Some(house) = house {
+                    self.settings.policy.house = house;
                 }
                 for key in keys {
                     self.shared.keys.put_key(key);

@@ -241,6 +241,40 @@ impl AgentService for Agents {
         Ok(respond(pb::DeleteAgentResponse {}, done.replayed))
     }
 
+    async fn list_reasons(
+        &self,
+        request: Request<pb::ListReasonsRequest>,
+    ) -> Result<Response<pb::ListReasonsResponse>, Status> {
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let mut form = Form::new();
+        let (size, token) = (asked.page_size, asked.page_token.as_str());
+        let page = Page::read(&mut form, &caller, "ListReasons", "", size, token)?;
+        form.done(Some(()))?;
+        // The list is short: a token holds how many have been shown.
+        let shown = page
+            .after(|position| Some(usize::from(u16::from_be_bytes(position.try_into().ok()?))))?;
+        let (skipped, size) = (shown.unwrap_or(0), page.size);
+        let mut reasons = (self.0.handle)
+            .look(move |desk, _| {
+                (desk.house().reasons.iter().enumerate())
+                    .map(|(at, ((kind, code), label))| (at, convert::reason(*kind, code, label)))
+                    .skip(skipped)
+                    .take(size + 1)
+                    .collect::<Vec<_>>()
+            })
+            .await
+            .map_err(errors::engine)?;
+        let next_page_token = page.cut(&mut reasons, |(at, _)| {
+            let shown = u16::try_from(at + 1).unwrap_or(u16::MAX);
+            shown.to_be_bytes().to_vec()
+        });
+        Ok(Response::new(pb::ListReasonsResponse {
+            reasons: reasons.into_iter().map(|(_, reason)| reason).collect(),
+            next_page_token,
+        }))
+    }
+
     async fn set_agent_password(
         &self,
         request: Request<pb::SetAgentPasswordRequest>,

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::pb;
 use crate::desk::{
-    Agent, AgentState, CancelCause, Case, Correspondent, Direction, Interaction, Message, Offer,
-    OfferState, Opening, Outcome, Place, Presence, PresenceCause, Queue, QueueSettings, Requested,
-    RescindCause, Role, SessionView, State,
+    Agent, AgentState, CancelCause, Case, CodePolicy, Correspondent, Direction, Interaction,
+    Message, Offer, OfferState, Opening, Outcome, Place, Presence, PresenceCause, Queue,
+    QueueSettings, ReasonKind, Requested, RescindCause, Role, SessionView, State,
 };
 use crate::engine::keys::ApiKey;
 use crate::engine::{Overview, QueueStats};
@@ -275,6 +275,7 @@ impl Stand {
             expire_time: end,
             notes: interaction.notes.clone(),
             disposition_code: interaction.disposition.clone(),
+            extension_count: count(interaction.extensions),
         };
         match &interaction.state {
             State::Queued => Self {
@@ -573,6 +574,22 @@ pub(super) fn queue(queue: &Queue) -> pb::Queue {
         pause_reason: (queue.pause()).map_or_else(String::new, |pause| pause.reason.clone()),
         transfer_allowed: settings.accepts_transfers,
         pull_allowed: settings.pull,
+        disposition_required: settings.codes != CodePolicy::Optional,
+        max_wrap_up_extensions: count(settings.extensions_max),
+        reject_allowed: settings.may_reject,
+    }
+}
+
+pub(super) fn reason(kind: ReasonKind, code: &str, label: &str) -> pb::Reason {
+    let kind = match kind {
+        ReasonKind::Offline => pb::ReasonKind::Offline,
+        ReasonKind::Reject => pb::ReasonKind::Reject,
+        ReasonKind::WrapUp => pb::ReasonKind::WrapUp,
+    };
+    pb::Reason {
+        code: code.to_owned(),
+        kind: kind.into(),
+        display_name: label.to_owned(),
     }
 }
 

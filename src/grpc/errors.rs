@@ -250,7 +250,20 @@ fn refused(refusal: Refusal) -> Status {
         Refusal::AgentDisabled(agent) => fail(Code::PermissionDenied, R::AgentDisabled)
             .with("resource", format!("agents/{agent}")),
         Refusal::Priority(_) => return field_invalid("priority", &message),
-        Refusal::OutOfRange(field, ..) => return field_invalid(field, &message),
+        Refusal::WrapUpCodeMissing(id) => fail(Code::FailedPrecondition, R::WrapUpCodeRequired)
+            .with("resource", format!("interactions/{id}")),
+        Refusal::ExtensionsSpent(id, limit) => {
+            fail(Code::FailedPrecondition, R::WrapUpLimitReached)
+                .with("resource", format!("interactions/{id}"))
+                .with("limit", limit)
+        }
+        Refusal::WrapUpUntimed(id) => fail(Code::FailedPrecondition, R::WrapUpDisabled)
+            .with("resource", format!("interactions/{id}")),
+        Refusal::RejectingNotAllowed(queue) => fail(Code::FailedPrecondition, R::FeatureDisabled)
+            .with("resource", format!("queues/{queue}")),
+        Refusal::CodeUnknown(field, ..) | Refusal::OutOfRange(field, ..) => {
+            return field_invalid(field, &message);
+        }
         Refusal::TooLong(field, max) => {
             return field_invalid(field, &format!("longer than {max} bytes"));
         }

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use postroom::desk::skill;
 use postroom::desk::{
-    self, Ageing, AgentChanges, AgentState, CancelCause, Command, DeclineAction, Handling,
-    HoldReason, NewAgent, Policy, QueueSettings, Requested, State, Thread, Work,
+    AfterWork, Ageing, AgentChanges, AgentState, CancelCause, CodePolicy, Command, DeclineAction, Handling, HoldReason, HouseRules, NewAgent, OfferClock, Policy, QueueSettings, Requested, State, Thread, Work, self,
 };
 use postroom::id::{AgentId, InteractionId, OfferId, QueueId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -42,6 +41,8 @@ enum Step {
     Pause(usize, bool),
     Submission(Index, Report),
     Configure(bool),
+    Hold(bool),
+    House(bool, bool),
     Restart,
 }
 
@@ -68,7 +69,8 @@ enum Act {
     Reject(Which, Option<Wish>),
     Reply(Which),
     End(Which),
-    Save(Which),
+    Save(Which, bool),
+    Extend(Which),
     Complete(Which, Option<Wish>),
     Transfer(Which, usize),
     Requeue(Which),
@@ -137,7 +139,8 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (which(), next()).prop_map(|(which, next)| Act::Reject(which, next)),
         3 => which().prop_map(Act::Reply),
         3 => which().prop_map(Act::End),
-        1 => which().prop_map(Act::Save),
+        2 => (which(), any::<bool>()).prop_map(|(which, coded)| Act::Save(which, coded)),
+        1 => which().prop_map(Act::Extend),
         2 => (which(), next()).prop_map(|(which, next)| Act::Complete(which, next)),
         2 => (which(), 0..QUEUES).prop_map(|(which, queue)| Act::Transfer(which, queue)),
         1 => which().prop_map(Act::Requeue),
@@ -210,6 +213,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..QUEUES, any::<bool>()).prop_map(|(queue, on)| Step::Pause(queue, on)),
         2 => (any::<Index>(), report).prop_map(|(which, report)| Step::Submission(which, report)),
         1 => any::<bool>().prop_map(Step::Configure),
+        1 => any::<bool>().prop_map(Step::Hold),
+        1 => any::<(bool, bool)>().prop_map(|(all, back)| Step::House(all, back)),
         1 => Just(Step::Restart),
     ]
 }
@@ -241,6 +246,10 @@ impl Play {
             max: 2,
         });
         gentle.pull = true;
+        gentle.codes = CodePolicy::Required;
+        gentle.takes_back = true;
+        gentle.offer_clock = OfferClock::Shown;
+        gentle.cooldown_max = Duration::from_secs(60);
         let mut play = Self {
             world: World::new(Policy::default()),
             now: nine(),
@@ -381,6 +390,27 @@ impl Play {
                 }
                 self.give(Command::SetQueues(queues));
             }
+            Step::Hold(holds) => {
+                for queue in &mut self.queues {
+                    if queue.codes != CodePolicy::Optional {
+                        queue.codes = if *holds {
+                            CodePolicy::Hold
+                        } else {
+                            CodePolicy::Required
+                        };
+                    }
+                }
+                self.give(Command::SetQueues(self.queues.clone()));
+            }
+            Step::House(all, back) => self.give(Command::SetHouseRules(HouseRules {
+                after_work: if *back {
+                    AfterWork::Return
+                } else {
+                    AfterWork::Available
+                },
+                wrap_up_holds_all: *all,
+                ..HouseRules::default()
+            })),
             Step::Restart => {
                 let effects = self.world.restart(self.now);
                 self.said.push(format!("{effects:?}"));
@@ -564,11 +594,15 @@ impl Play {
                 interaction: self.work(&agent, which),
                 note: String::new(),
             },
-            Act::Save(which) => Command::SaveWrapUp {
+            Act::Save(which, coded) => Command::SaveWrapUp {
                 session,
                 interaction: self.work(&agent, which),
                 notes: Some("noted".into()),
-                disposition: None,
+                disposition: coded.then(|| "sold".into()),
+            },
+            Act::Extend(which) => Command::ExtendWrapUp {
+                session,
+                interaction: self.work(&agent, which),
             },
             Act::Transfer(which, queue) => Command::Transfer {
                 session,
@@ -668,8 +702,11 @@ proptest! {
                 | State::Active { .. }
                 | State::Held { .. }
                 | State::Drafting { .. } => true,
-                // Only of those who asked for more time.
-                State::WrappingUp { deadline, .. } => deadline.is_none(),
+                // Only of those who asked for more time, or whose queue waits for a code.
+                State::WrappingUp { deadline, .. } => {
+                    let queue = &left.world.desk.queues()[&found.queue].settings;
+                    deadline.is_none() || queue.codes == CodePolicy::Hold
+                }
                 State::Offered { .. }
                 | State::Closed { .. }
                 | State::Filed { .. }

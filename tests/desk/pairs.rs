@@ -15,7 +15,7 @@ use super::{Stage, names, reject};
 use crate::world::{answer, letter, mailbox, origin};
 
 /// How each state is come by, all by or around anna.
-const STATES: [(&str, &str); 23] = [
+const STATES: [(&str, &str); 25] = [
     ("queued", "anna wants offline; mail for support"),
     ("pending", "mail for support"),
     ("shown", "mail for support; anna sees o1"),
@@ -42,6 +42,15 @@ const STATES: [(&str, &str); 23] = [
     (
         "overtime",
         "mail for support; anna accepts o1; anna ends i1; anna wants offline",
+    ),
+    (
+        "code wanted",
+        "queue support wrap-up=60 codes=required; mail for support; anna accepts o1; anna ends i1",
+    ),
+    (
+        "held up",
+        "queue support wrap-up=60 codes=hold; mail for support; anna accepts o1; anna ends i1; \
+         09:01:05 anna renews",
     ),
     (
         "closed",
@@ -80,7 +89,7 @@ const STATES: [(&str, &str); 23] = [
     ),
 ];
 
-const COMMANDS: [&str; 30] = [
+const COMMANDS: [&str; 31] = [
     "see",
     "accept",
     "reject",
@@ -88,6 +97,7 @@ const COMMANDS: [&str; 30] = [
     "reply",
     "end",
     "save",
+    "extend",
     "complete",
     "complete, tea",
     "available",
@@ -200,6 +210,10 @@ fn asked(stage: &Stage, command: &str) -> Command {
             interaction,
             notes: None,
             disposition: Some("sold".into()),
+        },
+        "extend" => Command::ExtendWrapUp {
+            session,
+            interaction,
         },
         "complete" => complete(None),
         "complete, tea" => complete(Some(tea)),
@@ -331,6 +345,8 @@ fn kind(refusal: &Refusal) -> &'static str {
         Refusal::NotMember(_) => "not a member",
         Refusal::TransferTarget(_) => "no such target",
         Refusal::AtCapacity(_) => "hands full",
+        Refusal::WrapUpCodeMissing(_) => "code missing",
+        Refusal::WrapUpUntimed(_) => "no time to extend",
         _ => "otherwise",
     }
 }

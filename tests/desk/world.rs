@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use postroom::desk::skill::asked;
 use postroom::desk::{
-    Agent, AgentState, Case, Change, Command, Correspondent, Counters, Desk, Effects, Event, Fact,
-    Handling, Hindrance, Ingest, Interaction, Message, Offer, Opening, Origin, Pause, Policy,
-    Presence, Queue, QueueSettings, Records, Refusal, Reply, Requested, Session, State, Strategy,
-    Target, Thread,
+    Agent, AgentState, Case, Change, CodePolicy, Command, Correspondent, Counters, Desk, Effects,
+    Event, Fact, Handling, Hindrance, Ingest, Interaction, Message, Offer, Opening, Origin, Pause,
+    Policy, Presence, Queue, QueueSettings, Records, Refusal, Reply, Requested, Session, State,
+    Strategy, Target, Thread,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::mail::clue::OwnKeys;
@@ -194,9 +194,14 @@ impl World {
             Command::SetQueues(queues) => Some(queues.clone()),
             _ => None,
         };
+        let house = match &command {
+            Command::SetHouseRules(house) => Some(house.clone()),
+            _ => None,
+        };
         let before = self.desk.clone();
         match self.desk.handle(now, command) {
             Ok(effects) => {
+                self.policy.house = house.unwrap_or_else(|| self.policy.house.clone());
                 self.queues = configured.unwrap_or_else(|| std::mem::take(&mut self.queues));
                 self.write(now, &effects);
                 Ok(effects)
@@ -275,12 +280,15 @@ impl World {
         let offers = (self.desk.offers().values())
             .filter(|offer| offer.agent == agent.id && offer.state.is_live())
             .count();
+        let holds_all = self.policy.house.wrap_up_holds_all;
         let wrapping = presence.interactions.iter().any(|id| {
             let state = &self.desk.interactions()[id].state;
-            matches!(state, State::WrappingUp { .. } | State::Drafting { .. })
+            matches!(state, State::Drafting { .. })
+                || holds_all && matches!(state, State::WrappingUp { .. })
         });
         listens
             && agent.requested == Requested::Available
+            && !matches!(agent.next, Some(Requested::WorkOffline(_)))
             && !wrapping
             && presence.interactions.len() + offers < agent.capacity as usize
             && agent.cooldown_until <= now
@@ -407,7 +415,7 @@ impl World {
     /// Laws of the desk at rest.
     pub(crate) fn check(&self, now: Timestamp) {
         self.check_places(now);
-        self.check_agents();
+        self.check_agents(now);
         self.check_cases();
         self.check_conservation(now);
         self.check_explained(now);
@@ -486,7 +494,7 @@ impl World {
     }
 
     /// What is shown follows from the facts, and is what was last told.
-    fn check_agents(&self) {
+    fn check_agents(&self, now: Timestamp) {
         for (id, agent) in self.desk.agents() {
             let presence = self.desk.presence(id).unwrap();
             let active = presence.interactions.iter().any(|id| {
@@ -520,11 +528,19 @@ impl World {
                 assert_eq!(agent.requested, Requested::Available, "offered while away");
                 assert!(agent.queues.contains(queue), "offered to a stranger");
             }
-            // Nobody is in post-processing for ever.
+            // Nobody is in post-processing for ever, unless the queue waits for a code.
             for id in &presence.interactions {
-                if let State::WrappingUp { deadline, .. } = &self.desk.interactions()[id].state {
-                    let ends = deadline.is_some() || shown != AgentState::WrapUp;
-                    assert!(ends, "{id} is wrapped up without end");
+                let found = &self.desk.interactions()[id];
+                if let State::WrappingUp { deadline, .. } = &found.state {
+                    let queue = &self.desk.queues()[&found.queue].settings;
+                    let ends = match deadline {
+                        Some(deadline) => *deadline > now || found.disposition.is_empty(),
+                        None => shown != AgentState::WrapUp,
+                    };
+                    let holds = queue.codes == CodePolicy::Hold;
+                    let over = deadline.is_some_and(|deadline| deadline <= now);
+                    assert!(holds || (ends && !over), "{id} is wrapped up without end");
+                    assert!(found.extensions <= queue.extensions_max, "{id} goes on");
                 }
             }
         }
