@@ -27,6 +27,7 @@
 //! | membership | `anna joins sales`, `anna leaves sales` |
 //! | mail | `mail for support`, `mail for support sales`, `mail of c1 for support`, `mail after c1 for support` |
 //! | mail that is no work yet, or none | `held mail for support`, `quiet mail of c1 for support`, `machine's mail of c1 for support` |
+//! | a supervisor of agents | `supervisor lea sets anna available`, `supervisor lea sets anna offline lunch: eat something`, `supervisor lea signs anna out`, `supervisor lea tells anna: hello`, `… tells all of support sales: hello`, `… tells everybody: hello` |
 //! | a supervisor | `i1 is released`, `i1 is dismissed`, `c1 is merged into c2`, `tokens of c1 are revoked` |
 //! | the submitter | `m2 handed over`, `m2 accepted`, `m2 deferred`, `m2 refused`, `m2 lost`, `m2 again` |
 //! | the process ends, and a new one begins | `stop`, `restart` |
@@ -51,8 +52,8 @@ use std::time::Duration;
 
 use names::Names;
 use postroom::desk::{
-    Case, Command, DeclineAction, Effects, Handling, HoldReason, NewAgent, Policy, QueueSettings,
-    Refusal, Requested, State, Thread, Work,
+    Actor, Case, Command, DeclineAction, Effects, Handling, HoldReason, NewAgent, Policy,
+    QueueSettings, Refusal, Requested, State, Thread, Work,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -283,6 +284,7 @@ impl Stage {
                 let command = submission(message, rest)?;
                 Ok(self.give(command))
             }
+            ["supervisor", lea, ..] => self.supervisor(lea, line),
             [agent, "joins", queue] => Ok(self.give(Command::JoinQueue {
                 agent: slug(agent)?,
                 queue: slug(queue)?,
@@ -313,6 +315,31 @@ impl Stage {
             }
             [] => Err("nothing to do".into()),
         }
+    }
+
+    /// What somebody who is no agent does to those who are.
+    fn supervisor(&mut self, lea: &str, line: &str) -> Result<Vec<String>, String> {
+        let (line, note) = line.split_once(": ").unwrap_or((line, ""));
+        let note = note.to_owned();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let command = match &words[2..] {
+            ["sets", agent, wish @ ..] => Command::ForcePresence {
+                agent: slug(agent)?,
+                state: requested(wish)?,
+                note,
+            },
+            ["signs", agent, "out"] => {
+                let sessions = self.sessions.get(&slug(agent)?);
+                let session = sessions.and_then(|sessions| sessions.last().copied());
+                let session = session.unwrap_or(nobody());
+                Command::ForceSignOut { session }
+            }
+            ["tells", "everybody"] => notice(&[], &[], note)?,
+            ["tells", "all", "of", queues @ ..] => notice(&[], queues, note)?,
+            ["tells", agents @ ..] => notice(agents, &[], note)?,
+            _ => return Err("supervisors do not do that".into()),
+        };
+        Ok(self.give_by(Actor::Supervisor(lea.to_owned()), command))
     }
 
     /// A letter: `for QUEUE…`, `of CASE for QUEUE…` or `after CASE for QUEUE…`.
@@ -447,7 +474,16 @@ impl Stage {
     }
 
     fn give(&mut self, command: Command) -> Vec<String> {
-        let done: Result<Effects, Refusal> = self.world.handle(self.now, command);
+        let done = self.world.handle(self.now, command);
+        self.said(done)
+    }
+
+    fn give_by(&mut self, by: Actor, command: Command) -> Vec<String> {
+        let done = self.world.handle_by(self.now, Some(by), command);
+        self.said(done)
+    }
+
+    fn said(&mut self, done: Result<Effects, Refusal>) -> Vec<String> {
         match done {
             Ok(effects) => self.names.lines(&effects),
             Err(refusal) => vec![format!(
@@ -490,6 +526,14 @@ impl Stage {
 /// A session that never was.
 fn nobody() -> SessionId {
     SessionId::new(Timestamp::ZERO, 0)
+}
+
+fn notice(agents: &[&str], queues: &[&str], text: String) -> Result<Command, String> {
+    Ok(Command::PostNotice {
+        agents: (agents.iter().map(|id| slug(id))).collect::<Result<_, _>>()?,
+        queues: (queues.iter().map(|id| slug(id))).collect::<Result<_, _>>()?,
+        text,
+    })
 }
 
 fn reject(session: SessionId, offer: OfferId, why: &str, next: Option<Requested>) -> Command {

@@ -14,4 +14,5 @@ mod grpc {
     mod refusals;
     mod story;
     mod streams;
+    mod supervising;
 }

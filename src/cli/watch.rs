@@ -149,6 +149,13 @@ fn told(payload: &Payload) -> (&'static str, Ink, String) {
         Payload::InteractionQueued(it) => ("mail waits", Ink::Good, interaction(&it.interaction)),
         Payload::InteractionHeld(it) => ("mail held", Ink::Care, interaction(&it.interaction)),
         Payload::InteractionFiled(it) => ("mail filed", Ink::Faint, interaction(&it.interaction)),
+        Payload::PresenceForced(it) => {
+            let later = if it.deferred { ", later" } else { "" };
+            let state = state_word(it.state());
+            let which = format!("{state}{later} {}", plain(&it.note));
+            ("presence forced", Ink::Care, which)
+        }
+        Payload::NoticePosted(it) => ("notice", Ink::Care, plain(&it.text)),
     }
 }
 

@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::agent::{Agent, AgentState, Presence};
+use super::actor::Actor;
+use super::agent::{Agent, AgentState, Presence, Requested};
 use super::case::Case;
 use super::command::Filing;
 use super::interaction::Interaction;
@@ -88,6 +89,8 @@ pub enum Answer {
     Work(Box<Interaction>),
     /// A case.
     Case(Box<Case>),
+    /// How many agents were told.
+    Told(usize),
 }
 
 /// A record to be written or removed.
@@ -157,6 +160,8 @@ pub struct Event {
     pub agent: Option<(AgentId, u64)>,
     /// What happened.
     pub fact: Fact,
+    /// Who caused it.
+    pub actor: Actor,
 }
 
 /// Why an agent came to own an interaction.
@@ -242,6 +247,20 @@ pub enum Fact {
     InteractionHeld(Box<Interaction>),
     /// The interaction was filed as nobody's work.
     InteractionFiled(Box<Interaction>),
+    /// Somebody else set what the agent asks to be.
+    PresenceForced {
+        /// To what.
+        state: Requested,
+        /// Whether it is kept until the work in hand is done.
+        deferred: bool,
+        /// A word to the agent; may be empty.
+        note: String,
+    },
+    /// A note to the agent.
+    NoticePosted {
+        /// What it says.
+        text: String,
+    },
 }
 
 impl Fact {
@@ -263,6 +282,8 @@ impl Fact {
             Self::MembershipChanged { .. } => "membership changed",
             Self::InteractionHeld(_) => "interaction held",
             Self::InteractionFiled(_) => "interaction filed",
+            Self::PresenceForced { .. } => "presence forced",
+            Self::NoticePosted { .. } => "notice posted",
         }
     }
 }

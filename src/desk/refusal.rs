@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::offer::OfferState;
+use super::supervising::NOTICE_READERS_MAX;
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId};
 use crate::mail::token::MainNumber;
 
@@ -67,6 +68,12 @@ pub enum Refusal {
     CaseUnknown(MainNumber),
     /// A text is longer than its bound.
     TooLong(&'static str, usize),
+    /// The agent is not signed in. The agent's move.
+    AgentSignedOut(AgentId),
+    /// The agent's client has been missing for longer than the grace. The agent's move.
+    AgentMissing(AgentId),
+    /// A notice would reach so many agents that it is not posted; name fewer queues.
+    TooManyReaders(usize),
 }
 
 impl fmt::Display for Refusal {
@@ -134,6 +141,12 @@ impl fmt::Display for Refusal {
             Self::Merge(why) => f.write_str(why),
             Self::CaseUnknown(number) => write!(f, "there is no case {number}"),
             Self::TooLong(what, max) => write!(f, "{what} is longer than {max} bytes"),
+            Self::AgentSignedOut(agent) => write!(f, "agent {agent} is not signed in"),
+            Self::AgentMissing(agent) => write!(f, "the client of agent {agent} is not there"),
+            Self::TooManyReaders(readers) => write!(
+                f,
+                "{readers} agents would read it, of {NOTICE_READERS_MAX} at most; name fewer of them"
+            ),
         }
     }
 }

@@ -36,6 +36,8 @@ pub enum EndCause {
     SignedOut,
     /// The client was gone for too long.
     LeaseExpired,
+    /// A supervisor signed the agent out.
+    ClosedByOthers,
 }
 
 /// Whether a session may be offered work.

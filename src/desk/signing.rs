@@ -144,7 +144,7 @@ impl Desk {
     }
 
     /// Ends a session and signs its agent out. Work in hand stays in hand.
-    fn sign_out(&mut self, now: Timestamp, id: SessionId, cause: EndCause) {
+    pub(super) fn sign_out(&mut self, now: Timestamp, id: SessionId, cause: EndCause) {
         let Ok(agent) = self.fence(id) else {
             return;
         };

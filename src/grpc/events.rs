@@ -2,10 +2,10 @@
 
 use super::convert::{
     agent_name, agent_state, delivery, interaction, long, membership, message, message_name, offer,
-    presence, time,
+    presence, reason_code, requested, time,
 };
 use super::pb;
-use crate::desk::{AssignCause, EndCause, Event, Fact, Interaction, Offer, WrapUpOutcome};
+use crate::desk::{Actor, AssignCause, EndCause, Event, Fact, Interaction, Offer, WrapUpOutcome};
 use crate::id::QueueId;
 
 /// The queue whose name for people an event shows, if it shows one.
@@ -23,7 +23,9 @@ pub(super) fn queue_shown(event: &Event) -> Option<&QueueId> {
         | Fact::InteractionClosed(_)
         | Fact::MembershipChanged { .. }
         | Fact::InteractionHeld(_)
-        | Fact::InteractionFiled(_) => None,
+        | Fact::InteractionFiled(_)
+        | Fact::PresenceForced { .. }
+        | Fact::NoticePosted { .. } => None,
     }
 }
 
@@ -38,7 +40,21 @@ pub(super) fn desk_event(event: &Event, queue_display_name: String) -> pb::DeskE
             .as_ref()
             .map(|(agent, _)| agent_name(agent))
             .unwrap_or_default(),
+        actor: Some(actor(&event.actor)),
         payload: payload(event, queue_display_name),
+    }
+}
+
+fn actor(actor: &Actor) -> pb::Actor {
+    let (kind, subject) = match actor {
+        Actor::System => (pb::ActorKind::System, String::new()),
+        Actor::Agent(agent) => (pb::ActorKind::Agent, agent_name(agent)),
+        Actor::Supervisor(subject) => (pb::ActorKind::Supervisor, subject.clone()),
+        Actor::Administrator(subject) => (pb::ActorKind::Administrator, subject.clone()),
+    };
+    pb::Actor {
+        kind: kind.into(),
+        subject,
     }
 }
 
@@ -120,6 +136,17 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
         Fact::InteractionFiled(found) => P::InteractionFiled(pb::InteractionFiled {
             interaction: whole(found),
         }),
+        Fact::PresenceForced {
+            state,
+            deferred,
+            note,
+        } => P::PresenceForced(pb::PresenceForced {
+            state: requested(state).into(),
+            reason_code: reason_code(state),
+            deferred: *deferred,
+            note: note.clone(),
+        }),
+        Fact::NoticePosted { text } => P::NoticePosted(pb::NoticePosted { text: text.clone() }),
     })
 }
 
@@ -140,6 +167,8 @@ pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::Se
             D::WrapUpEnded(found) => S::WrapUpEnded(found),
             D::InteractionClosed(found) => S::InteractionClosed(found),
             D::MembershipChanged(found) => S::MembershipChanged(found),
+            D::PresenceForced(found) => S::PresenceForced(found),
+            D::NoticePosted(found) => S::NoticePosted(found),
             // These concern no one agent, so they are in nobody's log.
             D::InteractionQueued(_) | D::InteractionHeld(_) | D::InteractionFiled(_) => {
                 return None;
@@ -152,6 +181,7 @@ pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::Se
             .as_ref()
             .map_or(0, |(_, sequence)| long(*sequence)),
         event_time: Some(time(event.time)),
+        actor: Some(actor(&event.actor)),
         payload,
     }
 }
@@ -164,5 +194,6 @@ pub(super) const fn end_cause(cause: EndCause) -> (pb::ClosingReason, pb::Reconn
         EndCause::TakenOver => (C::TakenOver, A::Stop),
         EndCause::SignedOut => (C::SignedOut, A::Stop),
         EndCause::LeaseExpired => (C::LeaseExpired, A::Reopen),
+        EndCause::ClosedByOthers => (C::ClosedBySupervisor, A::Stop),
     }
 }

@@ -43,6 +43,7 @@ mod offers;
 mod presences;
 mod queues;
 mod sessions;
+mod steering;
 mod supervision;
 mod system;
 mod watch;

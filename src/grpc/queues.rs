@@ -69,7 +69,12 @@ impl QueueService for Queues {
         let (queue, agent) = form.done((queue, agent))?;
         let membership = convert::membership(&queue, &agent);
         let command = Command::JoinQueue { agent, queue };
-        (self.0.handle.command(command, None).await).map_err(errors::engine)?;
+        (self
+            .0
+            .handle
+            .command_by(caller.actor(), command, None)
+            .await)
+            .map_err(errors::engine)?;
         Ok(Response::new(pb::CreateMembershipResponse {
             membership: Some(membership),
         }))
@@ -120,6 +125,7 @@ impl QueueService for Queues {
         &self,
         request: Request<pb::DeleteMembershipRequest>,
     ) -> Result<Response<pb::DeleteMembershipResponse>, Status> {
+        let caller = caller(&request)?;
         let name = &request.get_ref().name;
         let mut form = Form::new();
         let parts = name
@@ -136,7 +142,12 @@ impl QueueService for Queues {
         }
         let (queue, agent) = form.done(parts)?;
         let command = Command::LeaveQueue { agent, queue };
-        (self.0.handle.command(command, None).await).map_err(errors::engine)?;
+        (self
+            .0
+            .handle
+            .command_by(caller.actor(), command, None)
+            .await)
+            .map_err(errors::engine)?;
         Ok(Response::new(pb::DeleteMembershipResponse {}))
     }
 }

@@ -13,8 +13,8 @@ use super::page::Page;
 use super::pb::supervisor_service_server::SupervisorService;
 use super::pb::watch_desk_response::Frame;
 use super::watch::{self, Feed, Wording};
-use super::{Shared, convert, errors, events, pb, respond};
-use crate::desk::{Answer, Command, Event, Interaction, State};
+use super::{Shared, convert, errors, events, pb, respond, steering};
+use crate::desk::{Actor, Answer, Command, Event, Interaction, State};
 use crate::engine::{Overview, RequestKey};
 use crate::id::{InteractionId, QueueId};
 use crate::time::Timestamp;
@@ -51,10 +51,11 @@ impl Supervision {
     /// Decides about an interaction in nobody's hands, and says whether that had been done before.
     async fn decide(
         &self,
+        by: Actor,
         command: Command,
         key: Option<RequestKey>,
     ) -> Result<(pb::Interaction, bool), Status> {
-        let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
+        let done = (self.0.handle.command_by(by, command, key).await).map_err(errors::engine)?;
         let Answer::Work(found) = done.answer else {
             return Err(errors::internal(
                 "a decision was not answered by an interaction",
@@ -187,7 +188,9 @@ impl SupervisorService for Supervision {
         let interaction = form.name("name", &asked.name, "interactions");
         let key = form.request(&caller.subject, "ReleaseInteraction", id, &asked);
         let (interaction, key) = form.done((interaction, key))?;
-        let (found, replayed) = self.decide(Command::Release { interaction }, key).await?;
+        let (found, replayed) = self
+            .decide(caller.actor(), Command::Release { interaction }, key)
+            .await?;
         let interaction = Some(found);
         Ok(respond(
             pb::ReleaseInteractionResponse { interaction },
@@ -206,12 +209,22 @@ impl SupervisorService for Supervision {
         let interaction = form.name("name", &asked.name, "interactions");
         let key = form.request(&caller.subject, "DismissInteraction", id, &asked);
         let (interaction, key) = form.done((interaction, key))?;
-        let (found, replayed) = self.decide(Command::Dismiss { interaction }, key).await?;
+        let (found, replayed) = self
+            .decide(caller.actor(), Command::Dismiss { interaction }, key)
+            .await?;
         let interaction = Some(found);
         Ok(respond(
             pb::DismissInteractionResponse { interaction },
             replayed,
         ))
+    }
+
+    async fn post_notice(
+        &self,
+        request: Request<pb::PostNoticeRequest>,
+    ) -> Result<Response<pb::PostNoticeResponse>, Status> {
+        let caller = caller(&request)?;
+        steering::post_notice(&self.0, &caller, request.into_inner()).await
     }
 }
 

@@ -3,6 +3,7 @@
 //! The laws themselves are the world's: it checks them after each step. Here it is led into
 //! corners.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use postroom::desk::{
@@ -32,6 +33,8 @@ enum Step {
     Merge(Index, Index),
     Agent(usize, Act),
     Member(usize, usize, bool),
+    Forced(usize, Option<Wish>),
+    Notice(usize),
     Submission(Index, Report),
     Configure(bool),
     Restart,
@@ -147,6 +150,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<(Index, Index)>().prop_map(|(case, into)| Step::Merge(case, into)),
         20 => (0..AGENTS, act()).prop_map(|(agent, act)| Step::Agent(agent, act)),
         1 => (0..AGENTS, 0..QUEUES, any::<bool>()).prop_map(|(a, q, j)| Step::Member(a, q, j)),
+        1 => (0..AGENTS, proptest::option::of(wish())).prop_map(|(a, wish)| Step::Forced(a, wish)),
+        1 => (0..QUEUES).prop_map(Step::Notice),
         2 => (any::<Index>(), report).prop_map(|(which, report)| Step::Submission(which, report)),
         1 => any::<bool>().prop_map(Step::Configure),
         1 => Just(Step::Restart),
@@ -255,6 +260,24 @@ impl Play {
                     Command::LeaveQueue { agent, queue }
                 });
             }
+            Step::Forced(agent, wish) => {
+                let agent = self.agents[*agent].clone();
+                self.give(match wish {
+                    Some(wish) => Command::ForcePresence {
+                        agent,
+                        state: asked(*wish),
+                        note: String::new(),
+                    },
+                    None => Command::ForceSignOut {
+                        session: self.world.session(&agent).unwrap_or(nobody()),
+                    },
+                });
+            }
+            Step::Notice(queue) => self.give(Command::PostNotice {
+                agents: BTreeSet::new(),
+                queues: BTreeSet::from([self.queues[*queue].id.clone()]),
+                text: "hello".into(),
+            }),
             Step::Submission(which, report) => self.submission(which, *report),
             Step::Configure(short) => {
                 let mut queues = self.queues.clone();

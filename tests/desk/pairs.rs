@@ -57,7 +57,7 @@ const STATES: [(&str, &str); 18] = [
     ("filed", "quiet mail for support"),
 ];
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 22] = [
     "see",
     "accept",
     "reject",
@@ -77,6 +77,9 @@ const COMMANDS: [&str; 19] = [
     "letter",
     "release",
     "dismiss",
+    "set available",
+    "set offline",
+    "signed out",
 ];
 
 /// State, command, and what follows: a refusal, or the interaction, the offer and anna.
@@ -143,6 +146,11 @@ fn asked(stage: &Stage, command: &str) -> Command {
         disposition: None,
         next,
     };
+    let forced = |state| Command::ForcePresence {
+        agent: "anna".parse().unwrap(),
+        state,
+        note: String::new(),
+    };
     let open = |takeover| Command::OpenSession {
         agent: "anna".parse().unwrap(),
         takeover,
@@ -190,6 +198,9 @@ fn asked(stage: &Stage, command: &str) -> Command {
         },
         "release" => Command::Release { interaction },
         "dismiss" => Command::Dismiss { interaction },
+        "set available" => forced(Requested::Available),
+        "set offline" => forced(tea),
+        "signed out" => Command::ForceSignOut { session },
         "letter" => {
             let case = stage.world.kept.cases.values().next().cloned();
             let thread = Thread::Joins(Box::new(case.unwrap()), origin());
@@ -243,6 +254,7 @@ fn kind(refusal: &Refusal) -> &'static str {
         Refusal::InteractionUnknown(_) => "no such interaction",
         Refusal::NotOwner(_) => "not in your hands",
         Refusal::InteractionState { .. } => "wrong state",
+        Refusal::AgentSignedOut(_) => "agent signed out",
         _ => "otherwise",
     }
 }

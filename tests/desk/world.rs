@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use postroom::desk::{
-    Agent, AgentState, Case, Change, Command, Correspondent, Counters, Desk, Effects, Event, Fact,
-    Handling, Ingest, Interaction, Message, Offer, Origin, Policy, Presence, QueueSettings,
+    Actor, Agent, AgentState, Case, Change, Command, Correspondent, Counters, Desk, Effects, Event,
+    Fact, Handling, Ingest, Interaction, Message, Offer, Origin, Policy, Presence, QueueSettings,
     Records, Refusal, Reply, Requested, Session, State, Target, Thread,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
@@ -135,6 +135,8 @@ impl Client {
             | Fact::InteractionHeld(_)
             | Fact::InteractionFiled(_)
             | Fact::DeliveryUpdated(_)
+            | Fact::PresenceForced { .. }
+            | Fact::NoticePosted { .. }
             | Fact::MembershipChanged { .. } => {}
         }
     }
@@ -173,12 +175,26 @@ impl World {
     ///
     /// Law: a refused command leaves the desk equal to what it was.
     pub(crate) fn handle(&mut self, now: Timestamp, command: Command) -> Result<Effects, Refusal> {
+        self.handle_by(now, None, command)
+    }
+
+    /// As [`Self::handle`], as somebody's act.
+    pub(crate) fn handle_by(
+        &mut self,
+        now: Timestamp,
+        by: Option<Actor>,
+        command: Command,
+    ) -> Result<Effects, Refusal> {
         let configured = match &command {
             Command::SetQueues(queues) => Some(queues.clone()),
             _ => None,
         };
         let before = self.desk.clone();
-        match self.desk.handle(now, command) {
+        let done = match by {
+            Some(by) => self.desk.handle_by(now, by, command),
+            None => self.desk.handle(now, command),
+        };
+        match done {
             Ok(effects) => {
                 self.queues = configured.unwrap_or_else(|| std::mem::take(&mut self.queues));
                 self.write(now, &effects);
