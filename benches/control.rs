@@ -50,6 +50,7 @@ async fn clients(running: &Running) -> Vec<Client> {
             display_name: String::new(),
             password: None,
             supervisor: false,
+            capacity: 1,
             queues: Vec::new(),
         };
         let handle = &running.handle;

@@ -63,6 +63,7 @@ impl Floor {
                 display_name: String::new(),
                 password: None,
                 supervisor: false,
+                capacity: 1,
                 queues: vec![busy()],
             }));
             let opened = floor.give(Command::OpenSession {

@@ -24,6 +24,7 @@
 //! | ends | `anna ends i1` |
 //! | post-processing | `anna saves i1 sold`, `anna completes i1`, `anna completes i1 then offline tea` |
 //! | an older session of hers | `anna's old session accepts o1` |
+//! | an account | `anna may hold 3`, `anna is disabled`, `anna is enabled`, `anna is removed` |
 //! | membership | `anna joins sales`, `anna leaves sales` |
 //! | mail | `mail for support`, `mail for support sales`, `mail of c1 for support`, `mail after c1 for support` |
 //! | mail that is no work yet, or none | `held mail for support`, `quiet mail of c1 for support`, `machine's mail of c1 for support` |
@@ -52,8 +53,8 @@ use std::time::Duration;
 
 use names::Names;
 use postroom::desk::{
-    Actor, Case, Command, DeclineAction, Effects, Handling, HoldReason, NewAgent, Policy,
-    QueueSettings, Refusal, Requested, State, Thread, Work,
+    Actor, AgentChanges, Case, Command, DeclineAction, Effects, Handling, HoldReason, NewAgent,
+    Policy, QueueSettings, Refusal, Requested, State, Thread, Work,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -227,6 +228,7 @@ impl Stage {
                 display_name: String::new(),
                 password: None,
                 supervisor: false,
+                capacity: 1,
                 queues: queues.iter().map(|id| queue(id).id).collect(),
             }))),
             ["mail", rest @ ..] => self.mail(rest, Handling::default()),
@@ -283,6 +285,31 @@ impl Stage {
                 let message = *pick(&self.names.messages, 'm', message)?;
                 let command = submission(message, rest)?;
                 Ok(self.give(command))
+            }
+            [agent, "may", "hold", count] => {
+                let capacity = Some(count.parse().map_err(|_| "how many?")?);
+                let changes = AgentChanges {
+                    capacity,
+                    ..AgentChanges::default()
+                };
+                Ok(self.give(Command::UpdateAgent {
+                    agent: slug(agent)?,
+                    changes,
+                }))
+            }
+            [agent, "is", how @ ("disabled" | "enabled")] => {
+                let changes = AgentChanges {
+                    disabled: Some(*how == "disabled"),
+                    ..AgentChanges::default()
+                };
+                Ok(self.give(Command::UpdateAgent {
+                    agent: slug(agent)?,
+                    changes,
+                }))
+            }
+            [agent, "is", "removed"] => {
+                let agent = slug(agent)?;
+                Ok(self.give(Command::DeleteAgent { agent }))
             }
             ["supervisor", lea, ..] => self.supervisor(lea, line),
             [agent, "joins", queue] => Ok(self.give(Command::JoinQueue {

@@ -86,6 +86,7 @@ impl Rig {
             display_name: "Anna".into(),
             password: None,
             supervisor: false,
+            capacity: 1,
             queues: vec![support()],
         };
         rig.ask(Command::CreateAgent(new)).await.unwrap();
@@ -494,6 +495,7 @@ async fn a_request_is_carried_out_once() {
                 display_name: String::new(),
                 password: None,
                 supervisor: false,
+                capacity: 1,
                 queues: Vec::new(),
             }),
             None,

@@ -9,6 +9,7 @@
 mod support {
     pub(crate) mod agent;
     pub(crate) mod delivered;
+    pub(crate) mod disk;
     pub(crate) mod dns;
     pub(crate) mod filter;
     pub(crate) mod floor;
@@ -22,6 +23,7 @@ mod support {
 }
 
 mod mta {
+    mod afterwards;
     mod conversations;
     pub(crate) mod once;
     pub(crate) mod opendkim;

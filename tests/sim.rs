@@ -196,6 +196,7 @@ impl Day {
                 display_name: String::new(),
                 password: None,
                 supervisor: false,
+                capacity: 1,
                 queues: queues.collect(),
             };
             day.give("agent", Command::CreateAgent(new));

@@ -1,4 +1,4 @@
-//! `postroom agent`: makes and lists agents, and sets their passwords.
+//! `postroom agent`: makes, lists, changes and removes agents, and sets their passwords.
 
 use std::io::{self, IsTerminal};
 
@@ -13,7 +13,7 @@ use super::page::{Ink, Page, plain};
 /// Agents in one page of the list.
 const PAGE_SIZE: i32 = 500;
 
-/// Make and list agents, and set their passwords.
+/// Make, list, change and remove agents, and set their passwords.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -28,6 +28,8 @@ pub(super) struct Agent {
 enum Act {
     Add(Add),
     List(List),
+    Set(Set),
+    Remove(Remove),
     Password(Password),
 }
 
@@ -75,6 +77,49 @@ struct List {
     door: Door,
 }
 
+/// Change an agent's account.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  postroom agent set mira --capacity 3 --config /etc/postroom/postroom.toml
+  postroom agent set mira --disabled true --socket /var/lib/postroom/control.sock
+
+A disabled account signs nobody in, and an open session ends at once; work stays in the agent's
+hands.")]
+struct Set {
+    /// The sign-in name.
+    slug: String,
+    /// What colleagues and customers read.
+    #[arg(long, value_name = "N")]
+    name: Option<String>,
+    /// How many letters the agent may hold at once, 1 to 100.
+    #[arg(long, value_name = "N")]
+    capacity: Option<i32>,
+    /// Whether the agent also sees and steers the floor.
+    #[arg(long, value_name = "BOOL")]
+    supervisor: Option<bool>,
+    /// Whether the account may not be used.
+    #[arg(long, value_name = "BOOL")]
+    disabled: Option<bool>,
+    #[command(flatten)]
+    door: Door,
+}
+
+/// Remove an agent; work in hand goes back to its queue.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  postroom agent remove mira --config /etc/postroom/postroom.toml
+  postroom agent remove mira --socket /var/lib/postroom/control.sock
+
+Keys that sign the agent in are revoked. What the agent did stays readable.")]
+struct Remove {
+    /// The sign-in name.
+    slug: String,
+    #[command(flatten)]
+    door: Door,
+}
+
 /// Set an agent's password to the first line of standard input.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -96,6 +141,17 @@ pub(super) async fn run(agent: Agent, page: Page) -> Result<(), Failure> {
     match agent.act {
         Act::Add(asked) => add(asked, page).await,
         Act::List(asked) => list(&asked, page).await,
+        Act::Set(asked) => set(asked, page).await,
+        Act::Remove(asked) => {
+            let mut agents = AgentServiceClient::new(asked.door.open(page).await?);
+            let request = pb::DeleteAgentRequest {
+                name: format!("agents/{}", asked.slug),
+                request_id: String::new(),
+            };
+            let removed = agents.delete_agent(request).await;
+            removed.map_err(|status| door::refused(&status))?;
+            page.line(format!("agents/{}: removed", asked.slug))
+        }
         Act::Password(asked) => {
             let password = password()?;
             let mut agents = AgentServiceClient::new(asked.door.open(page).await?);
@@ -137,6 +193,40 @@ async fn add(asked: Add, page: Page) -> Result<(), Failure> {
         page.line(format!("{}: password set", agent.name))?;
     }
     Ok(())
+}
+
+async fn set(asked: Set, page: Page) -> Result<(), Failure> {
+    let given = [
+        ("display_name", asked.name.is_some()),
+        ("capacity", asked.capacity.is_some()),
+        ("supervisor", asked.supervisor.is_some()),
+        ("disabled", asked.disabled.is_some()),
+    ];
+    let given = given.iter().filter(|(_, given)| *given);
+    let paths: Vec<String> = given.map(|(field, _)| (*field).to_owned()).collect();
+    if paths.is_empty() {
+        return Err(Failure::new(Exit::Usage, "nothing is to be changed")
+            .advise("Name what, such as --capacity 3."));
+    }
+    let mut agents = AgentServiceClient::new(asked.door.open(page).await?);
+    let request = pb::UpdateAgentRequest {
+        agent: Some(pb::Agent {
+            name: format!("agents/{}", asked.slug),
+            display_name: asked.name.unwrap_or_default(),
+            capacity: asked.capacity.unwrap_or_default(),
+            supervisor: asked.supervisor.unwrap_or_default(),
+            disabled: asked.disabled.unwrap_or_default(),
+            ..pb::Agent::default()
+        }),
+        update_mask: Some(prost_types::FieldMask { paths }),
+        request_id: String::new(),
+    };
+    let updated = agents.update_agent(request).await;
+    let updated = updated.map_err(|status| door::refused(&status))?;
+    show(
+        page,
+        &door::present(updated.into_inner().agent, "the agent")?,
+    )
 }
 
 async fn set_password(agents: &mut Agents, slug: &str, password: String) -> Result<(), Failure> {
@@ -181,12 +271,20 @@ fn show(page: Page, agent: &pb::Agent) -> Result<(), Failure> {
         .map(|queue| queue.strip_prefix("queues/").unwrap_or(queue))
         .collect();
     let supervisor = if agent.supervisor { "  supervisor" } else { "" };
+    let disabled = match agent.disabled {
+        true => page.ink(Ink::Care, "  disabled"),
+        false => String::new(),
+    };
+    let capacity = match agent.capacity {
+        1 => String::new(),
+        capacity => format!("  holds {capacity}"),
+    };
     let password = match agent.password_set {
         true => String::new(),
         false => page.ink(Ink::Care, "  no password"),
     };
     page.line(format!(
-        "{:<24} {:<24} {}{supervisor}{password}",
+        "{:<24} {:<24} {}{capacity}{supervisor}{password}{disabled}",
         agent.name.strip_prefix("agents/").unwrap_or(&agent.name),
         plain(&agent.display_name),
         queues.join(",")

@@ -149,6 +149,13 @@ fn told(payload: &Payload) -> (&'static str, Ink, String) {
         Payload::InteractionQueued(it) => ("mail waits", Ink::Good, interaction(&it.interaction)),
         Payload::InteractionHeld(it) => ("mail held", Ink::Care, interaction(&it.interaction)),
         Payload::InteractionFiled(it) => ("mail filed", Ink::Faint, interaction(&it.interaction)),
+        Payload::InteractionUnassigned(it) => {
+            ("given back", Ink::Care, interaction(&it.interaction))
+        }
+        Payload::AgentUpdated(it) => {
+            let name = it.agent.as_ref().map_or("", |agent| &agent.display_name);
+            ("account changed", Ink::Faint, plain(name))
+        }
         Payload::PresenceForced(it) => {
             let later = if it.deferred { ", later" } else { "" };
             let state = state_word(it.state());

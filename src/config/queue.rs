@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::check::Check;
-use crate::desk::{DeclineAction, Mailbox, QueueSettings};
+use crate::desk::{Ageing, DeclineAction, Mailbox, QueueSettings, Strategy};
 use crate::id::QueueId;
 use crate::intake::policy::Door;
 use crate::intake::responsibility::Mode;
@@ -101,6 +101,54 @@ pub struct Queue {
     /// not less than `reopen_days`. Later ones are linked to nothing. Default: `90`.
     #[serde(default = "follow_up_days")]
     pub follow_up_days: Spanned<u32>,
+    /// Who goes first among idle agents who can do it: `longest_idle`, `round_robin` (least
+    /// recently offered something from here), `most_skilled` (best at what a rule asks for) or
+    /// `least_loaded` (smallest part of the capacity in use). Among equals: longest idle.
+    /// Default: `longest_idle`.
+    #[serde(default)]
+    pub strategy: Choice,
+    /// How long a letter in a known case is kept for the agent who handled that case last, while
+    /// they are signed in, serve the queue and have not declined it, in seconds, up to 86400.
+    /// Default: `0`, not at all.
+    #[serde(default = "never")]
+    pub preferred_agent_seconds: Spanned<u64>,
+    /// After how many seconds each skill that a rule asks for is asked for at one level less, and
+    /// so on until it is not asked for, up to 604800. Default: `0`, never.
+    #[serde(default = "never")]
+    pub skill_relax_seconds: Spanned<u64>,
+    /// After how many seconds of waiting the priority grows by one, and so on, up to 604800.
+    /// Without it high priorities can hold up low ones for ever. Default: `0`, never.
+    #[serde(default = "never")]
+    pub ageing_seconds: Spanned<u64>,
+    /// How much the priority grows at most, 1 to 200. Default: `10`.
+    #[serde(default = "ageing_max")]
+    pub ageing_max: Spanned<u32>,
+}
+
+/// Who goes first among idle agents.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Choice {
+    /// Who has been idle longest.
+    #[default]
+    LongestIdle,
+    /// Who was asked least recently.
+    RoundRobin,
+    /// Who is best at what is asked for.
+    MostSkilled,
+    /// Who has the smallest part of their capacity in use.
+    LeastLoaded,
+}
+
+impl From<Choice> for Strategy {
+    fn from(choice: Choice) -> Self {
+        match choice {
+            Choice::LongestIdle => Self::LongestIdle,
+            Choice::RoundRobin => Self::RoundRobin,
+            Choice::MostSkilled => Self::MostSkilled,
+            Choice::LeastLoaded => Self::LeastLoaded,
+        }
+    }
 }
 
 const fn enabled() -> bool {
@@ -137,6 +185,21 @@ const fn reopen_days() -> u32 {
 
 fn follow_up_days() -> Spanned<u32> {
     Spanned::new(0..0, 90)
+}
+
+fn never() -> Spanned<u64> {
+    Spanned::new(0..0, 0)
+}
+
+fn ageing_max() -> Spanned<u32> {
+    Spanned::new(0..0, 10)
+}
+
+/// A time in seconds of which zero means none.
+fn unless_zero(seconds: &Spanned<u64>) -> Option<Duration> {
+    Some(*seconds.get_ref())
+        .filter(|seconds| *seconds > 0)
+        .map(Duration::from_secs)
 }
 
 const fn days(count: u32) -> Duration {
@@ -181,6 +244,13 @@ impl Queue {
                 reopen: days(self.reopen_days),
                 follow_up: days(*self.follow_up_days.get_ref()),
             },
+            strategy: self.strategy.into(),
+            preferred_agent: Duration::from_secs(*self.preferred_agent_seconds.get_ref()),
+            skill_relax: unless_zero(&self.skill_relax_seconds),
+            ageing: unless_zero(&self.ageing_seconds).map(|every| Ageing {
+                every,
+                max: *self.ageing_max.get_ref(),
+            }),
         })
     }
 
@@ -260,6 +330,34 @@ pub(super) fn check_all(queues: &[Queue], signed_addresses: bool, check: &mut Ch
             check.blame(&queue.id, what);
         }
         check_acknowledgement(queue, check);
+        check_order(queue, check);
+    }
+}
+
+/// Longest time after which an order of waiting changes by itself, in seconds: a week.
+const ORDER_SECONDS_MAX: u64 = 7 * 86_400;
+
+/// Checks what the order of waiting depends on.
+fn check_order(queue: &Queue, check: &mut Check<'_>) {
+    for (key, value, max) in [
+        (
+            "preferred_agent_seconds",
+            &queue.preferred_agent_seconds,
+            86_400,
+        ),
+        (
+            "skill_relax_seconds",
+            &queue.skill_relax_seconds,
+            ORDER_SECONDS_MAX,
+        ),
+        ("ageing_seconds", &queue.ageing_seconds, ORDER_SECONDS_MAX),
+    ] {
+        if *value.get_ref() > max {
+            check.blame(value, format!("{key} is over {max}"));
+        }
+    }
+    if !(1..=200).contains(queue.ageing_max.get_ref()) {
+        check.blame(&queue.ageing_max, "ageing_max must be 1 to 200".to_owned());
     }
 }
 

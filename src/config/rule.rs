@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::Config;
 use super::check::Check;
+use crate::desk::skill;
 use crate::id::QueueId;
 use crate::intake::rules::{self, Action, AddressPattern, Conditions, FieldPattern, Orders};
 use crate::mail::address::Address;
@@ -83,7 +84,8 @@ pub struct Rule {
     /// The letter's place among those that wait, -100 to 100: higher is sooner. Default: 0.
     #[serde(default)]
     pub priority: Option<Spanned<i32>>,
-    /// What the letter's agent shall be able to do, such as `german`. Default: none.
+    /// What the letter's agent shall be able to do, such as `german`, or with the least level of
+    /// 1 to 10, `german:3`; nobody else is offered it. Default: none.
     #[serde(default)]
     pub skills: Vec<Spanned<String>>,
     /// Keeps the letter and shows it to nobody until a person releases it. Default: `false`.
@@ -263,11 +265,11 @@ impl Rule {
             check.blame(priority, what);
         }
         for skill in &self.skills {
-            // A skill is written as a queue's id is.
-            if skill.get_ref().parse::<QueueId>().is_err() {
+            if skill::asked(skill.get_ref()).is_none() {
                 let what = format!(
-                    "skill {:?} is not 2 to 63 of a-z, 0-9 and -",
-                    skill.get_ref()
+                    "skill {:?} is not 2 to 63 of a-z, 0-9 and -, with a level of 1 to {} behind a colon if there is one",
+                    skill.get_ref(),
+                    skill::LEVEL_MAX
                 );
                 check.blame(skill, what);
             }

@@ -3,10 +3,12 @@
 //! Only what an agent asked for is kept. What is shown follows from that and from the work in
 //! hand, so the two can never disagree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::routing::{Turns, WEIGHT_DEFAULT};
+use super::skill::Skills;
 use crate::id::{AgentId, InteractionId, OfferId, QueueId};
 use crate::time::Timestamp;
 
@@ -109,6 +111,20 @@ pub struct Agent {
     pub sequence: u64,
     /// When the account was made.
     pub created: Timestamp,
+    /// Whether the account may not be used: nobody signs in with it.
+    pub disabled: bool,
+    /// When the account was removed. Such a record keeps the name readable and the number of the
+    /// event log from being given twice.
+    pub removed: Option<Timestamp>,
+    /// What the agent can do.
+    pub skills: Skills,
+    /// How much of the agent each queue gets, compared with the others they serve, where that is
+    /// not [`WEIGHT_DEFAULT`]: 1 to [`super::WEIGHT_MAX`].
+    pub weights: BTreeMap<QueueId, u8>,
+    /// Which of the queues comes next.
+    pub turns: Turns,
+    /// The number of the last offer from each queue whose agents take turns.
+    pub rounds: BTreeMap<QueueId, u64>,
 }
 
 /// What an agent is shown as, with the work behind it.
@@ -152,6 +168,12 @@ impl Load {
 }
 
 impl Agent {
+    /// How much of the agent a queue gets, compared with the others they serve.
+    #[must_use]
+    pub fn weight(&self, queue: &QueueId) -> u8 {
+        self.weights.get(queue).copied().unwrap_or(WEIGHT_DEFAULT)
+    }
+
     /// What the agent is shown as with this load.
     pub(super) fn shown(&self, load: &Load) -> AgentState {
         match &self.requested {
@@ -194,6 +216,12 @@ mod tests {
             cooldown_until: Timestamp::ZERO,
             sequence: 0,
             created: Timestamp::ZERO,
+            disabled: false,
+            removed: None,
+            skills: Skills::new(),
+            weights: BTreeMap::new(),
+            turns: Turns::default(),
+            rounds: BTreeMap::new(),
         }
     }
 

@@ -28,6 +28,18 @@ pub enum Command {
     SetQueues(Vec<QueueSettings>),
     /// Makes an agent's account.
     CreateAgent(NewAgent),
+    /// Changes an agent's account.
+    UpdateAgent {
+        /// Whose.
+        agent: AgentId,
+        /// What.
+        changes: AgentChanges,
+    },
+    /// Removes an agent. Work in hand goes back to its queue.
+    DeleteAgent {
+        /// Whom.
+        agent: AgentId,
+    },
     /// Changes an agent's password hash.
     SetPassword {
         /// Whose.
@@ -256,6 +268,8 @@ impl Command {
             | Self::HandOver { .. }
             | Self::FinishSubmission { .. }
             | Self::RetryDelivery { .. }
+            | Self::UpdateAgent { .. }
+            | Self::DeleteAgent { .. }
             | Self::ForcePresence { .. }
             | Self::ForceSignOut { .. }
             | Self::PostNotice { .. } => None,
@@ -276,6 +290,21 @@ pub struct NewAgent {
     pub supervisor: bool,
     /// The queues to serve.
     pub queues: Vec<QueueId>,
+    /// How many interactions the agent may hold at once, 1 to [`super::CAPACITY_MAX`].
+    pub capacity: u32,
+}
+
+/// What is to change about an account; what is not given stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentChanges {
+    /// What colleagues and customers read.
+    pub display_name: Option<String>,
+    /// Whether the agent also steers the floor.
+    pub supervisor: Option<bool>,
+    /// How many interactions the agent may hold at once, 1 to [`super::CAPACITY_MAX`].
+    pub capacity: Option<u32>,
+    /// Whether the account may not be used. An open session ends at once, its work stays in hand.
+    pub disabled: Option<bool>,
 }
 
 /// An answer to the customer, already composed.

@@ -178,6 +178,15 @@ pub enum WrapUpOutcome {
     Completed,
     /// Time ran out.
     TimedOut,
+    /// The agent was removed.
+    Cancelled,
+}
+
+/// Why an agent no longer owns an interaction. Stored: variants are added at the end only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UnassignReason {
+    /// It went back to its place in line.
+    Requeued,
 }
 
 /// What happened. Each carries the whole record as it is now. Stored: variants are added at the
@@ -247,6 +256,15 @@ pub enum Fact {
     InteractionHeld(Box<Interaction>),
     /// The interaction was filed as nobody's work.
     InteractionFiled(Box<Interaction>),
+    /// The agent no longer owns the interaction.
+    InteractionUnassigned {
+        /// Which, as it is now.
+        interaction: Box<Interaction>,
+        /// Why.
+        reason: UnassignReason,
+    },
+    /// The agent's account changed. The password hash is left out.
+    AgentUpdated(Box<Agent>),
     /// Somebody else set what the agent asks to be.
     PresenceForced {
         /// To what.
@@ -282,6 +300,8 @@ impl Fact {
             Self::MembershipChanged { .. } => "membership changed",
             Self::InteractionHeld(_) => "interaction held",
             Self::InteractionFiled(_) => "interaction filed",
+            Self::InteractionUnassigned { .. } => "interaction unassigned",
+            Self::AgentUpdated(_) => "agent updated",
             Self::PresenceForced { .. } => "presence forced",
             Self::NoticePosted { .. } => "notice posted",
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Case, Change, Correspondent, Desk, Direction, Fact, Filing, HoldReason, Ingest, Interaction,
-    Message, PEOPLE_MAX, Pending, Refusal, State, Target, Thread, Work,
+    Message, PEOPLE_MAX, Pending, Preferred, Refusal, State, Target, Thread, Work,
 };
 use crate::id::{InteractionId, MessageId};
 use crate::mail::clue::OwnKeys;
@@ -181,6 +181,12 @@ impl Desk {
         let customer = (self.cases.get(&number))
             .filter(|_| letter.report.is_some())
             .map_or_else(|| letter.customer.clone(), |case| case.customer.clone());
+        let keep = (self.queues.get(&target.queue)).map(|queue| queue.settings.preferred_agent);
+        let last = (self.cases.get(&number)).and_then(|case| case.last_agent.clone());
+        let preferred = (keep.filter(|keep| !keep.is_zero()).zip(last)).map(|(keep, agent)| {
+            let until = now + keep;
+            Preferred { agent, until }
+        });
         let interaction = Interaction {
             id,
             queue: target.queue.clone(),
@@ -210,6 +216,7 @@ impl Desk {
             version: 1,
             changed: now,
             skills: letter.handling.skills.clone(),
+            preferred,
         };
         let queue = self.queues.get_mut(&target.queue);
         let case = self.cases.get_mut(&number);

@@ -2,16 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::agent::Load;
-use super::{
-    Agent, Desk, Fact, NewAgent, Pending, PresenceCause, Queue, QueueSettings, Refusal, Requested,
-    RescindCause, bounded,
-};
+use super::{Desk, Fact, Pending, PresenceCause, Queue, QueueSettings, Refusal, RescindCause};
 use crate::id::{AgentId, QueueId};
 use crate::time::Timestamp;
-
-/// Longest display name, in bytes.
-pub(super) const NAME_BYTES_MAX: usize = 256;
 
 impl Desk {
     /// Takes over the queues of the configuration. A queue in which something is open cannot go;
@@ -42,60 +35,13 @@ impl Desk {
         let kept: BTreeMap<QueueId, Queue> =
             before.into_iter().filter(|(id, _)| served(id)).collect();
         self.queues.extend(kept);
+        self.stand_all(now);
         self.reconsider_all();
         let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
         for agent in agents {
             self.refresh_idle(now, &agent);
         }
         Ok(Pending::Done)
-    }
-
-    pub(super) fn create_agent(
-        &mut self,
-        now: Timestamp,
-        new: NewAgent,
-    ) -> Result<Pending, Refusal> {
-        if self.agents.contains_key(&new.id) {
-            return Err(Refusal::AgentExists(new.id));
-        }
-        bounded("display_name", &new.display_name, NAME_BYTES_MAX)?;
-        if let Some(unknown) = new.queues.iter().find(|id| !self.queues.contains_key(*id)) {
-            return Err(Refusal::QueueUnknown(unknown.clone()));
-        }
-        let agent = Agent {
-            id: new.id.clone(),
-            display_name: new.display_name,
-            password: new.password,
-            supervisor: new.supervisor,
-            queues: new.queues.into_iter().collect(),
-            capacity: 1,
-            requested: Requested::SignedOut,
-            next: None,
-            since: now,
-            cause: PresenceCause::SignOut,
-            idle_since: now,
-            misses: 0,
-            cooldown_until: Timestamp::ZERO,
-            sequence: 0,
-            created: now,
-        };
-        self.shown
-            .insert(new.id.clone(), agent.shown(&Load::default()));
-        self.loads.insert(new.id.clone(), Load::default());
-        self.agents.insert(new.id.clone(), agent);
-        self.draft.agents.insert(new.id.clone());
-        Ok(Pending::Agent(new.id))
-    }
-
-    pub(super) fn set_password(
-        &mut self,
-        id: &AgentId,
-        password: String,
-    ) -> Result<Pending, Refusal> {
-        let agent = (self.agents.get_mut(id)).ok_or_else(|| Refusal::AgentUnknown(id.clone()))?;
-        agent.password = Some(password);
-        self.draft.agents.insert(id.clone());
-        Ok(Pending::Agent(id.clone()))
     }
 
     pub(super) fn join_queue(
@@ -127,6 +73,9 @@ impl Desk {
     ) -> Result<Pending, Refusal> {
         let agent = (self.agents.get_mut(id)).ok_or_else(|| Refusal::AgentUnknown(id.clone()))?;
         if agent.queues.remove(queue) {
+            agent.weights.remove(queue);
+            agent.turns.forget(queue);
+            agent.rounds.remove(queue);
             let fact = Fact::MembershipChanged {
                 queue: queue.clone(),
                 removed: true,

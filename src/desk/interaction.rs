@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::message::Correspondent;
+use super::routing::Preferred;
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId};
 use crate::mail::token::MainNumber;
 use crate::mail::trust::Trust;
@@ -144,7 +145,7 @@ impl State {
                 | (Self::Offered { .. }, Self::Queued | Self::Active { .. })
                 | (
                     Self::Active { .. },
-                    Self::WrappingUp { .. } | Self::Closed { .. }
+                    Self::Queued | Self::WrappingUp { .. } | Self::Closed { .. }
                 )
                 | (
                     Self::WrappingUp { .. },
@@ -208,6 +209,8 @@ pub struct Interaction {
     pub changed: Timestamp,
     /// What its agent should be able to do, as a rule of the administrator's says.
     pub skills: BTreeSet<String>,
+    /// For whom it is kept, if they are there; nobody else is offered it.
+    pub preferred: Option<Preferred>,
 }
 
 impl Interaction {

@@ -18,7 +18,9 @@ pub mod offer;
 pub mod queue;
 pub mod refusal;
 pub mod session;
+pub mod skill;
 
+mod accounts;
 mod acknowledging;
 mod delivery;
 mod filing;
@@ -37,13 +39,19 @@ mod timers;
 mod wrapping;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 
+pub use accounts::CAPACITY_MAX;
 pub use actor::Actor;
 pub use agent::{Agent, AgentState, Presence, PresenceCause, Requested, Role};
 pub use case::{Case, MERGES_MAX, PEOPLE_MAX, Reopening};
-pub use command::{Command, Filing, Handling, Ingest, NewAgent, Reply, Target, Thread, Work};
-pub use effect::{Answer, AssignCause, Change, Counters, Effects, Event, Fact, WrapUpOutcome};
+pub use command::{
+    AgentChanges, Command, Filing, Handling, Ingest, NewAgent, Reply, Target, Thread, Work,
+};
+pub use effect::{
+    Answer, AssignCause, Change, Counters, Effects, Event, Fact, UnassignReason, WrapUpOutcome,
+};
 pub use interaction::{HoldReason, Interaction, Outcome, State};
 pub use message::{Correspondent, Direction, Message, Origin};
 pub use offer::{Offer, OfferState, RescindCause};
@@ -51,12 +59,13 @@ pub use queue::{DeclineAction, Mailbox, Queue, QueueSettings};
 pub use refusal::Refusal;
 pub use reporting::Report;
 pub use restore::Records;
+pub use routing::{Ageing, Place, Preferred, Strategy, Turns, WEIGHT_DEFAULT, WEIGHT_MAX};
 pub use session::{EndCause, Session, SessionView};
 pub use supervising::{NOTICE_BYTES_MAX, NOTICE_READERS_MAX};
 
 use acknowledging::Budget;
 use agent::Load;
-use routing::Changed;
+use routing::{Changed, Seat, Standing};
 use session::Link;
 use timers::{Timer, Timers};
 
@@ -129,6 +138,8 @@ pub struct Desk {
     counters: Counters,
     queues: BTreeMap<QueueId, Queue>,
     agents: BTreeMap<AgentId, Agent>,
+    /// Agents who were removed.
+    former: BTreeMap<AgentId, Agent>,
     sessions: BTreeMap<SessionId, (Session, Link)>,
     offers: BTreeMap<OfferId, Offer>,
     interactions: BTreeMap<InteractionId, Interaction>,
@@ -140,10 +151,12 @@ pub struct Desk {
     loads: BTreeMap<AgentId, Load>,
     session_of: BTreeMap<AgentId, SessionId>,
     shown: BTreeMap<AgentId, AgentState>,
-    /// Per queue, the agents who could be offered something now; who has been idle longest first.
-    idle: BTreeMap<QueueId, BTreeSet<(Timestamp, AgentId)>>,
-    /// Under which time and for which queues an agent stands in `idle`.
-    idle_entry: BTreeMap<AgentId, (Timestamp, Vec<QueueId>)>,
+    /// Where each waiting interaction stands in the line of its queue.
+    standings: BTreeMap<InteractionId, Standing>,
+    /// Waiting interactions that are or may come to be kept for an agent.
+    preferring: BTreeMap<AgentId, BTreeSet<InteractionId>>,
+    /// Where each agent stands who could be offered something now.
+    seats: BTreeMap<AgentId, Seat>,
     /// Interactions that somebody declined, and until when they rest before it is held against
     /// nobody any more.
     resting: BTreeMap<InteractionId, Timestamp>,
@@ -163,6 +176,9 @@ struct Draft {
     actor: Actor,
     counted: bool,
     agents: BTreeSet<AgentId>,
+    /// Agents to be removed when all has been told, and which entries of their logs go with them.
+    removed: BTreeSet<AgentId>,
+    trimmed: BTreeMap<AgentId, Range<u64>>,
     /// Agents whose presence or eligibility may have changed, and what would be the cause.
     touched: BTreeMap<AgentId, PresenceCause>,
     /// What may have made a pair eligible.
@@ -207,6 +223,7 @@ impl Desk {
             counters: Counters::default(),
             queues: BTreeMap::new(),
             agents: BTreeMap::new(),
+            former: BTreeMap::new(),
             sessions: BTreeMap::new(),
             offers: BTreeMap::new(),
             interactions: BTreeMap::new(),
@@ -216,8 +233,9 @@ impl Desk {
             loads: BTreeMap::new(),
             session_of: BTreeMap::new(),
             shown: BTreeMap::new(),
-            idle: BTreeMap::new(),
-            idle_entry: BTreeMap::new(),
+            standings: BTreeMap::new(),
+            preferring: BTreeMap::new(),
+            seats: BTreeMap::new(),
             resting: BTreeMap::new(),
             budget: Budget::default(),
             restored_spool: Vec::new(),
@@ -254,6 +272,8 @@ impl Desk {
         let pending = match command {
             Command::SetQueues(queues) => self.set_queues(now, queues),
             Command::CreateAgent(new) => self.create_agent(now, new),
+            Command::UpdateAgent { agent, changes } => self.update_agent(now, &agent, changes),
+            Command::DeleteAgent { agent } => self.delete_agent(now, &agent),
             Command::SetPassword { agent, password } => self.set_password(&agent, password),
             Command::JoinQueue { agent, queue } => self.join_queue(now, &agent, &queue),
             Command::LeaveQueue { agent, queue } => self.leave_queue(now, &agent, &queue),
@@ -338,6 +358,7 @@ impl Desk {
                 Timer::WrapUp(interaction) => self.wrap_up_due(now, interaction),
                 Timer::Cooldown(agent) => self.touch(&agent, PresenceCause::AgentRequest),
                 Timer::Declined(interaction) => self.declined_due(now, interaction),
+                Timer::Standing(interaction) => self.standing_due(now, interaction),
             }
         }
         self.conclude(now, None)
@@ -365,6 +386,7 @@ impl Desk {
             .filter_map(|id| self.spool.get(id).cloned())
             .collect();
         let answer = pending.map(|pending| self.answer(now, pending));
+        self.dismiss_removed();
         let draft = std::mem::take(&mut self.draft);
         let mut changes = draft.changes;
         for id in &draft.sessions {
@@ -374,7 +396,8 @@ impl Desk {
             });
         }
         changes.extend(
-            (draft.agents.iter().filter_map(|id| self.agents.get(id)))
+            (draft.agents.iter())
+                .filter_map(|id| self.agents.get(id).or_else(|| self.former.get(id)))
                 .map(|agent| Change::Agent(Box::new(agent.clone()))),
         );
         changes.extend(
@@ -394,8 +417,14 @@ impl Desk {
                 .chain(draft.rested.values())
                 .map(|case| Change::Case(Box::new(case.clone()))),
         );
+        for (agent, numbers) in draft.trimmed {
+            let gone = numbers.map(|number| Change::LogTrimmed(agent.clone(), number + 1));
+            changes.extend(gone);
+        }
         for event in &draft.events {
-            let Some((agent, sequence)) = &event.agent else {
+            // Nobody will read the log of an agent who has just been removed.
+            let told = (event.agent.as_ref()).filter(|(agent, _)| self.agents.contains_key(agent));
+            let Some((agent, sequence)) = told else {
                 continue;
             };
             changes.push(Change::Logged(

@@ -1,13 +1,13 @@
 //! A queue: the ordered waiting place of interactions, and the rules that its administrator set.
 
-use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::time::Duration;
 
+use super::routing::{Ageing, Line, Place, Strategy};
 use crate::id::{InteractionId, QueueId};
 use crate::mail::acknowledgement::Template;
 use crate::mail::automatic::Allowed;
 use crate::mail::threading::Windows;
-use crate::time::Timestamp;
 
 /// What becomes of an agent who let an offer pass or turned one down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,15 @@ pub struct QueueSettings {
     pub acknowledgement: Option<Template>,
     /// How long after its end a case of the queue can be continued.
     pub windows: Windows,
+    /// Who goes first among its idle agents.
+    pub strategy: Strategy,
+    /// How long a letter in a known case is kept for the agent who handled that case last; zero
+    /// switches it off.
+    pub preferred_agent: Duration,
+    /// After how long each skill is asked for at one level less; `None` if never.
+    pub skill_relax: Option<Duration>,
+    /// How priorities grow with waiting, if they do.
+    pub ageing: Option<Ageing>,
 }
 
 impl QueueSettings {
@@ -77,6 +86,10 @@ impl QueueSettings {
             allowed: Allowed::default(),
             acknowledgement: None,
             windows: Windows::default(),
+            strategy: Strategy::default(),
+            preferred_agent: Duration::ZERO,
+            skill_relax: None,
+            ageing: None,
         }
     }
 
@@ -87,25 +100,22 @@ impl QueueSettings {
     }
 }
 
-/// A place in the line: higher priority first, then who came first, then the id.
-pub(super) type Place = (std::cmp::Reverse<i32>, Timestamp, InteractionId);
-
 /// A queue at work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queue {
     /// Its rules.
     pub settings: QueueSettings,
-    /// Those who wait, in the order in which they are to be offered.
-    pub(super) waiting: BTreeSet<Place>,
+    /// Those who wait, and the idle agents who serve it.
+    pub(super) line: Line,
     /// How many are held back.
     pub(super) held: usize,
 }
 
 impl Queue {
-    pub(super) const fn new(settings: QueueSettings) -> Self {
+    pub(super) fn new(settings: QueueSettings) -> Self {
         Self {
             settings,
-            waiting: BTreeSet::new(),
+            line: Line::new(),
             held: 0,
         }
     }
@@ -113,17 +123,28 @@ impl Queue {
     /// How many interactions wait without being offered to anybody.
     #[must_use]
     pub fn waiting_count(&self) -> usize {
-        self.waiting.len()
+        self.line.places().len()
     }
 
     /// Whether it takes no more mail: as many wait, held ones included, as the rules allow.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.waiting.len() + self.held >= self.settings.waiting_max
+        self.waiting_count() + self.held >= self.settings.waiting_max
     }
 
     /// Those who wait, in the order in which they are to be offered.
     pub fn waiting(&self) -> impl Iterator<Item = InteractionId> + '_ {
-        self.waiting.iter().map(|(_, _, id)| *id)
+        self.line.places().iter().map(|(_, _, id)| *id)
+    }
+
+    /// Those who wait behind a place, or all, in the order in which they are to be offered.
+    pub fn waiting_after(&self, after: Option<Place>) -> impl Iterator<Item = Place> + '_ {
+        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+        (self.line.places().range((begin, Bound::Unbounded))).copied()
+    }
+
+    /// Whether anything may be offered from it now.
+    pub(super) const fn offers_open(&self) -> bool {
+        true
     }
 }

@@ -68,6 +68,10 @@ pub enum Refusal {
     CaseUnknown(MainNumber),
     /// A text is longer than its bound.
     TooLong(&'static str, usize),
+    /// A number is below or above its bounds.
+    OutOfRange(&'static str, u64, u64),
+    /// The account may not be used. The administrator's move.
+    AgentDisabled(AgentId),
     /// The agent is not signed in. The agent's move.
     AgentSignedOut(AgentId),
     /// The agent's client has been missing for longer than the grace. The agent's move.
@@ -141,6 +145,11 @@ impl fmt::Display for Refusal {
             Self::Merge(why) => f.write_str(why),
             Self::CaseUnknown(number) => write!(f, "there is no case {number}"),
             Self::TooLong(what, max) => write!(f, "{what} is longer than {max} bytes"),
+            Self::OutOfRange(what, min, max) => write!(f, "{what} must be {min} to {max}"),
+            Self::AgentDisabled(agent) => write!(
+                f,
+                "agent {agent} is disabled; an administrator can enable the account"
+            ),
             Self::AgentSignedOut(agent) => write!(f, "agent {agent} is not signed in"),
             Self::AgentMissing(agent) => write!(f, "the client of agent {agent} is not there"),
             Self::TooManyReaders(readers) => write!(

@@ -44,6 +44,10 @@ impl Desk {
         let mut desk = Self::new(policy);
         desk.counters = records.counters.unwrap_or_default();
         for agent in records.agents {
+            if agent.removed.is_some() {
+                desk.former.insert(agent.id.clone(), agent);
+                continue;
+            }
             desk.loads.insert(agent.id.clone(), Load::default());
             if agent.cooldown_until > now {
                 desk.timers

@@ -36,6 +36,8 @@ pub enum EndCause {
     SignedOut,
     /// The client was gone for too long.
     LeaseExpired,
+    /// The account was disabled or removed.
+    Barred,
     /// A supervisor signed the agent out.
     ClosedByOthers,
 }

@@ -52,8 +52,10 @@ impl Desk {
         client: String,
     ) -> Result<Pending, Refusal> {
         bounded("client_info", &client, CODE_BYTES_MAX)?;
-        if !self.agents.contains_key(id) {
-            return Err(Refusal::AgentUnknown(id.clone()));
+        match self.agents.get(id) {
+            None => return Err(Refusal::AgentUnknown(id.clone())),
+            Some(agent) if agent.disabled => return Err(Refusal::AgentDisabled(id.clone())),
+            Some(_) => {}
         }
         let old = self.session_of.get(id).copied();
         let old_listens = old

@@ -31,6 +31,8 @@ pub(super) enum Timer {
     Cooldown(AgentId),
     /// The interaction has rested since it was declined; it may go round again.
     Declined(InteractionId),
+    /// The place of a waiting interaction changes by itself.
+    Standing(InteractionId),
 }
 
 /// All deadlines, earliest first.

@@ -1,5 +1,6 @@
 //! Minting: API keys, and the keys that tokens are signed with, made and ended.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use super::group::Group;
@@ -7,7 +8,7 @@ use super::handle::NewKey;
 use super::keys::ApiKey;
 use super::{EngineError, Runner, Shared, load};
 use crate::desk::{Effects, Refusal};
-use crate::id::KeyId;
+use crate::id::{AgentId, KeyId};
 use crate::mail::token::Keyring;
 use crate::store::record::{self, Secret};
 use crate::store::{Batch, keys};
@@ -41,6 +42,18 @@ impl Runner {
         additions.key(key.clone());
         additions.done(false);
         Ok(key)
+    }
+
+    /// The API keys that sign an agent in, those of this round included: with the agent they go, so
+    /// that they open nothing should the name be given again.
+    pub(super) fn keys_of(&self, agent: &AgentId, group: &Group<'_>) -> Vec<ApiKey> {
+        let mut keys: BTreeMap<KeyId, ApiKey> = (self.shared.keys.api_keys(None, usize::MAX))
+            .into_iter()
+            .chain(group.released.keys.iter().cloned())
+            .map(|key| (key.id, key))
+            .collect();
+        keys.retain(|_, key| key.agent.as_ref() == Some(agent) && key.revoked.is_none());
+        keys.into_values().collect()
     }
 
     /// Makes a new key that tokens are signed with. Tokens of the keys before it stay good until

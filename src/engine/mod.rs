@@ -468,6 +468,10 @@ impl Runner {
             Command::SetQueues(queues) => Some(queues.clone()),
             _ => None,
         };
+        let orphaned = match &command {
+            Command::DeleteAgent { agent } => self.keys_of(agent, group),
+            _ => Vec::new(),
+        };
         let mut effects = match by {
             Some(by) => self.desk.handle_by(now, by, command),
             None => self.desk.handle(now, command),
@@ -479,6 +483,10 @@ impl Runner {
         let mut additions = group.add(effects);
         if let (Some(message), Some(body)) = (message, body) {
             additions.body(message.to_bytes(), body);
+        }
+        for mut key in orphaned {
+            key.revoked = Some(now);
+            additions.key(key);
         }
         if let Answer::Filed(filings) = &mut answer {
             filings.splice(0..0, filed_before);

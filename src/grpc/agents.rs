@@ -11,11 +11,43 @@ use super::page::{self, Page};
 use super::password::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
 use super::pb::agent_service_server::AgentService;
 use super::{DISPLAY_NAME_BYTES_MAX, Shared, convert, errors, pb, respond};
-use crate::desk::{Answer, Command, NewAgent, Role};
+use crate::desk::{AgentChanges, Answer, CAPACITY_MAX, Command, NewAgent, Role};
 use crate::id::{AgentId, QueueId};
 
 /// Queues that a new agent may be given at once.
 const QUEUES_MAX: usize = 500;
+
+/// What an update mask may name.
+const MASKED: [&str; 4] = ["display_name", "supervisor", "capacity", "disabled"];
+
+/// How many interactions an agent may hold at once.
+fn capacity(form: &mut Form, asked: i32) -> Option<u32> {
+    let capacity = u32::try_from(asked).ok();
+    let capacity = capacity.filter(|capacity| (1..=CAPACITY_MAX).contains(capacity));
+    if capacity.is_none() {
+        form.wrong("agent.capacity", format!("must be 1 to {CAPACITY_MAX}"));
+    }
+    capacity
+}
+
+/// Which fields a mask names; all if it is empty.
+fn masked(form: &mut Form, mask: Option<prost_types::FieldMask>) -> Vec<&'static str> {
+    let paths = mask.unwrap_or_default().paths;
+    if paths.is_empty() || paths == ["*"] {
+        return MASKED.to_vec();
+    }
+    let mut fields = Vec::new();
+    for path in paths {
+        match MASKED.iter().find(|field| **field == path) {
+            Some(field) => fields.push(*field),
+            None => {
+                form.wrong("update_mask", format!("names one of {}", MASKED.join(", ")));
+                break;
+            }
+        }
+    }
+    fields
+}
 
 pub(super) struct Agents(pub(super) Arc<Shared>);
 
@@ -55,15 +87,22 @@ impl AgentService for Agents {
         let queues = (agent.queues.iter().take(QUEUES_MAX))
             .map(|queue| form.name::<QueueId>("agent.queues", queue, "queues"))
             .collect::<Option<Vec<_>>>();
-        let (key, agent_id, display_name, queues) = form.done((key, agent_id, name, queues))?;
+        let capacity = match agent.capacity {
+            0 => Some(1),
+            asked => capacity(&mut form, asked),
+        };
+        let (key, agent_id, display_name, queues, capacity) =
+            form.done((key, agent_id, name, queues, capacity))?;
         let command = Command::CreateAgent(NewAgent {
             id: agent_id,
             display_name,
             password: None,
             supervisor: agent.supervisor,
             queues,
+            capacity,
         });
-        let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
+        let done = (self.0.handle.command_by(caller.actor(), command, key).await)
+            .map_err(errors::engine)?;
         let Answer::Agent(agent) = done.answer else {
             return Err(errors::internal("CreateAgent was not answered by an agent"));
         };
@@ -119,6 +158,63 @@ impl AgentService for Agents {
         }))
     }
 
+    async fn update_agent(
+        &self,
+        request: Request<pb::UpdateAgentRequest>,
+    ) -> Result<Response<pb::UpdateAgentResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut asked = request.into_inner();
+        let id = std::mem::take(&mut asked.request_id);
+        let mut form = Form::new();
+        let key = form.request(&caller.subject, "UpdateAgent", id, &asked);
+        let to = asked.agent.unwrap_or_default();
+        let agent = form.agent("agent.name", &to.name, &caller);
+        let fields = masked(&mut form, asked.update_mask);
+        let given = |field| fields.contains(&field);
+        let name = given("display_name").then(|| {
+            form.text(
+                "agent.display_name",
+                to.display_name,
+                DISPLAY_NAME_BYTES_MAX,
+            )
+        });
+        let capacity = given("capacity").then(|| capacity(&mut form, to.capacity));
+        let (agent, key) = form.done((agent, key))?;
+        let changes = AgentChanges {
+            display_name: name.flatten(),
+            supervisor: given("supervisor").then_some(to.supervisor),
+            capacity: capacity.flatten(),
+            disabled: given("disabled").then_some(to.disabled),
+        };
+        let command = Command::UpdateAgent { agent, changes };
+        let done = (self.0.handle.command_by(caller.actor(), command, key).await)
+            .map_err(errors::engine)?;
+        let Answer::Agent(agent) = done.answer else {
+            return Err(errors::internal("UpdateAgent was not answered by an agent"));
+        };
+        let response = pb::UpdateAgentResponse {
+            agent: Some(convert::agent(&agent)),
+        };
+        Ok(respond(response, done.replayed))
+    }
+
+    async fn delete_agent(
+        &self,
+        request: Request<pb::DeleteAgentRequest>,
+    ) -> Result<Response<pb::DeleteAgentResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut asked = request.into_inner();
+        let id = std::mem::take(&mut asked.request_id);
+        let mut form = Form::new();
+        let agent = form.agent("name", &asked.name, &caller);
+        let key = form.request(&caller.subject, "DeleteAgent", id, &asked);
+        let (agent, key) = form.done((agent, key))?;
+        let command = Command::DeleteAgent { agent };
+        let done = (self.0.handle.command_by(caller.actor(), command, key).await)
+            .map_err(errors::engine)?;
+        Ok(respond(pb::DeleteAgentResponse {}, done.replayed))
+    }
+
     async fn set_agent_password(
         &self,
         request: Request<pb::SetAgentPasswordRequest>,
@@ -152,7 +248,12 @@ impl AgentService for Agents {
         }
         let password = self.0.passwords.hash(new).await?;
         let command = Command::SetPassword { agent, password };
-        (self.0.handle.command(command, None).await).map_err(errors::engine)?;
+        (self
+            .0
+            .handle
+            .command_by(caller.actor(), command, None)
+            .await)
+            .map_err(errors::engine)?;
         Ok(Response::new(pb::SetAgentPasswordResponse {}))
     }
 }

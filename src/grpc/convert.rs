@@ -546,6 +546,7 @@ pub(super) fn agent(agent: &Agent) -> pb::Agent {
         capacity: count(agent.capacity),
         password_set: agent.password.is_some(),
         create_time: Some(time(agent.created)),
+        disabled: agent.disabled,
     }
 }
 

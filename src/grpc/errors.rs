@@ -237,6 +237,9 @@ fn refused(refusal: Refusal) -> Status {
         Refusal::CaseUnknown(number) => {
             fail(Code::NotFound, R::ResourceNotFound).with("resource", format!("cases/{number}"))
         }
+        Refusal::AgentDisabled(agent) => fail(Code::PermissionDenied, R::AgentDisabled)
+            .with("resource", format!("agents/{agent}")),
+        Refusal::OutOfRange(field, ..) => return field_invalid(field, &message),
         Refusal::TooLong(field, max) => {
             return field_invalid(field, &format!("longer than {max} bytes"));
         }

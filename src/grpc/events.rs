@@ -1,11 +1,13 @@
 //! Events as clients are told them: the payloads of both streams, and why a stream ended.
 
 use super::convert::{
-    agent_name, agent_state, delivery, interaction, long, membership, message, message_name, offer,
-    presence, reason_code, requested, time,
+    agent, agent_name, agent_state, delivery, interaction, long, membership, message, message_name,
+    offer, presence, reason_code, requested, time,
 };
 use super::pb;
-use crate::desk::{Actor, AssignCause, EndCause, Event, Fact, Interaction, Offer, WrapUpOutcome};
+use crate::desk::{
+    Actor, AssignCause, EndCause, Event, Fact, Interaction, Offer, UnassignReason, WrapUpOutcome,
+};
 use crate::id::QueueId;
 
 /// The queue whose name for people an event shows, if it shows one.
@@ -24,6 +26,8 @@ pub(super) fn queue_shown(event: &Event) -> Option<&QueueId> {
         | Fact::MembershipChanged { .. }
         | Fact::InteractionHeld(_)
         | Fact::InteractionFiled(_)
+        | Fact::InteractionUnassigned { .. }
+        | Fact::AgentUpdated(_)
         | Fact::PresenceForced { .. }
         | Fact::NoticePosted { .. } => None,
     }
@@ -114,6 +118,7 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
             let outcome = match outcome {
                 WrapUpOutcome::Completed => pb::WrapUpOutcome::Completed,
                 WrapUpOutcome::TimedOut => pb::WrapUpOutcome::TimedOut,
+                WrapUpOutcome::Cancelled => pb::WrapUpOutcome::Cancelled,
             };
             P::WrapUpEnded(pb::WrapUpEnded {
                 interaction: whole(interaction),
@@ -135,6 +140,21 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
         }),
         Fact::InteractionFiled(found) => P::InteractionFiled(pb::InteractionFiled {
             interaction: whole(found),
+        }),
+        Fact::InteractionUnassigned {
+            interaction,
+            reason,
+        } => {
+            let reason = match reason {
+                UnassignReason::Requeued => pb::UnassignReason::Requeued,
+            };
+            P::InteractionUnassigned(pb::InteractionUnassigned {
+                interaction: whole(interaction),
+                reason: reason.into(),
+            })
+        }
+        Fact::AgentUpdated(changed) => P::AgentUpdated(pb::AgentUpdated {
+            agent: Some(agent(changed)),
         }),
         Fact::PresenceForced {
             state,
@@ -167,6 +187,8 @@ pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::Se
             D::WrapUpEnded(found) => S::WrapUpEnded(found),
             D::InteractionClosed(found) => S::InteractionClosed(found),
             D::MembershipChanged(found) => S::MembershipChanged(found),
+            D::InteractionUnassigned(found) => S::InteractionUnassigned(found),
+            D::AgentUpdated(found) => S::AgentUpdated(found),
             D::PresenceForced(found) => S::PresenceForced(found),
             D::NoticePosted(found) => S::NoticePosted(found),
             // These concern no one agent, so they are in nobody's log.
@@ -194,6 +216,7 @@ pub(super) const fn end_cause(cause: EndCause) -> (pb::ClosingReason, pb::Reconn
         EndCause::TakenOver => (C::TakenOver, A::Stop),
         EndCause::SignedOut => (C::SignedOut, A::Stop),
         EndCause::LeaseExpired => (C::LeaseExpired, A::Reopen),
+        EndCause::Barred => (C::AccountClosed, A::Stop),
         EndCause::ClosedByOthers => (C::ClosedBySupervisor, A::Stop),
     }
 }

@@ -105,6 +105,8 @@ pub struct Session {
     macros: Macros,
     host: Bytes,
     ip: Option<IpAddr>,
+    /// The client connected from port 0, that is from nowhere.
+    is_portless: bool,
     helo: Option<Bytes>,
     phase: Phase,
 }
@@ -139,8 +141,10 @@ enum Phase {
 #[derive(Debug)]
 struct Transaction {
     envelope: Envelope,
-    /// Submitted with sendmail(1): nobody said HELO, and there is a queue file before the first
-    /// recipient. An SMTP client that does not greet has none yet at MAIL.
+    /// Submitted with sendmail(1): there is a queue file before the first recipient, and there was
+    /// no connection, for which Postfix shows port 0 and its own machine's HELO, older versions
+    /// none. Behind Postfix an SMTP client's mail has no queue file yet at MAIL, behind Sendmail it
+    /// has.
     submitted_locally: bool,
     recipients: Vec<Recipient>,
     foreign_recipients: usize,
@@ -291,6 +295,7 @@ impl Session {
                 self.macros.clear();
                 self.host = Bytes::new();
                 self.ip = None;
+                self.is_portless = false;
                 self.helo = None;
             }
             Command::Quit => {
@@ -330,6 +335,7 @@ impl Session {
         self.drop_message(actions);
         self.host = kept_name(host);
         self.ip = family.ip();
+        self.is_portless = matches!(family, Family::Known { port: 0, .. });
         self.helo = None;
     }
 
@@ -345,7 +351,8 @@ impl Session {
     fn mail(&mut self, arguments: &Arguments, receiver: &impl Receiver) -> Reply {
         let envelope = Envelope::parse(arguments.iter());
         let queue_id = self.macros.get_fresh(CommandCode::Mail, "i");
-        let submitted_locally = self.helo.is_none() && queue_id.is_some();
+        let unconnected = self.is_portless || self.helo.is_none();
+        let submitted_locally = unconnected && queue_id.is_some();
         let decision = match (&self.shut, envelope.size) {
             (Some(reply), _) => Err(reply.clone()),
             (None, _) if envelope.sender.len() > NAME_BYTES_MAX => {

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use postroom::desk::{
-    AgentState, Command, DeclineAction, Handling, HoldReason, NewAgent, Policy, QueueSettings,
-    Requested, State, Thread, Work,
+    AgentChanges, AgentState, Command, DeclineAction, Handling, HoldReason, NewAgent, Policy,
+    QueueSettings, Requested, State, Thread, Work,
 };
 use postroom::id::{AgentId, InteractionId, OfferId, QueueId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -33,11 +33,21 @@ enum Step {
     Merge(Index, Index),
     Agent(usize, Act),
     Member(usize, usize, bool),
+    Account(usize, Account),
     Forced(usize, Option<Wish>),
     Notice(usize),
     Submission(Index, Report),
     Configure(bool),
     Restart,
+}
+
+/// What an administrator does to an account.
+#[derive(Debug, Clone, Copy)]
+enum Account {
+    Hold(u32),
+    Disable(bool),
+    Remove,
+    Create,
 }
 
 /// What an agent's client does.
@@ -141,6 +151,12 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Worth::Held),
         1 => Just(Worth::Quiet),
     ];
+    let account = prop_oneof![
+        3 => (0..4_u32).prop_map(Account::Hold),
+        1 => any::<bool>().prop_map(Account::Disable),
+        1 => Just(Account::Remove),
+        2 => Just(Account::Create),
+    ];
     prop_oneof![
         6 => wait.prop_map(|wait| Step::Wait(Duration::from_millis(wait))),
         4 => (queues, thread, worth)
@@ -150,6 +166,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<(Index, Index)>().prop_map(|(case, into)| Step::Merge(case, into)),
         20 => (0..AGENTS, act()).prop_map(|(agent, act)| Step::Agent(agent, act)),
         1 => (0..AGENTS, 0..QUEUES, any::<bool>()).prop_map(|(a, q, j)| Step::Member(a, q, j)),
+        2 => (0..AGENTS, account).prop_map(|(agent, account)| Step::Account(agent, account)),
         1 => (0..AGENTS, proptest::option::of(wish())).prop_map(|(a, wish)| Step::Forced(a, wish)),
         1 => (0..QUEUES).prop_map(Step::Notice),
         2 => (any::<Index>(), report).prop_map(|(which, report)| Step::Submission(which, report)),
@@ -196,6 +213,7 @@ impl Play {
                 display_name: String::new(),
                 password: None,
                 supervisor: false,
+                capacity: 1,
                 queues: served.skip(usize::from(name == "cleo")).collect(),
             }));
             play.give(Command::OpenSession {
@@ -260,6 +278,7 @@ impl Play {
                     Command::LeaveQueue { agent, queue }
                 });
             }
+            Step::Account(agent, account) => self.account(*agent, *account),
             Step::Forced(agent, wish) => {
                 let agent = self.agents[*agent].clone();
                 self.give(match wish {
@@ -291,6 +310,33 @@ impl Play {
                 self.said.push(format!("{effects:?}"));
             }
         }
+    }
+
+    fn account(&mut self, number: usize, account: Account) {
+        let agent = self.agents[number].clone();
+        let changed = |changes| Command::UpdateAgent {
+            agent: agent.clone(),
+            changes,
+        };
+        self.give(match account {
+            Account::Hold(capacity) => changed(AgentChanges {
+                capacity: Some(capacity),
+                ..AgentChanges::default()
+            }),
+            Account::Disable(disabled) => changed(AgentChanges {
+                disabled: Some(disabled),
+                ..AgentChanges::default()
+            }),
+            Account::Remove => Command::DeleteAgent { agent },
+            Account::Create => Command::CreateAgent(NewAgent {
+                id: agent,
+                display_name: String::new(),
+                password: None,
+                supervisor: false,
+                capacity: 1,
+                queues: self.queues.iter().map(|queue| queue.id.clone()).collect(),
+            }),
+        });
     }
 
     fn any_interaction(&self, which: &Index) -> Option<InteractionId> {
@@ -362,7 +408,7 @@ impl Play {
 
     fn offer(&self, agent: &AgentId, which: &Which) -> OfferId {
         let all: Vec<OfferId> = self.world.desk.offers().keys().copied().collect();
-        let own = self.world.desk.presence(agent).unwrap().pending_offer;
+        let own = (self.world.desk.presence(agent)).and_then(|presence| presence.pending_offer);
         match which {
             Which::Own => own,
             Which::Any(at) => (!all.is_empty()).then(|| *at.get(&all)),
@@ -372,7 +418,8 @@ impl Play {
 
     fn work(&self, agent: &AgentId, which: &Which) -> InteractionId {
         let all: Vec<InteractionId> = self.world.kept.interactions.keys().copied().collect();
-        let own = self.world.desk.presence(agent).unwrap().interactions;
+        let own = (self.world.desk.presence(agent))
+            .map_or_else(Vec::new, |presence| presence.interactions);
         match which {
             Which::Own => own.first().copied(),
             Which::Any(at) => (!all.is_empty()).then(|| *at.get(&all)),
@@ -494,8 +541,8 @@ proptest! {
             if gone || left.now > nine() + Duration::from_secs(40 * 86_400) { break }
         }
         for agent in &left.agents {
-            let shown = left.world.desk.presence(agent).unwrap().state;
-            prop_assert_eq!(shown, AgentState::SignedOut);
+            let shown = left.world.desk.presence(agent).map(|presence| presence.state);
+            prop_assert!(shown.is_none_or(|shown| shown == AgentState::SignedOut));
         }
         for found in left.world.desk.interactions().values() {
             let rests = match &found.state {

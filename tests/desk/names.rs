@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use postroom::desk::{
     Actor, AgentState, Answer, AssignCause, Change, Effects, EndCause, Event, Fact, Filing,
-    OfferState, Presence, PresenceCause, Requested, RescindCause, State, WrapUpOutcome,
+    OfferState, Presence, PresenceCause, Requested, RescindCause, State, UnassignReason,
+    WrapUpOutcome,
 };
 use postroom::id::{InteractionId, MessageId, OfferId};
 use postroom::mail::token::MainNumber;
@@ -94,6 +95,7 @@ impl Names {
                 EndCause::TakenOver => "taken over",
                 EndCause::SignedOut => "signed out",
                 EndCause::LeaseExpired => "lease expired",
+                EndCause::Barred => "account closed",
                 EndCause::ClosedByOthers => "closed by others",
             };
             lines.push(format!("a session ends: {cause}"));
@@ -186,6 +188,7 @@ impl Names {
                 let how = match outcome {
                     WrapUpOutcome::Completed => "completed",
                     WrapUpOutcome::TimedOut => "timed out",
+                    WrapUpOutcome::Cancelled => "cancelled",
                 };
                 format!("{} closed: {how}", self.interaction(interaction.id))
             }
@@ -201,6 +204,17 @@ impl Names {
             }
             Fact::InteractionFiled(found) => {
                 format!("{} filed in {}", self.interaction(found.id), found.queue)
+            }
+            Fact::InteractionUnassigned {
+                interaction,
+                reason,
+            } => {
+                let UnassignReason::Requeued = reason;
+                format!("{} given back", self.interaction(interaction.id))
+            }
+            Fact::AgentUpdated(agent) => {
+                let state = if agent.disabled { ", disabled" } else { "" };
+                format!("{} may hold {}{state}", agent.id, agent.capacity)
             }
             Fact::PresenceForced {
                 state,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use postroom::desk::{Command, OfferState, Refusal, Requested, State, Thread};
+use postroom::desk::{AgentChanges, Command, OfferState, Refusal, Requested, State, Thread};
 use postroom::id::{InteractionId, OfferId, QueueId};
 use postroom::time::Timestamp;
 
@@ -57,7 +57,7 @@ const STATES: [(&str, &str); 18] = [
     ("filed", "quiet mail for support"),
 ];
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 24] = [
     "see",
     "accept",
     "reject",
@@ -77,6 +77,8 @@ const COMMANDS: [&str; 22] = [
     "letter",
     "release",
     "dismiss",
+    "disable",
+    "remove",
     "set available",
     "set offline",
     "signed out",
@@ -196,6 +198,14 @@ fn asked(stage: &Stage, command: &str) -> Command {
             agent: anna,
             queue: support,
         },
+        "disable" => Command::UpdateAgent {
+            agent: anna,
+            changes: AgentChanges {
+                disabled: Some(true),
+                ..AgentChanges::default()
+            },
+        },
+        "remove" => Command::DeleteAgent { agent: anna },
         "release" => Command::Release { interaction },
         "dismiss" => Command::Dismiss { interaction },
         "set available" => forced(Requested::Available),
@@ -232,7 +242,9 @@ fn standing(stage: &Stage) -> String {
         0 | 1 => String::new(),
         count => format!(", {} new", count - 1),
     };
-    let anna = stage.world.desk.presence(&"anna".parse().unwrap()).unwrap();
+    let Some(anna) = stage.world.desk.presence(&"anna".parse().unwrap()) else {
+        return format!("{interaction}{more}; {offer}; gone");
+    };
     let next = match &anna.next {
         None => "",
         Some(Requested::Available) => ", available next",

@@ -128,13 +128,16 @@ impl Client {
             | Fact::WrapUpStarted(interaction) => {
                 self.holds.insert(interaction.id, (**interaction).clone());
             }
-            Fact::WrapUpEnded { interaction, .. } | Fact::InteractionClosed(interaction) => {
+            Fact::WrapUpEnded { interaction, .. }
+            | Fact::InteractionUnassigned { interaction, .. }
+            | Fact::InteractionClosed(interaction) => {
                 assert!(self.holds.remove(&interaction.id).is_some());
             }
             Fact::InteractionQueued(_)
             | Fact::InteractionHeld(_)
             | Fact::InteractionFiled(_)
             | Fact::DeliveryUpdated(_)
+            | Fact::AgentUpdated(_)
             | Fact::PresenceForced { .. }
             | Fact::NoticePosted { .. }
             | Fact::MembershipChanged { .. } => {}
@@ -246,6 +249,21 @@ impl World {
                 client.hear(*sequence, &event.fact);
             }
         }
+        for change in &effects.changes {
+            if let Change::Agent(agent) = change
+                && agent.removed.is_some()
+            {
+                // Whoever bears the name next begins above all old numbers.
+                let sequence = agent.sequence + self.policy.log_entries + 1;
+                let next = Client {
+                    sequence,
+                    ..Client::default()
+                };
+                let left = self.clients.insert(agent.id.clone(), next);
+                let left = left.unwrap_or_default();
+                assert!(left.holds.is_empty() && left.offers.is_empty());
+            }
+        }
         self.check_offers(now, &effects.events);
         self.check(now);
     }
@@ -256,7 +274,9 @@ impl World {
             .filter(|session| session.agent == agent.id)
             .filter_map(|session| self.desk.session(session.id, now))
             .any(|view| !view.in_grace);
-        let offers = usize::from(presence.pending_offer.is_some());
+        let offers = (self.desk.offers().values())
+            .filter(|offer| offer.agent == agent.id && offer.state.is_live())
+            .count();
         let wrapping = presence.interactions.iter().any(|id| {
             let state = &self.desk.interactions()[id].state;
             matches!(state, State::WrappingUp { .. })
@@ -290,7 +310,7 @@ impl World {
             assert!(to.queues.contains(&offer.queue), "not a member");
             for other in &free {
                 let serves = other.queues.contains(&offer.queue);
-                if serves && !interaction.declined.contains(&other.id) {
+                if serves && other.id != to.id && !interaction.declined.contains(&other.id) {
                     let (other, to) = ((other.idle_since, &other.id), (to.idle_since, &to.id));
                     assert!(to < other, "{other:?} was idle longer than {to:?}");
                 }
@@ -320,6 +340,7 @@ impl World {
     fn check_places(&self) {
         let mut lines: BTreeMap<&QueueId, Vec<(i32, Timestamp, InteractionId)>> = BTreeMap::new();
         let mut held: BTreeMap<&AgentId, Vec<InteractionId>> = BTreeMap::new();
+        let mut active: BTreeMap<&AgentId, usize> = BTreeMap::new();
         let mut offered = BTreeSet::new();
         for found in self.desk.interactions().values() {
             match &found.state {
@@ -334,6 +355,9 @@ impl World {
                     offered.insert(offer.id);
                 }
                 State::Active { agent, .. } | State::WrappingUp { agent, .. } => {
+                    if matches!(found.state, State::Active { .. }) {
+                        *active.entry(agent).or_default() += 1_usize;
+                    }
                     held.entry(agent).or_default().push(found.id);
                 }
                 State::Held { .. } => {}
@@ -363,8 +387,11 @@ impl World {
                 .iter()
                 .filter(|offer| self.desk.offers()[offer].agent == *id);
             assert_eq!(presence.pending_offer.as_ref(), offers.clone().next());
+            // Work stays in hand when less is allowed than before; offers do not.
             let capacity = self.desk.agents()[id].capacity as usize;
-            assert!(held.len() + offers.count() <= capacity, "{id} has too much");
+            let offers = offers.count();
+            let fits = offers == 0 || active.get(id).unwrap_or(&0) + offers <= capacity;
+            assert!(fits, "{id} has too much");
         }
         assert!(held.is_empty(), "held by nobody: {held:?}");
     }
@@ -394,7 +421,10 @@ impl World {
                 .map(|id| (*id, self.desk.interactions()[id].clone()))
                 .collect();
             same(&client.holds, &holds);
-            let offers: BTreeSet<_> = presence.pending_offer.into_iter().collect();
+            let offers: BTreeSet<_> = (self.desk.offers().values())
+                .filter(|offer| offer.agent == *id && offer.state.is_live())
+                .map(|offer| offer.id)
+                .collect();
             assert_eq!(client.offers, offers, "{id} sees other offers");
             for offer in &offers {
                 let queue = &self.desk.offers()[offer].queue;
@@ -449,7 +479,11 @@ impl World {
     fn check_kept(&self, now: Timestamp) {
         let (desk, kept) = (&self.desk, &self.kept);
         assert_eq!(kept.counters.unwrap_or_default(), desk.counters());
-        same(&kept.agents, desk.agents());
+        let agents: BTreeMap<_, _> = (kept.agents.iter())
+            .filter(|(_, agent)| agent.removed.is_none())
+            .map(|(id, agent)| (id.clone(), agent.clone()))
+            .collect();
+        same(&agents, desk.agents());
         same(&kept.offers, desk.offers());
         let sessions: BTreeMap<_, _> = (desk.sessions())
             .map(|session| (session.id, session.clone()))

@@ -214,6 +214,122 @@ async fn supervisors_see_everybody() {
 }
 
 #[tokio::test]
+async fn accounts_are_changed_disabled_and_removed() {
+    let gateway = Gateway::start().await;
+    gateway.agent("anna", &["support"]).await;
+    let mut agents = AgentServiceClient::new(gateway.local.clone());
+    let mut sessions =
+        pb::session_service_client::SessionServiceClient::new(gateway.remote.clone());
+    let update = |paths: &[&str], agent: pb::Agent| pb::UpdateAgentRequest {
+        agent: Some(pb::Agent {
+            name: "agents/anna".to_owned(),
+            ..agent
+        }),
+        update_mask: Some(prost_types::FieldMask {
+            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+        }),
+        request_id: String::new(),
+    };
+    let asked = pb::Agent {
+        display_name: "Anna".to_owned(),
+        supervisor: true,
+        capacity: 3,
+        ..pb::Agent::default()
+    };
+    // Only what the mask names.
+    let changed = agents
+        .update_agent(update(&["display_name", "capacity"], asked.clone()))
+        .await
+        .unwrap();
+    let changed = changed.into_inner().agent.unwrap();
+    let seen = (changed.display_name.as_str(), changed.supervisor);
+    assert_eq!((seen, changed.capacity), (("Anna", false), 3));
+    for (paths, capacity) in [
+        (&["capacity"][..], 0),
+        (&["capacity"], 101),
+        (&["capacity"], -1),
+        (&["queues"], 1),
+    ] {
+        let agent = pb::Agent {
+            capacity,
+            ..asked.clone()
+        };
+        refused(
+            agents.update_agent(update(paths, agent)).await,
+            Code::InvalidArgument,
+            "FIELD_INVALID",
+        );
+    }
+
+    let token = gateway.sign_in("anna").await;
+    let current = pb::GetSessionRequest {
+        name: "sessions/current".to_owned(),
+    };
+    for disabled in [true, false] {
+        let agent = pb::Agent {
+            disabled,
+            ..pb::Agent::default()
+        };
+        let changed = agents.update_agent(update(&["disabled"], agent)).await;
+        let changed = changed.unwrap().into_inner().agent.unwrap();
+        assert_eq!(changed.disabled, disabled);
+        if disabled {
+            refused(
+                sessions.get_session(by(&token, current.clone())).await,
+                Code::Unauthenticated,
+                "SESSION_CLOSED",
+            );
+            refused(
+                sessions.open_session(super::gateway::sign_in("anna")).await,
+                Code::PermissionDenied,
+                "AGENT_DISABLED",
+            );
+        }
+    }
+
+    let (key, _) = gateway.key(&[pb::Role::Agent], "agents/anna").await;
+    let token = gateway.sign_in("anna").await;
+    let delete = pb::DeleteAgentRequest {
+        name: "agents/anna".to_owned(),
+        request_id: "a".to_owned(),
+    };
+    agents.delete_agent(delete.clone()).await.unwrap();
+    // The same request again is answered as before; another finds nobody.
+    agents.delete_agent(delete.clone()).await.unwrap();
+    let again = pb::DeleteAgentRequest {
+        request_id: String::new(),
+        ..delete
+    };
+    refused(
+        agents.delete_agent(again).await,
+        Code::NotFound,
+        "RESOURCE_NOT_FOUND",
+    );
+    refused(
+        sessions.get_session(by(&token, current)).await,
+        Code::Unauthenticated,
+        "SESSION_CLOSED",
+    );
+    let with_key = by(&key, pb::OpenSessionRequest::default());
+    refused(
+        sessions.open_session(with_key).await,
+        Code::Unauthenticated,
+        "CREDENTIAL_INVALID",
+    );
+    let password = sessions.open_session(super::gateway::sign_in("anna")).await;
+    refused(password, Code::Unauthenticated, "CREDENTIAL_INVALID");
+    // The name can be given again, and nothing of the old account comes with it.
+    gateway.agent("anna", &["support"]).await;
+    refused(
+        sessions
+            .open_session(by(&key, pb::OpenSessionRequest::default()))
+            .await,
+        Code::Unauthenticated,
+        "CREDENTIAL_INVALID",
+    );
+}
+
+#[tokio::test]
 async fn health_and_reflection_ask_for_nothing_and_unknown_paths_are_refused() {
     use tonic_health::pb::HealthCheckRequest;
     use tonic_health::pb::health_client::HealthClient;

@@ -51,6 +51,7 @@ impl House {
             display_name: "Anna".into(),
             password: None,
             supervisor: false,
+            capacity: 1,
             queues: vec!["support".parse().unwrap()],
         };
         handle

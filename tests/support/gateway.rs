@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     control: Port,
     /// The largest message it takes.
     pub(crate) message_bytes_max: u64,
+    /// Most connections from Postfix.
+    pub(crate) connections_max: usize,
     /// The MTA that takes its answers, as `HOST:PORT`.
     pub(crate) outbound: String,
     /// The name servers it asks.
@@ -58,6 +60,7 @@ impl Settings {
             log: "postroom=debug",
             control: Port::take(),
             message_bytes_max: 10_000_000,
+            connections_max: 1000,
             outbound: "127.0.0.1:1".to_owned(),
             resolver: "off".to_owned(),
             authentication: String::new(),
@@ -99,6 +102,7 @@ impl Settings {
              [milter]\n\
              listen = \"{milter}\"\n\
              message_bytes_max = {bytes_max}\n\
+             connections_max = {connections_max}\n\
              [control]\n\
              listen = \"127.0.0.1:{control}\"\n\
              [outbound]\n\
@@ -113,6 +117,7 @@ impl Settings {
             milter = self.milter(),
             control = self.control.number(),
             bytes_max = self.message_bytes_max,
+            connections_max = self.connections_max,
             outbound = self.outbound,
             resolver = self.resolver,
             authentication = self.authentication,

@@ -100,11 +100,28 @@ impl Postfix {
         // Postfix's processes go through here under another user.
         fs::set_permissions(dir, PermissionsExt::from_mode(0o755)).unwrap();
         for name in ["etc", "queue", "data"] {
-            fs::create_dir(dir.join(name)).unwrap();
+            // A test may have put a disk of its own there.
+            fs::create_dir_all(dir.join(name)).unwrap();
         }
         chown(dir.join("data"), Some(postfix_user()), None).unwrap();
         fs::write(dir.join("etc/main.cf"), self.whole_main_cf(milter, sink)).unwrap();
         fs::write(dir.join("etc/master.cf"), self.whole_master_cf()).unwrap();
+    }
+
+    /// The files of its mail queue in these folders of it.
+    pub(crate) fn queued(&self, folders: &[&str]) -> Vec<PathBuf> {
+        let queue = self.folder.path().join("queue");
+        let mut waiting: Vec<PathBuf> = folders.iter().map(|name| queue.join(name)).collect();
+        let mut files = Vec::new();
+        while let Some(path) = waiting.pop() {
+            // What goes away while we look is not there any more.
+            match fs::read_dir(&path) {
+                Ok(entries) => waiting.extend(entries.flatten().map(|entry| entry.path())),
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory => files.push(path),
+                Err(_) => {}
+            }
+        }
+        files
     }
 
     /// One of its commands, such as `postsuper`, with what it is to read; what it wrote.

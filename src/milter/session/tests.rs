@@ -52,6 +52,11 @@ fn command(word: &str) -> Command {
     let arguments = || Arguments::new(data.split('_').map(str::as_bytes));
     match letter {
         "O" => Command::Negotiate(Offer::POSTFIX),
+        // Mail of the MTA's own machine comes over no connection.
+        "C" if data == "localhost" => Command::Connect {
+            host: bytes,
+            family: Family::of("127.0.0.1".parse().unwrap(), 0),
+        },
         "C" => Command::Connect {
             host: bytes,
             family: Family::of("192.0.2.7".parse().unwrap(), 25),
@@ -200,6 +205,18 @@ fn with_all_that_postfix_offers() {
 
         C:mx DM:i=A1 M:a@x R:support@x R:nobody@x L:From N E Q
         c c c 550 close
+
+        C:localhost H:localhost DM:i=A1 M:a@x R:nobody@x L:From N E Q
+        c c 550 close
+
+        C:localhost H:localhost M:<a@x> DR:i=A1 R:<nobody@x>
+        c 550
+
+        C:mx H:mx DM:i=A1 M:<a@x> R:<nobody@x>
+        c 550
+
+        C:localhost H:localhost K C:mx H:mx DM:i=A1 M:<a@x> R:<nobody@x>
+        c 550
 
         C:mx M:<a@x> R:<support@x> DR:i=A1 R:<nobody@x> T N E
         c c 550 c begin eoh finish:1+0 d
