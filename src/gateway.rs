@@ -23,6 +23,7 @@ use crate::intake::authenticate::{Authenticator, Resolver, ResolverError};
 use crate::intake::routes::Routes;
 use crate::milter;
 use crate::outbound;
+use crate::outbound::dkim;
 use crate::outbound::reply::ReplySettings;
 use crate::store::{Local, LocalConfig, OpenError, proof};
 pub use inherited::{InheritError, Inherited, Socket};
@@ -168,6 +169,7 @@ pub async fn start_on(
     let store = Arc::new(open(config).await?);
     let mut settings = engine::Settings::new(queues.clone());
     settings.signed_addresses = config.outbound.signed_addresses;
+    settings.dkim = Arc::new(dkim_keys(config)?);
     let (engine, handle, submissions) =
         Engine::start(Arc::<Local>::clone(&store), settings).map_err(StartError::Engine)?;
     let parts = Parts {
@@ -436,6 +438,21 @@ fn outbound_settings(config: &Config, name: &str) -> Result<outbound::Settings, 
         timeouts: outbound::Timeouts::default(),
         at_once: outbound.at_once,
     })
+}
+
+/// The keys with which messages are signed, from their files.
+///
+/// # Errors
+///
+/// [`StartError`] if a file cannot be read or holds no usable key.
+pub fn dkim_keys(config: &Config) -> Result<dkim::Keys, StartError> {
+    let keys = config.dkim.iter().map(|key| {
+        let pem = fs::read(&key.key_file)
+            .map_err(|error| StartError::File(key.key_file.clone(), error))?;
+        dkim::Key::from_pem(key.domain.get_ref(), key.selector.get_ref(), &pem)
+            .map_err(|error| StartError::Config(format!("{}: {error}", key.key_file.display())))
+    });
+    keys.collect::<Result<_, _>>().map(dkim::Keys::new)
 }
 
 fn login(config: &Config) -> Result<Option<outbound::Login>, StartError> {

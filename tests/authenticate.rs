@@ -15,6 +15,8 @@ use postroom::mail::address::Address;
 use postroom::mail::letter::Letter;
 use postroom::mail::results;
 use postroom::mail::trust::{Authentication, Policy};
+use postroom::outbound::dkim;
+use postroom::time::Timestamp;
 use support::chain::seal;
 use support::dns::Dns;
 use support::signed::{KEY, sign};
@@ -515,5 +517,52 @@ async fn arc() {
             .map(|seal| seal.trim_end_matches('<').to_owned())
             .collect();
         assert_eq!(members.join(" "), seals, "{name}");
+    }
+}
+
+/// What we sign ourselves passes with a verifier that is not ours, with each kind of key.
+#[tokio::test]
+async fn our_own_signatures() {
+    for pem in [dkim::generate_rsa(), dkim::generate_ed25519()] {
+        let key = dkim::Key::from_pem("shop.example", "2026a", pem.unwrap().as_bytes()).unwrap();
+        let zone = format!("{}  TXT  {}", key.record_name(), key.record().unwrap());
+        let algorithm = key.algorithm();
+        let keys = dkim::Keys::new(vec![key]);
+        let dns = Dns::start(&zone).await;
+        let authenticator = authenticator(&dns, PATIENCE);
+        let folded = "From: =?utf-8?Q?Caf=C3=A9?=\r\n  <help@shop.example>\r\nTo: a@x.example,\r\n\tb@x.example\r\n\
+                      Subject:  Your \t order \r\n\r\n  Dear \t Ada, \r\n\r\n.\r\nbye \r\n \r\n\r\n";
+        for letter in [
+            letter("help@shop.example"),
+            folded.to_owned(),
+            letter("help@shop.example") + "no end",
+        ] {
+            let signatures = keys.sign(&mut letter.as_bytes(), Timestamp::ZERO).unwrap();
+            let signed = String::from_utf8(signatures).unwrap() + &letter;
+            for (change, result) in [
+                (signed.clone(), "dkim=pass"),
+                (format!("Received: by x\r\n{signed}"), "dkim=pass"),
+                (signed.replace("\r\n\r\n", "\r\n\r\nNo. "), "dkim=fail"),
+                (
+                    signed.replace("\r\nFrom:", "\r\nFrom: eve@x.example\r\nFrom:"),
+                    "dkim=fail",
+                ),
+                (signed.replace("Subject:", "Subject: Re:"), "dkim=fail"),
+                (format!("Subject: first\r\n{signed}"), "dkim=fail"),
+            ] {
+                let case = Case {
+                    client: CLIENT,
+                    helo: "mx.shop.example",
+                    mail_from: "help@shop.example",
+                    letter: change,
+                };
+                let found = told(&ask(&authenticator, &case).await);
+                assert!(
+                    found.contains(result),
+                    "{algorithm:?} {found}\n{}",
+                    case.letter
+                );
+            }
+        }
     }
 }

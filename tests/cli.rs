@@ -6,6 +6,7 @@
 mod check;
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -137,7 +138,7 @@ fn the_example_configuration_shows_every_field() {
     let shown: String = text
         .lines()
         .map(|line| match line.strip_prefix('#') {
-            Some(field) if field.starts_with(|c: char| c.is_ascii_lowercase()) => field,
+            Some(field) if field.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => field,
             _ => line,
         })
         .flat_map(|line| [line, "\n"])
@@ -452,6 +453,57 @@ async fn bench_counts_every_letter() {
     assert!(report["verdict_milliseconds"]["p99"].is_f64(), "{report}");
     let (code, report) = bench("full@shop.example").await;
     assert_eq!((code, &report["tempfail"]), (75, &Value::from(20)));
+}
+
+#[test]
+fn keys_for_dkim_are_made_once_and_their_record_said_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("2026a.pem");
+    let names = ["--domain", "Shop.Example", "--selector", "2026a"];
+    let key = file.to_str().unwrap();
+    let generate = [
+        &["dkim", "generate", "--algorithm", "ed25519", "--out", key][..],
+        &names,
+    ]
+    .concat();
+    let (code, out, error) = run(&generate);
+    assert_eq!((code, error.as_str()), (0, ""), "{out}");
+    let record = (out.lines())
+        .find(|line| line.contains(" IN TXT "))
+        .unwrap();
+    assert!(record.starts_with("2026a._domainkey.shop.example. IN TXT \"v=DKIM1; k=ed25519; p="));
+    assert!(
+        out.contains("[[dkim]]\ndomain = \"shop.example\"\n"),
+        "{out}"
+    );
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let (code, said, _) = run(&[&["dkim", "record", "--key", key][..], &names].concat());
+    assert_eq!((code, said.trim_end()), (0, record));
+    // A key that is there is not written over.
+    let before = std::fs::read(&file).unwrap();
+    let (code, _, error) = run(&generate);
+    assert_eq!(
+        (code, std::fs::read(&file).unwrap()),
+        (74, before),
+        "{error}"
+    );
+    let (code, _, error) = run(&[
+        "dkim",
+        "record",
+        "--key",
+        key,
+        "--domain",
+        "a b",
+        "--selector",
+        "x",
+    ]);
+    assert_eq!(code, 64);
+    assert!(
+        error.contains("domain \"a b\" is not a host name"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod agent;
 mod bench;
 mod check;
 mod demo;
+mod dkim;
 mod door;
 mod failure;
 mod inject;
@@ -56,6 +57,7 @@ enum Command {
     Watch(watch::Watch),
     Agent(agent::Agent),
     Key(key::Key),
+    Dkim(dkim::Dkim),
     Bench(bench::Bench),
 }
 
@@ -83,6 +85,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Watch(watch) => wait_for(watch::run(watch, page)),
         Command::Agent(agent) => wait_for(agent::run(agent, page)),
         Command::Key(key) => wait_for(key::run(key, page)),
+        Command::Dkim(dkim) => dkim::run(&dkim, page),
         Command::Bench(bench) => wait_for(bench::run(bench, page)),
     };
     match ended {

@@ -7,8 +7,10 @@
 mod authentication;
 mod check;
 mod control;
+mod dkim;
 mod gateway;
 mod milter;
+
 mod outbound;
 mod queue;
 mod rule;
@@ -23,6 +25,7 @@ pub use authentication::Authentication;
 pub use check::Problem;
 use check::{Check, line_of};
 pub use control::Control;
+pub use dkim::Dkim;
 pub use gateway::Gateway;
 pub use milter::Milter;
 pub use outbound::{Outbound, Security};
@@ -49,6 +52,10 @@ pub struct Config {
     /// Where answers are handed to.
     #[serde(default)]
     pub outbound: Outbound,
+    /// Keys with which messages that leave are signed (DKIM). Without one for a message's author,
+    /// signing is left to the MTA.
+    #[serde(default)]
+    pub dkim: Vec<Dkim>,
     /// How senders are proven.
     #[serde(default)]
     pub authentication: Authentication,
@@ -120,6 +127,7 @@ impl Config {
         self.milter.check(check);
         self.control.check(check);
         self.outbound.check(check);
+        dkim::check_all(&self.dkim, check);
         self.authentication
             .check(self.gateway.name.get_ref(), check);
         self.store.check(check);
@@ -147,6 +155,7 @@ impl Config {
             ),
             ("[control]", self.control == other.control),
             ("[outbound]", self.outbound == other.outbound),
+            ("[[dkim]]", self.dkim == other.dkim),
             ("[store]", self.store == other.store),
         ];
         let differ = keys.into_iter().filter(|(_, same)| !same);

@@ -48,6 +48,7 @@ use crate::content::Content;
 use crate::desk::{Actor, Answer, Command, Desk, Policy, QueueSettings, Refusal};
 use crate::id::{MessageId, QueueId, SessionId};
 use crate::mail::token::Keyring;
+use crate::outbound::dkim;
 use crate::outbound::message::Outbound;
 use crate::store::{CommitError, Store};
 use crate::time::Timestamp;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub request_memory: Duration,
     /// Whether the addresses that answers and delivery reports come back to carry signed tokens.
     pub signed_addresses: bool,
+    /// With what the messages that leave are signed.
+    pub dkim: Arc<dkim::Keys>,
     /// How long to leave a store alone that could not write, before it is tried again.
     pub store_pause: Duration,
 }
@@ -76,6 +79,7 @@ impl Settings {
             queues,
             request_memory: Duration::from_secs(24 * 3600),
             signed_addresses: true,
+            dkim: Arc::default(),
             store_pause: Duration::from_secs(1),
         }
     }
@@ -201,6 +205,7 @@ impl Engine {
             full: RwLock::default(),
             gone: Mutex::default(),
         });
+        let dkim = Arc::clone(&settings.dkim);
         let (calls, waiting) = sync_channel(CALLS_MAX);
         let (submissions, submissions_out) = mpsc::unbounded_channel();
         let runner = Runner {
@@ -218,7 +223,7 @@ impl Engine {
             .spawn(move || runner.run(&waiting))
             .map_err(|error| StartError::Store(error.into()))?;
         let handle = Handle::new(Arc::clone(&shared), calls);
-        let submissions = Submissions::new(handle.clone(), submissions_out);
+        let submissions = Submissions::new(handle.clone(), dkim, submissions_out);
         Ok((Self { thread, shared }, handle, submissions))
     }
 

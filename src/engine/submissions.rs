@@ -1,8 +1,10 @@
 //! Submissions: outbound messages whose turn it is, from the engine to the submitter and back.
 
-use std::io::Read;
+use std::io::{Cursor, Read};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::io::AsyncReadExt;
 use tokio::sync::{Mutex, mpsc};
 
 use super::EngineError;
@@ -12,10 +14,12 @@ use crate::desk::Command;
 use crate::id::MessageId;
 use crate::mail::address::Address;
 use crate::mail::return_path::{EVERYBODY, ReturnPath};
+use crate::outbound::dkim;
 use crate::outbound::driver::{Job, Spooler};
 use crate::outbound::message::{Diagnostic, Outbound, Outcome};
 use crate::outbound::submit::NotMarked;
-use crate::store::{BodyId, BodyReader};
+use crate::store::{BodyId, BodyReader, Store};
+use crate::time::Timestamp;
 
 /// How long to wait before the end of a submission is reported again that could not be written.
 const FINISH_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
@@ -24,13 +28,19 @@ const FINISH_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Submissions {
     handle: Handle,
+    dkim: Arc<dkim::Keys>,
     waiting: Mutex<mpsc::UnboundedReceiver<Outbound>>,
 }
 
 impl Submissions {
-    pub(super) fn new(handle: Handle, waiting: mpsc::UnboundedReceiver<Outbound>) -> Self {
+    pub(super) fn new(
+        handle: Handle,
+        dkim: Arc<dkim::Keys>,
+        waiting: mpsc::UnboundedReceiver<Outbound>,
+    ) -> Self {
         Self {
             handle,
+            dkim,
             waiting: Mutex::new(waiting),
         }
     }
@@ -63,17 +73,15 @@ impl Spooler for Submissions {
             if let Some(path) = self.return_path(&outbound) {
                 outbound.mail_from = path;
             }
+            let (dkim, created) = (Arc::clone(&self.dkim), outbound.created);
             let body = self
                 .handle
-                .read(move |store| {
-                    store
-                        .body_reader(BodyId::from_bytes(id.to_bytes()))
-                        .map_err(unreadable)
-                })
+                .read(move |store| signed(store, id, &dkim, created))
                 .await;
             let outcome = match body {
-                Ok(Some(body)) => {
-                    let body = Box::new(stream(body));
+                Ok(Some((signatures, body))) => {
+                    outbound.size_bytes += signatures.len() as u64;
+                    let body = Box::new(AsyncReadExt::chain(Cursor::new(signatures), stream(body)));
                     return Some(Job { outbound, body });
                 }
                 Ok(None) => Outcome::Permanent {
@@ -120,6 +128,28 @@ impl Spooler for Submissions {
             }
         }
     }
+}
+
+/// A message and the signatures that go before it. They are made of the time at which it was
+/// written, so each attempt sends the same bytes.
+fn signed(
+    store: &dyn Store,
+    id: MessageId,
+    keys: &dkim::Keys,
+    created: Timestamp,
+) -> Result<Option<(Vec<u8>, BodyReader)>, EngineError> {
+    let open = || {
+        store
+            .body_reader(BodyId::from_bytes(id.to_bytes()))
+            .map_err(unreadable)
+    };
+    let signatures = match open()? {
+        Some(mut body) if !keys.is_empty() => keys
+            .sign(&mut body, created)
+            .map_err(|error| EngineError::Unavailable(error.to_string()))?,
+        _ => Vec::new(),
+    };
+    Ok(open()?.map(|body| (signatures, body)))
 }
 
 /// How much of a body is read at a time, in bytes.

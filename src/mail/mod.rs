@@ -29,6 +29,7 @@ pub mod trust;
 
 pub mod acknowledgement;
 pub mod compose;
+pub mod dkim;
 pub mod subject;
 
 pub mod canonical;

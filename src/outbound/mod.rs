@@ -10,6 +10,7 @@ pub mod transparency;
 
 pub mod reply;
 
+pub mod dkim;
 pub mod driver;
 pub mod settings;
 pub mod submit;
