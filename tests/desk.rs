@@ -39,6 +39,7 @@
 //! | why somebody is not offered something | `why not i1 to anna` |
 //! | a supervisor | `i1 is moved to 5`, `i1 is released`, `i1 is dismissed`, `c1 is merged into c2`, `tokens of c1 are revoked` |
 //! | a queue is paused | `pause queue support lunch`, `resume queue support` |
+//! | a supervisor of agents | `supervisor lea sets anna available`, `supervisor lea sets anna offline lunch: eat something`, `supervisor lea signs anna out`, `supervisor lea tells anna: hello`, `… tells all of support sales: hello`, `… tells everybody: hello` |
 //! | the submitter | `m2 handed over`, `m2 accepted`, `m2 deferred`, `m2 refused`, `m2 lost`, `m2 again` |
 //! | the process ends, and a new one begins | `stop`, `restart` |
 //! | nothing | `time passes` |
@@ -64,7 +65,9 @@ use std::time::Duration;
 use names::Names;
 use postroom::desk::skill::{Skills, asked};
 use postroom::desk::{
-    AfterWork, Ageing, AgentChanges, CancelCause, Case, CodePolicy, Command, DeclineAction, Effects, Handling, HoldReason, Hours, HouseRules, NewAgent, OfferClock, Policy, QueueSettings, ReasonKind, Refusal, Requested, Span, State, Strategy, Thread, Work, Zone,
+    Actor, AfterWork, Ageing, AgentChanges, CancelCause, Case, CodePolicy, Command, DeclineAction,
+    Effects, Handling, HoldReason, Hours, HouseRules, NewAgent, OfferClock, Policy, QueueSettings,
+    ReasonKind, Refusal, Requested, Span, State, Strategy, Thread, Work, Zone,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -383,6 +386,7 @@ impl Stage {
                 let agent = slug(agent)?;
                 Ok(self.give(Command::DeleteAgent { agent }))
             }
+            ["supervisor", lea, ..] => self.supervisor(lea, line),
             [agent, "joins", queue, weight @ ..] => Ok(self.give(Command::JoinQueue {
                 agent: slug(agent)?,
                 queue: slug(queue)?,
@@ -418,6 +422,31 @@ impl Stage {
             }
             [] => Err("nothing to do".into()),
         }
+    }
+
+    /// What somebody who is no agent does to those who are.
+    fn supervisor(&mut self, lea: &str, line: &str) -> Result<Vec<String>, String> {
+        let (line, note) = line.split_once(": ").unwrap_or((line, ""));
+        let note = note.to_owned();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let command = match &words[2..] {
+            ["sets", agent, wish @ ..] => Command::ForcePresence {
+                agent: slug(agent)?,
+                state: requested(wish)?,
+                note,
+            },
+            ["signs", agent, "out"] => {
+                let sessions = self.sessions.get(&slug(agent)?);
+                let session = sessions.and_then(|sessions| sessions.last().copied());
+                let session = session.unwrap_or(nobody());
+                Command::ForceSignOut { session }
+            }
+            ["tells", "everybody"] => notice(&[], &[], note)?,
+            ["tells", "all", "of", queues @ ..] => notice(&[], queues, note)?,
+            ["tells", agents @ ..] => notice(agents, &[], note)?,
+            _ => return Err("supervisors do not do that".into()),
+        };
+        Ok(self.give_by(Actor::Supervisor(lea.to_owned()), command))
     }
 
     /// A letter: `for QUEUE…`, `of CASE for QUEUE…` or `after CASE for QUEUE…`.
@@ -596,7 +625,16 @@ impl Stage {
     }
 
     fn give(&mut self, command: Command) -> Vec<String> {
-        let done: Result<Effects, Refusal> = self.world.handle(self.now, command);
+        let done = self.world.handle(self.now, command);
+        self.said(done)
+    }
+
+    fn give_by(&mut self, by: Actor, command: Command) -> Vec<String> {
+        let done = self.world.handle_by(self.now, Some(by), command);
+        self.said(done)
+    }
+
+    fn said(&mut self, done: Result<Effects, Refusal>) -> Vec<String> {
         match done {
             Ok(effects) => self.names.lines(&effects),
             Err(refusal) => vec![format!(
@@ -639,6 +677,14 @@ impl Stage {
 /// A session that never was.
 fn nobody() -> SessionId {
     SessionId::new(Timestamp::ZERO, 0)
+}
+
+fn notice(agents: &[&str], queues: &[&str], text: String) -> Result<Command, String> {
+    Ok(Command::PostNotice {
+        agents: (agents.iter().map(|id| slug(id))).collect::<Result<_, _>>()?,
+        queues: (queues.iter().map(|id| slug(id))).collect::<Result<_, _>>()?,
+        text,
+    })
 }
 
 fn reject(session: SessionId, offer: OfferId, why: &str, next: Option<Requested>) -> Command {
@@ -757,6 +803,8 @@ fn daily(ranges: &str) -> Result<Arc<Hours>, String> {
     let spans = spans.ok_or("no hours")?;
     let week = std::array::from_fn(|_| spans.clone());
     Ok(Arc::new(Hours::new(Zone::default(), week, BTreeMap::new())))
+}
+
 /// The rules for every agent with one changed.
 fn decree(mut house: HouseRules, rule: &str) -> Result<HouseRules, String> {
     match rule.split_once('=').ok_or("a rule has a value")? {

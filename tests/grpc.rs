@@ -15,5 +15,6 @@ mod grpc {
     mod routing;
     mod story;
     mod streams;
+    mod supervising;
     mod verbs;
 }

@@ -173,6 +173,13 @@ fn told(payload: &Payload) -> (&'static str, Ink, String) {
             let name = it.agent.as_ref().map_or("", |agent| &agent.display_name);
             ("account changed", Ink::Faint, plain(name))
         }
+        Payload::PresenceForced(it) => {
+            let later = if it.deferred { ", later" } else { "" };
+            let state = state_word(it.state());
+            let which = format!("{state}{later} {}", plain(&it.note));
+            ("presence forced", Ink::Care, which)
+        }
+        Payload::NoticePosted(it) => ("notice", Ink::Care, plain(&it.text)),
     }
 }
 

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::house::HouseRules;
 use super::routing::{Turns, WEIGHT_DEFAULT};
 use super::skill::Skills;
 use crate::id::{AgentId, InteractionId, OfferId, QueueId};

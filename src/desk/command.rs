@@ -302,6 +302,81 @@ pub enum Command {
         /// Its record, if it was refused for good and has left the spool. Filled in by the engine.
         settled: Option<Box<Outbound>>,
     },
+    /// Asks for Available or Work Offline in an agent's stead.
+    ForcePresence {
+        /// Whose.
+        agent: AgentId,
+        /// For what.
+        state: Requested,
+        /// A word to the agent; may be empty.
+        note: String,
+    },
+    /// Signs an agent out in their stead.
+    ForceSignOut {
+        /// The session.
+        session: SessionId,
+    },
+    /// Shows a note to agents who are signed in.
+    PostNotice {
+        /// To these.
+        agents: BTreeSet<AgentId>,
+        /// And to those who serve one of these; to everybody if both are empty.
+        queues: BTreeSet<QueueId>,
+        /// What it says.
+        text: String,
+    },
+}
+
+impl Command {
+    /// The session in which an agent asks for this; none where the asker is not an agent about
+    /// their own work.
+    #[must_use]
+    pub const fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::RenewSession { session, .. }
+            | Self::CloseSession { session }
+            | Self::AttachStream { session, .. }
+            | Self::DetachStream { session, .. }
+            | Self::SetPresence { session, .. }
+            | Self::AcknowledgeOffer { session, .. }
+            | Self::AcceptOffer { session, .. }
+            | Self::RejectOffer { session, .. }
+            | Self::EndInteraction { session, .. }
+            | Self::Transfer { session, .. }
+            | Self::Requeue { session, .. }
+            | Self::Cancel { session, .. }
+            | Self::Pull { session, .. }
+            | Self::Park { session, .. }
+            | Self::Resume { session, .. }
+            | Self::SaveWrapUp { session, .. }
+            | Self::ExtendWrapUp { session, .. }
+            | Self::CompleteWrapUp { session, .. } => Some(*session),
+            Self::Reply(reply) => Some(reply.session),
+            Self::SetQueues(_)
+            | Self::PauseQueue { .. }
+            | Self::ResumeQueue { .. }
+            | Self::SetHouseRules(_)
+            | Self::Prioritise { .. }
+            | Self::CreateAgent(_)
+            | Self::SetPassword { .. }
+            | Self::JoinQueue { .. }
+            | Self::LeaveQueue { .. }
+            | Self::OpenSession { .. }
+            | Self::Ingest(_)
+            | Self::Release { .. }
+            | Self::Dismiss { .. }
+            | Self::MergeCase { .. }
+            | Self::RevokeTokens { .. }
+            | Self::HandOver { .. }
+            | Self::FinishSubmission { .. }
+            | Self::RetryDelivery { .. }
+            | Self::UpdateAgent { .. }
+            | Self::DeleteAgent { .. }
+            | Self::ForcePresence { .. }
+            | Self::ForceSignOut { .. }
+            | Self::PostNotice { .. } => None,
+        }
+    }
 }
 
 /// An account to be made.

@@ -7,6 +7,7 @@
 //!
 //! Each noun has a file; the verbs stand with the noun that they move.
 
+pub mod actor;
 pub mod agent;
 pub mod case;
 pub mod command;
@@ -42,6 +43,7 @@ mod reporting;
 mod restore;
 mod routing;
 mod signing;
+mod supervising;
 mod timers;
 mod transferring;
 mod wrapping;
@@ -51,6 +53,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 pub use accounts::CAPACITY_MAX;
+pub use actor::Actor;
 pub use agent::{Agent, AgentState, Presence, PresenceCause, Requested, Role};
 pub use case::{Case, MERGES_MAX, PEOPLE_MAX, Reopening};
 pub use command::{
@@ -74,6 +77,7 @@ pub use reporting::Report;
 pub use restore::Records;
 pub use routing::{Ageing, Place, Preferred, Strategy, Turns, WEIGHT_DEFAULT, WEIGHT_MAX};
 pub use session::{EndCause, Session, SessionView};
+pub use supervising::{NOTICE_BYTES_MAX, NOTICE_READERS_MAX};
 pub use zone::{Day, Zone};
 
 use acknowledging::Budget;
@@ -188,6 +192,8 @@ pub struct Desk {
 /// What a command has done so far, while it is being handled. Empty between commands.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Draft {
+    /// Who caused what is being done.
+    actor: Actor,
     counted: bool,
     agents: BTreeSet<AgentId>,
     /// Agents to be removed when all has been told, and which entries of their logs go with them.
@@ -224,6 +230,7 @@ enum Pending {
     Outbound(Box<Outbound>),
     Work(InteractionId),
     Case(Box<Case>),
+    Told(usize),
 }
 
 impl Desk {
@@ -256,12 +263,32 @@ impl Desk {
         }
     }
 
-    /// Does what the command asks, or says why not.
+    /// Does what the command asks, or says why not. What an agent's session asks for is its
+    /// agent's act, the rest the gateway's own.
     ///
     /// # Errors
     ///
     /// A [`Refusal`] means that nothing changed.
     pub fn handle(&mut self, now: Timestamp, command: Command) -> Result<Effects, Refusal> {
+        let session = command.session().and_then(|id| self.sessions.get(&id));
+        let by = session.map_or(Actor::System, |(session, _)| {
+            Actor::Agent(session.agent.clone())
+        });
+        self.handle_by(now, by, command)
+    }
+
+    /// As [`Self::handle`], as the act of somebody, who is named in what is told of it.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] means that nothing changed.
+    pub fn handle_by(
+        &mut self,
+        now: Timestamp,
+        by: Actor,
+        command: Command,
+    ) -> Result<Effects, Refusal> {
+        self.draft.actor = by;
         let pending = match command {
             Command::SetQueues(queues) => self.set_queues(now, queues),
             Command::SetHouseRules(rules) => self.set_house_rules(now, rules),
@@ -370,7 +397,17 @@ impl Desk {
             Command::RetryDelivery { message, settled } => {
                 self.retry_delivery(now, message, settled)
             }
-        }?;
+            Command::ForcePresence { agent, state, note } => {
+                self.force_presence(now, agent, state, note)
+            }
+            Command::ForceSignOut { session } => self.force_sign_out(now, session),
+            Command::PostNotice {
+                agents,
+                queues,
+                text,
+            } => self.post_notice(now, &agents, &queues, &text),
+        };
+        let pending = pending.inspect_err(|_| self.draft.actor = Actor::System)?;
         Ok(self.conclude(now, Some(pending)))
     }
 
@@ -408,6 +445,8 @@ impl Desk {
     /// Brings everything that follows to rest and hands it out.
     fn conclude(&mut self, now: Timestamp, pending: Option<Pending>) -> Effects {
         self.settle_presence(now);
+        // Who is next in line is nobody's choice.
+        self.draft.actor = Actor::System;
         self.route(now);
         let submissions = self
             .spool
@@ -524,6 +563,7 @@ impl Desk {
                 (self.found(id)).map(|found| Answer::Work(Box::new(found.clone())))
             }
             Pending::Case(case) => Some(Answer::Case(case)),
+            Pending::Told(readers) => Some(Answer::Told(readers)),
         };
         answer.unwrap_or(Answer::Done)
     }
@@ -653,6 +693,7 @@ impl Desk {
             time: now,
             agent,
             fact,
+            actor: self.draft.actor.clone(),
         });
     }
 

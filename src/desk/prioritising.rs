@@ -24,7 +24,10 @@ impl Desk {
             // It counts when it comes into line.
             State::Offered { .. } | State::Held { .. } => false,
             State::Active { .. }
+            | State::Drafting { .. }
+            | State::Parked { .. }
             | State::WrappingUp { .. }
+            | State::Cancelled { .. }
             | State::Closed { .. }
             | State::Filed { .. } => {
                 return Err(Refusal::InteractionState {

@@ -5,6 +5,7 @@ use std::fmt;
 use super::PRIORITY_MAX;
 use super::house::ReasonKind;
 use super::offer::OfferState;
+use super::supervising::NOTICE_READERS_MAX;
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId};
 use crate::mail::token::MainNumber;
 
@@ -95,6 +96,12 @@ pub enum Refusal {
     WrapUpUntimed(InteractionId),
     /// Offers of this queue are not for rejecting.
     RejectingNotAllowed(QueueId),
+    /// The agent is not signed in. The agent's move.
+    AgentSignedOut(AgentId),
+    /// The agent's client has been missing for longer than the grace. The agent's move.
+    AgentMissing(AgentId),
+    /// A notice would reach so many agents that it is not posted; name fewer queues.
+    TooManyReaders(usize),
 }
 
 impl fmt::Display for Refusal {
@@ -198,6 +205,12 @@ impl fmt::Display for Refusal {
             Self::AgentDisabled(agent) => write!(
                 f,
                 "agent {agent} is disabled; an administrator can enable the account"
+            ),
+            Self::AgentSignedOut(agent) => write!(f, "agent {agent} is not signed in"),
+            Self::AgentMissing(agent) => write!(f, "the client of agent {agent} is not there"),
+            Self::TooManyReaders(readers) => write!(
+                f,
+                "{readers} agents would read it, of {NOTICE_READERS_MAX} at most; name fewer of them"
             ),
         }
     }

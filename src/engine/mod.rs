@@ -45,7 +45,7 @@ pub use submissions::Submissions;
 pub use views::{DeskWatch, Overview, QueueStats, SessionWatch, Snapshot};
 
 use crate::content::Content;
-use crate::desk::{Answer, Command, Desk, Policy, QueueSettings, Refusal};
+use crate::desk::{Actor, Answer, Command, Desk, Policy, QueueSettings, Refusal};
 use crate::id::{MessageId, QueueId, SessionId};
 use crate::mail::token::Keyring;
 use crate::outbound::dkim;
@@ -382,13 +382,15 @@ impl Runner {
             Call::Nudge => {}
             Call::Look(look) => verdicts.push(look(&self.desk, now)),
             Call::Command {
+                by,
                 command,
                 body,
                 request,
                 fingerprints,
                 reply,
             } => {
-                let done = self.command(now, *command, body, request, &fingerprints, group);
+                let asked = (by, *command);
+                let done = self.command(now, asked, body, request, &fingerprints, group);
                 verdicts.push(answer_after(done, reply));
             }
             Call::WatchSession { session, reply } => {
@@ -421,7 +423,7 @@ impl Runner {
     fn command(
         &mut self,
         now: Timestamp,
-        mut command: Command,
+        (by, mut command): (Option<Actor>, Command),
         body: Option<Content>,
         request: Option<RequestKey>,
         fingerprints: &[Fingerprint],
@@ -484,7 +486,10 @@ impl Runner {
             Command::DeleteAgent { agent } => self.keys_of(agent, group),
             _ => Vec::new(),
         };
-        let mut effects = self.desk.handle(now, command)?;
+        let mut effects = match by {
+            Some(by) => self.desk.handle_by(now, by, command),
+            None => self.desk.handle(now, command),
+        }?;
         let mut answer = effects.answer.take().unwrap_or(Answer::Done);
         let message = effects.body;
         group.released.finished.extend(finished);

@@ -128,7 +128,8 @@ impl AgentService for Agents {
             queues,
             capacity,
         });
-        let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
+        let done = (self.0.handle.command_by(caller.actor(), command, key).await)
+            .map_err(errors::engine)?;
         let Answer::Agent(agent) = done.answer else {
             return Err(errors::internal("CreateAgent was not answered by an agent"));
         };
@@ -215,7 +216,8 @@ impl AgentService for Agents {
             skills: skills.flatten(),
         };
         let command = Command::UpdateAgent { agent, changes };
-        let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
+        let done = (self.0.handle.command_by(caller.actor(), command, key).await)
+            .map_err(errors::engine)?;
         let Answer::Agent(agent) = done.answer else {
             return Err(errors::internal("UpdateAgent was not answered by an agent"));
         };
@@ -237,7 +239,8 @@ impl AgentService for Agents {
         let key = form.request(&caller.subject, "DeleteAgent", id, &asked);
         let (agent, key) = form.done((agent, key))?;
         let command = Command::DeleteAgent { agent };
-        let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
+        let done = (self.0.handle.command_by(caller.actor(), command, key).await)
+            .map_err(errors::engine)?;
         Ok(respond(pb::DeleteAgentResponse {}, done.replayed))
     }
 
@@ -308,7 +311,12 @@ impl AgentService for Agents {
         }
         let password = self.0.passwords.hash(new).await?;
         let command = Command::SetPassword { agent, password };
-        (self.0.handle.command(command, None).await).map_err(errors::engine)?;
+        (self
+            .0
+            .handle
+            .command_by(caller.actor(), command, None)
+            .await)
+            .map_err(errors::engine)?;
         Ok(Response::new(pb::SetAgentPasswordResponse {}))
     }
 }

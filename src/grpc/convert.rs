@@ -57,11 +57,19 @@ pub(super) fn queue_name(queue: &QueueId) -> String {
 
 // Enums.
 
-fn requested(requested: &Requested) -> pb::AgentState {
+pub(super) fn requested(requested: &Requested) -> pb::AgentState {
     match requested {
         Requested::SignedOut => pb::AgentState::SignedOut,
         Requested::WorkOffline(_) => pb::AgentState::WorkOffline,
         Requested::Available => pb::AgentState::Available,
+    }
+}
+
+/// Why the agent is offline; empty in other states.
+pub(super) fn reason_code(requested: &Requested) -> String {
+    match requested {
+        Requested::WorkOffline(reason) => reason.clone(),
+        Requested::SignedOut | Requested::Available => String::new(),
     }
 }
 
@@ -186,10 +194,6 @@ pub(super) fn session(view: &SessionView) -> pb::Session {
 }
 
 pub(super) fn presence(presence: &Presence) -> pb::Presence {
-    let reason_code = match &presence.requested {
-        Requested::WorkOffline(reason) => reason.clone(),
-        Requested::SignedOut | Requested::Available => String::new(),
-    };
     let next = presence.next.as_ref();
     pb::Presence {
         name: format!("agents/{}/presence", presence.agent),
@@ -199,7 +203,7 @@ pub(super) fn presence(presence: &Presence) -> pb::Presence {
         next_state: next.map_or(pb::AgentState::Unspecified, requested).into(),
         state_time: Some(time(presence.since)),
         cause: presence_cause(presence.cause).into(),
-        reason_code,
+        reason_code: reason_code(&presence.requested),
         pending_offer: (presence.pending_offer)
             .map_or_else(String::new, |offer| format!("offers/{offer}")),
         active_interactions: (presence.interactions.iter())

@@ -267,6 +267,11 @@ fn refused(refusal: Refusal) -> Status {
         Refusal::TooLong(field, max) => {
             return field_invalid(field, &format!("longer than {max} bytes"));
         }
+        Refusal::AgentSignedOut(agent) | Refusal::AgentMissing(agent) => {
+            fail(Code::FailedPrecondition, R::AgentUnavailable)
+                .with("resource", format!("agents/{agent}"))
+        }
+        Refusal::TooManyReaders(_) => return field_invalid("queues", &message),
     }
     .into()
 }

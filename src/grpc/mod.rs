@@ -44,6 +44,7 @@ mod offers;
 mod presences;
 mod queues;
 mod sessions;
+mod steering;
 mod supervision;
 mod system;
 mod verbs;

@@ -118,7 +118,12 @@ impl QueueService for Queues {
             queue,
             weight,
         };
-        let done = (self.0.handle.command(command, None).await).map_err(errors::engine)?;
+        let done = (self
+            .0
+            .handle
+            .command_by(caller.actor(), command, None)
+            .await)
+            .map_err(errors::engine)?;
         let Answer::Agent(agent) = done.answer else {
             return Err(errors::internal(
                 "CreateMembership was not answered by an agent",
@@ -172,6 +177,7 @@ impl QueueService for Queues {
         &self,
         request: Request<pb::DeleteMembershipRequest>,
     ) -> Result<Response<pb::DeleteMembershipResponse>, Status> {
+        let caller = caller(&request)?;
         let name = &request.get_ref().name;
         let mut form = Form::new();
         let parts = name
@@ -188,7 +194,12 @@ impl QueueService for Queues {
         }
         let (queue, agent) = form.done(parts)?;
         let command = Command::LeaveQueue { agent, queue };
-        (self.0.handle.command(command, None).await).map_err(errors::engine)?;
+        (self
+            .0
+            .handle
+            .command_by(caller.actor(), command, None)
+            .await)
+            .map_err(errors::engine)?;
         Ok(Response::new(pb::DeleteMembershipResponse {}))
     }
 }

@@ -13,8 +13,8 @@ use super::page::Page;
 use super::pb::supervisor_service_server::SupervisorService;
 use super::pb::watch_desk_response::Frame;
 use super::watch::{self, Feed, Wording};
-use super::{Shared, convert, errors, events, explain, pb, respond};
-use crate::desk::{Answer, Command, Event, PRIORITY_MAX, Place, State};
+use super::{Shared, convert, errors, events, explain, pb, respond, steering};
+use crate::desk::{Actor, Answer, Command, Event, PRIORITY_MAX, Place, State};
 use crate::engine::{Overview, RequestKey};
 use crate::id::{InteractionId, QueueId};
 use crate::time::Timestamp;
@@ -44,10 +44,11 @@ impl Supervision {
     /// Decides about an interaction in nobody's hands, and says whether that had been done before.
     async fn decide(
         &self,
+        by: Actor,
         command: Command,
         key: Option<RequestKey>,
     ) -> Result<(pb::Interaction, bool), Status> {
-        let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
+        let done = (self.0.handle.command_by(by, command, key).await).map_err(errors::engine)?;
         let Answer::Work(found) = done.answer else {
             return Err(errors::internal(
                 "a decision was not answered by an interaction",
@@ -178,7 +179,9 @@ impl SupervisorService for Supervision {
         let interaction = form.name("name", &asked.name, "interactions");
         let key = form.request(&caller.subject, "ReleaseInteraction", id, &asked);
         let (interaction, key) = form.done((interaction, key))?;
-        let (found, replayed) = self.decide(Command::Release { interaction }, key).await?;
+        let (found, replayed) = self
+            .decide(caller.actor(), Command::Release { interaction }, key)
+            .await?;
         let interaction = Some(found);
         Ok(respond(
             pb::ReleaseInteractionResponse { interaction },
@@ -197,7 +200,9 @@ impl SupervisorService for Supervision {
         let interaction = form.name("name", &asked.name, "interactions");
         let key = form.request(&caller.subject, "DismissInteraction", id, &asked);
         let (interaction, key) = form.done((interaction, key))?;
-        let (found, replayed) = self.decide(Command::Dismiss { interaction }, key).await?;
+        let (found, replayed) = self
+            .decide(caller.actor(), Command::Dismiss { interaction }, key)
+            .await?;
         let interaction = Some(found);
         Ok(respond(
             pb::DismissInteractionResponse { interaction },
@@ -227,7 +232,7 @@ impl SupervisorService for Supervision {
             interaction,
             priority,
         };
-        let (found, replayed) = self.decide(command, key).await?;
+        let (found, replayed) = self.decide(caller.actor(), command, key).await?;
         let interaction = Some(found);
         Ok(respond(
             pb::SetInteractionPriorityResponse { interaction },
@@ -241,6 +246,14 @@ impl SupervisorService for Supervision {
     ) -> Result<Response<pb::ExplainInteractionResponse>, Status> {
         let caller = caller(&request)?;
         explain::interaction(&self.0, &caller, request.into_inner()).await
+    }
+
+    async fn post_notice(
+        &self,
+        request: Request<pb::PostNoticeRequest>,
+    ) -> Result<Response<pb::PostNoticeResponse>, Status> {
+        let caller = caller(&request)?;
+        steering::post_notice(&self.0, &caller, request.into_inner()).await
     }
 }
 

@@ -3,11 +3,14 @@
 //! The laws themselves are the world's: it checks them after each step. Here it is led into
 //! corners.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use postroom::desk::skill;
 use postroom::desk::{
-    AfterWork, Ageing, AgentChanges, AgentState, CancelCause, CodePolicy, Command, DeclineAction, Handling, HoldReason, HouseRules, NewAgent, OfferClock, Policy, QueueSettings, Requested, State, Thread, Work, self,
+    self, AfterWork, Ageing, AgentChanges, AgentState, CancelCause, CodePolicy, Command,
+    DeclineAction, Handling, HoldReason, HouseRules, NewAgent, OfferClock, Policy, QueueSettings,
+    Requested, State, Thread, Work,
 };
 use postroom::id::{AgentId, InteractionId, OfferId, QueueId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -39,6 +42,8 @@ enum Step {
     Member(usize, usize, bool),
     Account(usize, Account),
     Pause(usize, bool),
+    Forced(usize, Option<Wish>),
+    Notice(usize),
     Submission(Index, Report),
     Configure(bool),
     Hold(bool),
@@ -211,6 +216,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..AGENTS, 0..QUEUES, any::<bool>()).prop_map(|(a, q, j)| Step::Member(a, q, j)),
         2 => (0..AGENTS, account).prop_map(|(agent, account)| Step::Account(agent, account)),
         1 => (0..QUEUES, any::<bool>()).prop_map(|(queue, on)| Step::Pause(queue, on)),
+        1 => (0..AGENTS, proptest::option::of(wish())).prop_map(|(a, wish)| Step::Forced(a, wish)),
+        1 => (0..QUEUES).prop_map(Step::Notice),
         2 => (any::<Index>(), report).prop_map(|(which, report)| Step::Submission(which, report)),
         1 => any::<bool>().prop_map(Step::Configure),
         1 => any::<bool>().prop_map(Step::Hold),
@@ -382,6 +389,24 @@ impl Play {
                     Command::ResumeQueue { queue }
                 });
             }
+            Step::Forced(agent, wish) => {
+                let agent = self.agents[*agent].clone();
+                self.give(match wish {
+                    Some(wish) => Command::ForcePresence {
+                        agent,
+                        state: asked(*wish),
+                        note: String::new(),
+                    },
+                    None => Command::ForceSignOut {
+                        session: self.world.session(&agent).unwrap_or(nobody()),
+                    },
+                });
+            }
+            Step::Notice(queue) => self.give(Command::PostNotice {
+                agents: BTreeSet::new(),
+                queues: BTreeSet::from([self.queues[*queue].id.clone()]),
+                text: "hello".into(),
+            }),
             Step::Submission(which, report) => self.submission(which, *report),
             Step::Configure(short) => {
                 let mut queues = self.queues.clone();

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use postroom::desk::{
-    AgentState, Answer, AssignCause, Change, Effects, EndCause, Event, Fact, Filing, OfferState,
-    Opening, Presence, PresenceCause, Requested, RescindCause, State, UnassignReason,
+    Actor, AgentState, Answer, AssignCause, Change, Effects, EndCause, Event, Fact, Filing,
+    OfferState, Opening, Presence, PresenceCause, Requested, RescindCause, State, UnassignReason,
     WrapUpOutcome,
 };
 use postroom::id::{InteractionId, MessageId, OfferId};
@@ -81,7 +81,14 @@ impl Names {
         if let Some(Answer::Presence { deferred: true, .. }) = &effects.answer {
             lines.push("kept for later".into());
         }
-        lines.extend(effects.events.iter().map(|event| self.event(event)));
+        for event in &effects.events {
+            let told = self.event(event);
+            lines.push(match &event.actor {
+                Actor::Supervisor(who) => format!("{told}, by {who}"),
+                Actor::Administrator(who) => format!("{told}, by administrator {who}"),
+                Actor::System | Actor::Agent(_) => told,
+            });
+        }
         for (_, cause) in &effects.ended {
             let cause = match cause {
                 EndCause::Superseded => "superseded",
@@ -89,6 +96,7 @@ impl Names {
                 EndCause::SignedOut => "signed out",
                 EndCause::LeaseExpired => "lease expired",
                 EndCause::Barred => "account closed",
+                EndCause::ClosedByOthers => "closed by others",
             };
             lines.push(format!("a session ends: {cause}"));
         }
@@ -236,14 +244,37 @@ impl Names {
                 };
                 format!("{} may hold {}{can}{state}", agent.id, agent.capacity)
             }
+            Fact::PresenceForced {
+                state,
+                deferred,
+                note,
+            } => {
+                let state = match state {
+                    Requested::Available => "available",
+                    Requested::WorkOffline(_) => "work offline",
+                    Requested::SignedOut => "signed out",
+                };
+                let later = if *deferred { ", later" } else { "" };
+                let note = if note.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({note})")
+                };
+                format!("{} is set {state}{later}{note}", concerned(event))
+            }
+            Fact::NoticePosted { text } => format!("{} is told: {text}", concerned(event)),
             Fact::MembershipChanged { queue, removed } => {
-                let agent = event.agent.as_ref().map(|(agent, _)| agent.to_string());
-                let agent = agent.unwrap_or_default();
+                let agent = concerned(event);
                 let verb = if *removed { "leaves" } else { "joins" };
                 format!("{agent} {verb} {queue}")
             }
         }
     }
+}
+
+fn concerned(event: &Event) -> String {
+    let agent = event.agent.as_ref().map(|(agent, _)| agent.to_string());
+    agent.unwrap_or_default()
 }
 
 pub(crate) fn state(state: AgentState) -> &'static str {

@@ -89,7 +89,7 @@ const STATES: [(&str, &str); 25] = [
     ),
 ];
 
-const COMMANDS: [&str; 31] = [
+const COMMANDS: [&str; 34] = [
     "see",
     "accept",
     "reject",
@@ -121,6 +121,9 @@ const COMMANDS: [&str; 31] = [
     "remove",
     "pause queue",
     "resume queue",
+    "set available",
+    "set offline",
+    "signed out",
 ];
 
 /// State, command, and what follows: a refusal, or the interaction, the offer and anna.
@@ -186,6 +189,11 @@ fn asked(stage: &Stage, command: &str) -> Command {
         notes: None,
         disposition: None,
         next,
+    };
+    let forced = |state| Command::ForcePresence {
+        agent: "anna".parse().unwrap(),
+        state,
+        note: String::new(),
     };
     let open = |takeover| Command::OpenSession {
         agent: "anna".parse().unwrap(),
@@ -287,6 +295,9 @@ fn asked(stage: &Stage, command: &str) -> Command {
             interaction,
             priority: 5,
         },
+        "set available" => forced(Requested::Available),
+        "set offline" => forced(tea),
+        "signed out" => Command::ForceSignOut { session },
         "letter" => {
             let case = stage.world.kept.cases.values().next().cloned();
             let thread = Thread::Joins(Box::new(case.unwrap()), origin());
@@ -347,6 +358,7 @@ fn kind(refusal: &Refusal) -> &'static str {
         Refusal::AtCapacity(_) => "hands full",
         Refusal::WrapUpCodeMissing(_) => "code missing",
         Refusal::WrapUpUntimed(_) => "no time to extend",
+        Refusal::AgentSignedOut(_) => "agent signed out",
         _ => "otherwise",
     }
 }

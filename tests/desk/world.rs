@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use postroom::desk::skill::asked;
 use postroom::desk::{
-    Agent, AgentState, Case, Change, CodePolicy, Command, Correspondent, Counters, Desk, Effects,
-    Event, Fact, Handling, Hindrance, Ingest, Interaction, Message, Offer, Opening, Origin, Pause,
-    Policy, Presence, Queue, QueueSettings, Records, Refusal, Reply, Requested, Session, State,
-    Strategy, Target, Thread,
+    Actor, Agent, AgentState, Case, Change, CodePolicy, Command, Correspondent, Counters, Desk,
+    Effects, Event, Fact, Handling, Hindrance, Ingest, Interaction, Message, Offer, Opening,
+    Origin, Pause, Policy, Presence, Queue, QueueSettings, Records, Refusal, Reply, Requested,
+    Session, State, Strategy, Target, Thread,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::mail::clue::OwnKeys;
@@ -152,6 +152,8 @@ impl Client {
             | Fact::DeliveryUpdated(_)
             | Fact::AgentUpdated(_)
             | Fact::QueueChanged { .. }
+            | Fact::PresenceForced { .. }
+            | Fact::NoticePosted { .. }
             | Fact::MembershipChanged { .. } => {}
         }
     }
@@ -190,6 +192,16 @@ impl World {
     ///
     /// Law: a refused command leaves the desk equal to what it was.
     pub(crate) fn handle(&mut self, now: Timestamp, command: Command) -> Result<Effects, Refusal> {
+        self.handle_by(now, None, command)
+    }
+
+    /// As [`Self::handle`], as somebody's act.
+    pub(crate) fn handle_by(
+        &mut self,
+        now: Timestamp,
+        by: Option<Actor>,
+        command: Command,
+    ) -> Result<Effects, Refusal> {
         let configured = match &command {
             Command::SetQueues(queues) => Some(queues.clone()),
             _ => None,
@@ -199,7 +211,11 @@ impl World {
             _ => None,
         };
         let before = self.desk.clone();
-        match self.desk.handle(now, command) {
+        let done = match by {
+            Some(by) => self.desk.handle_by(now, by, command),
+            None => self.desk.handle(now, command),
+        };
+        match done {
             Ok(effects) => {
                 self.policy.house = house.unwrap_or_else(|| self.policy.house.clone());
                 self.queues = configured.unwrap_or_else(|| std::mem::take(&mut self.queues));

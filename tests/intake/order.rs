@@ -49,7 +49,7 @@ impl Slow {
             handle.clone(),
             routes,
             Policy::default(),
-            Arc::new(authenticator.unwrap()),
+            authenticator.unwrap(),
             1 << 20,
         );
         let socket = folder.path().join("socket");
