@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::agent::{Agent, AgentState, Presence};
+use super::actor::Actor;
+use super::agent::{Agent, AgentState, Presence, Requested};
 use super::case::Case;
 use super::command::Filing;
 use super::interaction::Interaction;
@@ -89,6 +90,8 @@ pub enum Answer {
     Work(Box<Interaction>),
     /// A case.
     Case(Box<Case>),
+    /// How many agents were told.
+    Told(usize),
 }
 
 /// A record to be written or removed.
@@ -162,6 +165,8 @@ pub struct Event {
     pub agent: Option<(AgentId, u64)>,
     /// What happened.
     pub fact: Fact,
+    /// Who caused it.
+    pub actor: Actor,
 }
 
 /// Why an agent came to own an interaction.
@@ -169,6 +174,10 @@ pub struct Event {
 pub enum AssignCause {
     /// The agent accepted an offer.
     Accepted,
+    /// The agent took it out of its queue.
+    Pulled,
+    /// It had been parked.
+    Resumed,
 }
 
 /// How post-processing ended.
@@ -187,6 +196,10 @@ pub enum WrapUpOutcome {
 pub enum UnassignReason {
     /// It went back to its place in line.
     Requeued,
+    /// It was given to another queue.
+    Transferred,
+    /// It needed no handling.
+    Cancelled,
 }
 
 /// What happened. Each carries the whole record as it is now. Stored: variants are added at the
@@ -272,6 +285,20 @@ pub enum Fact {
         /// What it is now.
         opening: Opening,
     },
+    /// Somebody else set what the agent asks to be.
+    PresenceForced {
+        /// To what.
+        state: Requested,
+        /// Whether it is kept until the work in hand is done.
+        deferred: bool,
+        /// A word to the agent; may be empty.
+        note: String,
+    },
+    /// A note to the agent.
+    NoticePosted {
+        /// What it says.
+        text: String,
+    },
 }
 
 impl Fact {
@@ -296,6 +323,8 @@ impl Fact {
             Self::InteractionUnassigned { .. } => "interaction unassigned",
             Self::AgentUpdated(_) => "agent updated",
             Self::QueueChanged { .. } => "queue changed",
+            Self::PresenceForced { .. } => "presence forced",
+            Self::NoticePosted { .. } => "notice posted",
         }
     }
 }

@@ -31,6 +31,8 @@ pub(super) enum Timer {
     Cooldown(AgentId),
     /// The interaction has rested since it was declined; it may go round again.
     Declined(InteractionId),
+    /// A parked interaction comes back.
+    Parked(InteractionId),
     /// The place of a waiting interaction changes by itself.
     Standing(InteractionId),
     /// A queue may open or close.
