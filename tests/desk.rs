@@ -22,6 +22,7 @@
 //! | offers | `anna sees o1`, `anna accepts o1`, `anna rejects o1 not-mine`, `anna rejects o1 then offline tea`, `anna rejects o1 then available` |
 //! | answers | `anna replies i1`, `anna replies i1 from x@y.example`, `anna replies i1 having read m1` |
 //! | ends | `anna ends i1` |
+//! | mails of her own | `anna forwards i1`, `anna begins a mail from x@y.example`, `anna begins a mail of c1`, `anna sends i1`, `anna sends i1 having read m1`, `anna discards i1` |
 //! | hands on | `anna transfers i1 to sales`, `anna requeues i1`, `anna cancels i1` |
 //! | helps herself | `anna pulls from support`, `anna pulls i1` |
 //! | sets aside | `anna parks i1 for 600`, `anna resumes i1` |
@@ -41,6 +42,8 @@
 
 #[path = "desk/laws.rs"]
 mod laws;
+#[path = "desk/mails.rs"]
+mod mails;
 #[path = "desk/names.rs"]
 mod names;
 #[path = "desk/pairs.rs"]
@@ -53,6 +56,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use mails::{email, forwarded};
 use names::Names;
 use postroom::desk::{
     AgentChanges, CancelCause, Case, Command, DeclineAction, Effects, Handling, HoldReason,
@@ -436,6 +440,28 @@ impl Stage {
                 let seen = *pick(&self.names.messages, 'm', message)?;
                 self.reply(session, interaction(name)?, None, Some(seen))?
             }
+            ["forwards", name, rest @ ..] => {
+                let id = interaction(name)?;
+                let mut mail = forwarded(session, id, self.own_address(id)?);
+                mail.slot = self.slot(id, &mail.to.address);
+                mail.latest_seen = self.read(rest)?;
+                Command::Forward(Box::new(mail))
+            }
+            ["begins", "a", "mail", "from", address] => email(session, (*address).to_owned(), None),
+            ["begins", "a", "mail", "of", case] => {
+                let case = self.case(case)?;
+                email(session, String::new(), Some(case))
+            }
+            ["sends", name, rest @ ..] => {
+                let id = interaction(name)?;
+                let mut mail = answer(session, id, self.own_address(id)?);
+                mail.latest_seen = self.read(rest)?;
+                Command::SendEmail(Box::new(mail))
+            }
+            ["discards", name] => Command::DiscardEmail {
+                session,
+                interaction: interaction(name)?,
+            },
             ["ends", name] => Command::EndInteraction {
                 session,
                 interaction: interaction(name)?,
@@ -511,6 +537,31 @@ impl Stage {
         let mut reply = answer(session, id, from.map_or_else(own, str::to_owned));
         reply.latest_seen = seen;
         Ok(Command::Reply(Box::new(reply)))
+    }
+
+    /// The address of its queue that an interaction is answered from.
+    fn own_address(&self, id: InteractionId) -> Result<String, String> {
+        let found = self.world.kept.interactions.get(&id);
+        found
+            .map(|found| mailbox(&found.queue))
+            .ok_or("no such interaction".into())
+    }
+
+    /// The slot of somebody in the case of an interaction.
+    fn slot(&self, id: InteractionId, address: &str) -> u16 {
+        let case = self.world.kept.interactions[&id].case;
+        self.world.kept.cases[&case].slot(address)
+    }
+
+    /// `having read m1`, or nothing.
+    fn read(&self, words: &[&str]) -> Result<Option<MessageId>, String> {
+        match words {
+            [] => Ok(None),
+            ["having", "read", message] => {
+                pick(&self.names.messages, 'm', message).copied().map(Some)
+            }
+            _ => Err("having read what?".into()),
+        }
     }
 
     fn give(&mut self, command: Command) -> Vec<String> {
@@ -657,5 +708,9 @@ fn submission(message: MessageId, words: &[&str]) -> Result<Command, String> {
         ["lost"] => Outcome::Lost(said()),
         _ => return Err("no such report".into()),
     };
-    Ok(Command::FinishSubmission { message, outcome })
+    Ok(Command::FinishSubmission {
+        message,
+        outcome,
+        sent_for: None,
+    })
 }

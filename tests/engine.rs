@@ -12,7 +12,7 @@ use bytes::Bytes;
 use postroom::content::Content;
 use postroom::desk::{
     AgentState, Answer, Command, Correspondent, EndCause, Fact, Filing, Handling, Ingest, Mailbox,
-    NewAgent, OfferState, Origin, QueueSettings, Refusal, Reply, Requested, RescindCause, State,
+    NewAgent, OfferState, Origin, Outgoing, QueueSettings, Refusal, Requested, RescindCause, State,
     Target, Thread,
 };
 use postroom::engine::watch::FRAMES_MAX;
@@ -129,7 +129,7 @@ impl Rig {
         let Answer::Interaction { interaction, .. } = accepted.unwrap().answer else {
             panic!("not accepted");
         };
-        let reply = Reply {
+        let reply = Outgoing {
             session,
             interaction: interaction.id,
             from: Correspondent {
@@ -138,6 +138,7 @@ impl Rig {
             },
             to: interaction.customer.clone(),
             slot: 0,
+            others: Vec::new(),
             envelope_sender: "bounce@shop.example".into(),
             internet_message_id: "answer@shop.example".into(),
             subject: "Re: A question".into(),

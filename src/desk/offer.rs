@@ -19,6 +19,8 @@ pub enum RescindCause {
     MembershipEnded,
     /// The gateway was started anew.
     Restart,
+    /// The agent began a mail.
+    Composing,
 }
 
 /// Where an offer is in its life. All but the first two are final.

@@ -2,8 +2,8 @@
 
 use super::handling::Needed;
 use super::{
-    CODE_BYTES_MAX, Desk, Fact, NOTE_BYTES_MAX, Pending, PresenceCause, Refusal, Requested, State,
-    WrapUpOutcome, bounded,
+    CODE_BYTES_MAX, Desk, Direction, Fact, NOTE_BYTES_MAX, Pending, PresenceCause, Refusal,
+    Requested, State, WrapUpOutcome, bounded,
 };
 use crate::id::{AgentId, InteractionId, SessionId};
 use crate::time::Timestamp;
@@ -97,6 +97,7 @@ impl Desk {
         outcome: WrapUpOutcome,
         next: Option<Requested>,
     ) {
+        let direction = (self.interactions.get(&id)).map_or(Direction::Inbound, |it| it.direction);
         if let Some(closed) = self.close(now, agent, id) {
             let interaction = Box::new(closed);
             let fact = Fact::WrapUpEnded {
@@ -105,6 +106,6 @@ impl Desk {
             };
             self.tell(now, Some(agent), fact);
         }
-        self.settle(now, agent, next);
+        self.settle_after(now, agent, next, direction);
     }
 }

@@ -42,6 +42,7 @@ mod interactions;
 mod offers;
 mod presences;
 mod queues;
+mod sending;
 mod sessions;
 mod supervision;
 mod system;

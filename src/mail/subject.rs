@@ -23,6 +23,16 @@ pub fn reply_subject(subject: &str) -> String {
     clean_line(&format!("Re: {rest}"), LINE_CHARS_MAX)
 }
 
+/// The subject of a forwarded letter: `Fwd:` once, before what stood there.
+#[must_use]
+pub fn forward_subject(subject: &str) -> String {
+    let known = if subject == NO_SUBJECT { "" } else { subject };
+    if strip_forward_mark(known.trim_start()).is_some() {
+        return clean_line(known, LINE_CHARS_MAX);
+    }
+    clean_line(&format!("Fwd: {known}"), LINE_CHARS_MAX)
+}
+
 /// Cuts one `Re:`, `AW:`, `SV:`, `Antw:` and the like, also counted as in `Re[2]:` or `Re^2:`.
 fn strip_reply_mark(subject: &str) -> Option<&str> {
     // English, German, Scandinavian, Dutch, Polish, Portuguese, Turkish, Greek, Chinese. Not the

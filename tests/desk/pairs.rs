@@ -6,16 +6,17 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use postroom::desk::{
-    AgentChanges, CancelCause, Command, OfferState, Refusal, Requested, State, Thread,
+    AgentChanges, CancelCause, Command, OfferState, Outgoing, Refusal, Requested, State, Thread,
 };
 use postroom::id::{InteractionId, OfferId, QueueId};
 use postroom::time::Timestamp;
 
 use super::{Stage, names, reject};
+use crate::mails::{email, forwarded};
 use crate::world::{answer, letter, mailbox, origin};
 
 /// How each state is come by, all by or around anna.
-const STATES: [(&str, &str); 21] = [
+const STATES: [(&str, &str); 23] = [
     ("queued", "anna wants offline; mail for support"),
     ("pending", "mail for support"),
     ("shown", "mail for support; anna sees o1"),
@@ -70,9 +71,14 @@ const STATES: [(&str, &str); 21] = [
         "cancelled",
         "mail for support; anna accepts o1; anna cancels i1",
     ),
+    ("drafting", "anna begins a mail from support@shop.example"),
+    (
+        "sent",
+        "anna begins a mail from support@shop.example; anna sends i1",
+    ),
 ];
 
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 31] = [
     "see",
     "accept",
     "reject",
@@ -100,6 +106,10 @@ const COMMANDS: [&str; 27] = [
     "resume",
     "disable",
     "remove",
+    "forward",
+    "begin",
+    "send",
+    "discard",
 ];
 
 /// State, command, and what follows: a refusal, or the interaction, the offer and anna.
@@ -251,6 +261,16 @@ fn asked(stage: &Stage, command: &str) -> Command {
             },
         },
         "remove" => Command::DeleteAgent { agent: anna },
+        "forward" => {
+            let mail = forwarded(session, interaction, mailbox(&support));
+            Command::Forward(Box::new(Outgoing { slot: 1, ..mail }))
+        }
+        "begin" => email(session, mailbox(&support), None),
+        "send" => Command::SendEmail(Box::new(answer(session, interaction, mailbox(&support)))),
+        "discard" => Command::DiscardEmail {
+            session,
+            interaction,
+        },
         "release" => Command::Release { interaction },
         "dismiss" => Command::Dismiss { interaction },
         "letter" => {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use postroom::desk::{
     Agent, AgentState, Case, Change, Command, Correspondent, Counters, Desk, Effects, Event, Fact,
-    Handling, Ingest, Interaction, Message, Offer, Origin, Policy, Presence, QueueSettings,
-    Records, Refusal, Reply, Requested, Session, State, Target, Thread,
+    Handling, Ingest, Interaction, Message, Offer, Origin, Outgoing, Policy, Presence,
+    QueueSettings, Records, Refusal, Requested, Session, State, Target, Thread,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::mail::clue::OwnKeys;
@@ -178,7 +178,12 @@ impl World {
     /// Lets the desk handle a command and writes what follows.
     ///
     /// Law: a refused command leaves the desk equal to what it was.
-    pub(crate) fn handle(&mut self, now: Timestamp, command: Command) -> Result<Effects, Refusal> {
+    pub(crate) fn handle(
+        &mut self,
+        now: Timestamp,
+        mut command: Command,
+    ) -> Result<Effects, Refusal> {
+        self.recall(&mut command);
         let configured = match &command {
             Command::SetQueues(queues) => Some(queues.clone()),
             _ => None,
@@ -195,6 +200,28 @@ impl World {
                 Err(refusal)
             }
         }
+    }
+
+    /// What the engine looks up for the desk.
+    fn recall(&self, command: &mut Command) {
+        if let Command::FinishSubmission {
+            message, sent_for, ..
+        } = command
+            && let Some(outbound) = self.desk.spool().get(*message)
+            && !(self.desk.interactions()).contains_key(&outbound.interaction)
+        {
+            let mut closed = self.kept.interactions[&outbound.interaction].clone();
+            let case = self.case(closed.case);
+            closed.case = case.number;
+            *sent_for = Some(Box::new((closed, case)));
+        }
+    }
+
+    /// A case as it was last written, or the one that it was merged into.
+    pub(crate) fn case(&self, number: MainNumber) -> Case {
+        let case = &self.kept.cases[&number];
+        case.merged_into
+            .map_or_else(|| case.clone(), |into| self.case(into))
     }
 
     /// Lets time come.
@@ -554,8 +581,8 @@ pub(crate) fn origin() -> Origin {
 }
 
 /// An answer from the queue's own address.
-pub(crate) fn answer(session: SessionId, interaction: InteractionId, from: String) -> Reply {
-    Reply {
+pub(crate) fn answer(session: SessionId, interaction: InteractionId, from: String) -> Outgoing {
+    Outgoing {
         session,
         interaction,
         from: Correspondent {
@@ -564,6 +591,7 @@ pub(crate) fn answer(session: SessionId, interaction: InteractionId, from: Strin
         },
         to: customer(),
         slot: 0,
+        others: Vec::new(),
         envelope_sender: "bounce@shop.example".into(),
         internet_message_id: "answer@shop.example".into(),
         subject: "Re: A question".into(),
