@@ -33,7 +33,7 @@
 //! | mail | `mail for support`, `mail for support sales`, `mail of c1 for support`, `mail after c1 for support` |
 //! | mail that is no work yet, or none | `held mail for support`, `quiet mail of c1 for support`, `machine's mail of c1 for support` |
 //! | a supervisor | `i1 is released`, `i1 is dismissed`, `c1 is merged into c2`, `tokens of c1 are revoked` |
-//! | the submitter | `m2 handed over`, `m2 accepted`, `m2 deferred`, `m2 refused`, `m2 lost`, `m2 again` |
+//! | the submitter | `m2 handed over`, `m2 accepted`, `m2 deferred`, `m2 refused`, `m2 lost`, `m2 again`; a report, `m2 bounces` |
 //! | the process ends, and a new one begins | `stop`, `restart` |
 //! | nothing | `time passes` |
 //! | a look | `show` |
@@ -60,9 +60,11 @@ use mails::{email, forwarded};
 use names::Names;
 use postroom::desk::{
     AgentChanges, CancelCause, Case, Command, DeclineAction, Effects, Handling, HoldReason,
-    NewAgent, Policy, QueueSettings, Refusal, Requested, State, Thread, Work,
+    NewAgent, Policy, QueueSettings, Refusal, Report, Requested, State, Thread, Work,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
+use postroom::mail::report::{Action, RecipientReport};
+use postroom::outbound::hearing::Saying;
 use postroom::outbound::message::{Diagnostic, Outcome};
 use postroom::time::Timestamp;
 use world::{World, answer, clock, handled, mailbox, nine, origin, queue};
@@ -287,6 +289,7 @@ impl Stage {
                 let case = Box::new(self.case(name)?);
                 Ok(self.give(Command::RevokeTokens { case }))
             }
+            [message, "bounces"] => self.bounce(message),
             [message, rest @ ..] if message.starts_with('m') && number(message, 'm').is_some() => {
                 let message = *pick(&self.names.messages, 'm', message)?;
                 let command = submission(message, rest)?;
@@ -363,6 +366,32 @@ impl Stage {
         };
         let queues: Result<Vec<QueueId>, String> = queues.iter().map(|id| slug(id)).collect();
         Ok(self.give(handled(&queues?, thread, handling)))
+    }
+
+    /// A proven report that a mail of ours did not arrive.
+    fn bounce(&mut self, message: &str) -> Result<Vec<String>, String> {
+        let id = *pick(&self.names.messages, 'm', message)?;
+        let outbound = self.world.kept.outbound[&id].clone();
+        let sent_for = self.world.kept.interactions[&outbound.interaction].clone();
+        let case = Box::new(self.world.case(sent_for.case));
+        let queues = [sent_for.queue];
+        let letter = handled(&queues, Thread::Joins(case, origin()), Handling::default());
+        let Command::Ingest(mut letter) = letter else {
+            return Err("a letter is ingested".into());
+        };
+        letter.report = Some(Box::new(Report {
+            message: id,
+            recipient: Some(0),
+            saying: Saying::Delivery(vec![RecipientReport {
+                address: None,
+                action: Action::Failed,
+                status: Some([5, 2, 2]),
+                code: None,
+                diagnostic: "mailbox full".into(),
+            }]),
+            settled: Some(Box::new(outbound)),
+        }));
+        Ok(self.give(Command::Ingest(letter)))
     }
 
     /// A case as the store has it.

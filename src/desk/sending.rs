@@ -76,7 +76,7 @@ impl Desk {
                 found.subject.clone_from(&mail.subject);
             }
         });
-        self.write_to(number, mail);
+        self.write_to(number, &agent, mail);
         self.heard(now, session);
         self.tell(now, Some(&agent), Fact::DeliveryUpdated(Box::new(outbound)));
         self.handled(now, &agent, id);
@@ -145,7 +145,7 @@ impl Desk {
 
     /// Notes in the case who was written to. The first letter of a case that an agent opened says
     /// who its customer is.
-    fn write_to(&mut self, number: MainNumber, mail: Outgoing) {
+    fn write_to(&mut self, number: MainNumber, agent: &AgentId, mail: Outgoing) {
         let Some(case) = self.cases.get_mut(&number) else {
             return;
         };
@@ -156,6 +156,7 @@ impl Desk {
             case.seat(mail.slot, &mail.to);
         }
         case.message_count += 1;
+        case.last_agent = Some(agent.clone());
         for other in mail.others {
             case.seat(case.slot(&other.address), &other);
         }

@@ -134,6 +134,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn forwards_are_marked_once() {
+        for (subject, forward) in [
+            ("Broken lamp", "Fwd: Broken lamp"),
+            ("Re: Broken lamp", "Fwd: Re: Broken lamp"),
+            ("WG: Broken lamp", "WG: Broken lamp"),
+            (NO_SUBJECT, "Fwd:"),
+        ] {
+            assert_eq!(forward_subject(subject), forward, "{subject:?}");
+        }
+    }
+
+    #[test]
     fn subjects_of_replies() {
         for (subject, reply) in [
             ("Order", "Re: Order"),
