@@ -13,7 +13,9 @@ mod grpc {
     mod lists;
     mod mails;
     mod refusals;
+    mod routing;
     mod story;
     mod streams;
+    mod supervising;
     mod verbs;
 }

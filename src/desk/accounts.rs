@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::agent::Load;
 use super::routing::Turns;
-use super::skill::Skills;
+use super::skill::{LEVEL_MAX, SKILLS_MAX, Skills, is_name};
 use super::{
     Agent, AgentChanges, CancelCause, Desk, EndCause, Fact, NewAgent, Pending, PresenceCause,
     Refusal, Requested, RescindCause, UnassignReason, WrapUpOutcome, bounded,
@@ -57,6 +57,7 @@ impl Desk {
             weights: BTreeMap::new(),
             turns: Turns::default(),
             rounds: BTreeMap::new(),
+            rejects: 0,
         };
         self.shown
             .insert(new.id.clone(), agent.shown(&Load::default()));
@@ -89,11 +90,13 @@ impl Desk {
             bounded("display_name", name, NAME_BYTES_MAX)?;
         }
         capacity_fits(changes.capacity.unwrap_or(agent.capacity))?;
+        skills_fit(changes.skills.as_ref().unwrap_or(&agent.skills))?;
         let before = agent.clone();
         agent.display_name = (changes.display_name).unwrap_or_else(|| before.display_name.clone());
         agent.supervisor = changes.supervisor.unwrap_or(before.supervisor);
         agent.capacity = changes.capacity.unwrap_or(before.capacity);
         agent.disabled = changes.disabled.unwrap_or(before.disabled);
+        agent.skills = (changes.skills).unwrap_or_else(|| before.skills.clone());
         if *agent == before {
             return Ok(Pending::Agent(id.clone()));
         }
@@ -190,6 +193,18 @@ impl Desk {
 const fn capacity_fits(capacity: u32) -> Result<(), Refusal> {
     if capacity == 0 || capacity > CAPACITY_MAX {
         return Err(Refusal::OutOfRange("capacity", 1, CAPACITY_MAX as u64));
+    }
+    Ok(())
+}
+
+/// Refuses skills that say nothing.
+fn skills_fit(skills: &Skills) -> Result<(), Refusal> {
+    if skills.len() > SKILLS_MAX {
+        return Err(Refusal::OutOfRange("agent.skills", 0, SKILLS_MAX as u64));
+    }
+    let fits = |(name, level): (&String, &u8)| is_name(name) && (1..=LEVEL_MAX).contains(level);
+    if !skills.iter().all(fits) {
+        return Err(Refusal::OutOfRange("agent.skills", 1, LEVEL_MAX.into()));
     }
     Ok(())
 }

@@ -131,6 +131,8 @@ pub struct Agent {
     pub turns: Turns,
     /// The number of the last offer from each queue whose agents take turns.
     pub rounds: BTreeMap<QueueId, u64>,
+    /// Offers rejected in a row.
+    pub rejects: u32,
 }
 
 /// What an agent is shown as, with the work behind it.
@@ -208,16 +210,6 @@ impl Agent {
             Requested::Available => AgentState::Available,
         }
     }
-
-    /// Whether nothing about the agent forbids an offer. Whether the client listens is the
-    /// session's to say.
-    pub(super) fn offerable(&self, load: &Load, now: Timestamp) -> bool {
-        self.requested == Requested::Available
-            && load.wrapping.is_empty()
-            && load.drafting.is_empty()
-            && load.active.len() + load.offers.len() < self.capacity as usize
-            && self.cooldown_until <= now
-    }
 }
 
 #[cfg(test)]
@@ -247,6 +239,7 @@ mod tests {
             weights: BTreeMap::new(),
             turns: Turns::default(),
             rounds: BTreeMap::new(),
+            rejects: 0,
         }
     }
 

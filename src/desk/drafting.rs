@@ -83,6 +83,7 @@ impl Desk {
             transfers: 0,
             follows: None,
             direction: Direction::Outbound,
+            extensions: 0,
             known: Some(NO_MESSAGE),
         };
         let fact = Fact::InteractionAssigned {

@@ -271,6 +271,7 @@ impl Desk {
             preferred,
             transfers: 0,
             follows: None,
+            extensions: 0,
             direction: Direction::Inbound,
             known: None,
         };

@@ -1,8 +1,8 @@
 //! Handling: what an agent holds, and how it is finished.
 
 use super::{
-    Case, Desk, Fact, Interaction, NOTE_BYTES_MAX, Outcome, Pending, PresenceCause, Refusal, State,
-    Timer, bounded,
+    Case, CodePolicy, Desk, Fact, Interaction, NOTE_BYTES_MAX, Outcome, Pending, PresenceCause,
+    Refusal, State, Timer, bounded,
 };
 use crate::id::{AgentId, InteractionId, SessionId};
 use crate::mail::token::MainNumber;
@@ -82,8 +82,10 @@ impl Desk {
             self.draft.cases.insert(number);
         }
         self.let_go(agent, id);
-        let time = (self.queues.get(&queue)).and_then(|queue| queue.settings.post_processing);
-        let Some(time) = time else {
+        let rules = self.queues.get(&queue).map(|queue| &queue.settings);
+        let time = rules.and_then(|rules| rules.post_processing);
+        let holds = rules.is_some_and(|rules| rules.codes == CodePolicy::Hold);
+        if time.is_none() && !holds {
             if let Some(closed) = self.close(now, agent, id) {
                 let fact = Fact::InteractionClosed(Box::new(closed));
                 self.tell(now, Some(agent), fact);
@@ -91,16 +93,19 @@ impl Desk {
             self.settle_after(now, agent, None, direction);
             self.touch(agent, PresenceCause::WrapUpComplete);
             return;
-        };
+        }
         if let Some(load) = self.loads.get_mut(agent) {
             load.wrapping.insert(id);
         }
-        self.timers.set(now + time, Timer::WrapUp(id));
+        let deadline = time.map(|time| now + time);
+        if let Some(deadline) = deadline {
+            self.timers.set(deadline, Timer::WrapUp(id));
+        }
         self.change(id, now, |found| {
             let wrapping_up = State::WrappingUp {
                 agent: agent.clone(),
                 since: now,
-                deadline: Some(now + time),
+                deadline,
             };
             found.enter(wrapping_up, now);
         });

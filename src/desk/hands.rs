@@ -64,12 +64,7 @@ impl Desk {
     /// Whether something may be put into an agent's hands without asking: nothing forbids an
     /// offer, and the client listens.
     pub(super) fn is_free(&self, now: Timestamp, id: &AgentId) -> bool {
-        let listens = (self.session_of.get(id))
-            .and_then(|session| self.sessions.get(session))
-            .is_some_and(|(_, link)| link.listens(now));
-        listens
-            && (self.agents.get(id).zip(self.loads.get(id)))
-                .is_some_and(|(agent, load)| agent.offerable(load, now))
+        (self.agents.get(id)).is_some_and(|agent| self.hindered(now, agent).is_empty())
     }
 
     /// Takes an interaction out of its agent's hands, parked or not.

@@ -290,6 +290,8 @@ pub struct Interaction {
     pub transfers: u32,
     /// The interaction that this one goes on from; that one's messages are this one's too.
     pub follows: Option<InteractionId>,
+    /// How often its post-processing was extended.
+    pub extensions: u32,
     /// Who wrote first: somebody outside, or an agent.
     pub direction: Direction,
     /// The newest letter when it came into its agent's hands: what is newer they may not have

@@ -19,6 +19,8 @@ pub enum RescindCause {
     MembershipEnded,
     /// The gateway was started anew.
     Restart,
+    /// The queue was paused, or its hours ended.
+    QueueClosed,
     /// The agent began a mail.
     Composing,
 }

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use super::PRIORITY_MAX;
+use super::house::ReasonKind;
 use super::offer::OfferState;
+use super::supervising::NOTICE_READERS_MAX;
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId};
 use crate::mail::token::MainNumber;
 
@@ -63,6 +66,8 @@ pub enum Refusal {
     OutboundState(MessageId),
     /// The two cases cannot become one.
     Merge(&'static str),
+    /// The priority is more than [`super::PRIORITY_MAX`] from 0.
+    Priority(i32),
     /// There is no such case, or it was merged into another.
     CaseUnknown(MainNumber),
     /// A text is longer than its bound.
@@ -81,6 +86,22 @@ pub enum Refusal {
     OutOfRange(&'static str, u64, u64),
     /// The account may not be used. The administrator's move.
     AgentDisabled(AgentId),
+    /// The code in this field is none of the administrator's reasons of this kind.
+    CodeUnknown(&'static str, ReasonKind, String),
+    /// Post-processing of this interaction does not end without a code.
+    WrapUpCodeMissing(InteractionId),
+    /// The post-processing time of this interaction has been extended as often as its queue allows.
+    ExtensionsSpent(InteractionId, u32),
+    /// Post-processing of this interaction does not run out, so there is nothing to extend.
+    WrapUpUntimed(InteractionId),
+    /// Offers of this queue are not for rejecting.
+    RejectingNotAllowed(QueueId),
+    /// The agent is not signed in. The agent's move.
+    AgentSignedOut(AgentId),
+    /// The agent's client has been missing for longer than the grace. The agent's move.
+    AgentMissing(AgentId),
+    /// A notice would reach so many agents that it is not posted; name fewer queues.
+    TooManyReaders(usize),
 }
 
 impl fmt::Display for Refusal {
@@ -146,6 +167,10 @@ impl fmt::Display for Refusal {
                 write!(f, "outbound message {id} is not in a state for that")
             }
             Self::Merge(why) => f.write_str(why),
+            Self::Priority(priority) => write!(
+                f,
+                "priority {priority} is not -{PRIORITY_MAX} to {PRIORITY_MAX}"
+            ),
             Self::CaseUnknown(number) => write!(f, "there is no case {number}"),
             Self::TooLong(what, max) => write!(f, "{what} is longer than {max} bytes"),
             Self::TransferTarget(why) => f.write_str(why),
@@ -159,9 +184,33 @@ impl fmt::Display for Refusal {
                 "agent {agent} has as much in hand as they may; finish something first"
             ),
             Self::OutOfRange(what, min, max) => write!(f, "{what} must be {min} to {max}"),
+            Self::CodeUnknown(_, kind, code) => write!(
+                f,
+                "{code:?} is no {} code that an agent may give; ListReasons has them",
+                kind.name()
+            ),
+            Self::WrapUpCodeMissing(id) => {
+                write!(f, "wrap-up of interaction {id} needs a disposition code")
+            }
+            Self::ExtensionsSpent(id, most) => write!(
+                f,
+                "wrap-up of interaction {id} was extended {most} times, which is all that its queue allows"
+            ),
+            Self::WrapUpUntimed(id) => {
+                write!(f, "wrap-up of interaction {id} does not run out by itself")
+            }
+            Self::RejectingNotAllowed(queue) => {
+                write!(f, "offers of queue {queue} cannot be rejected")
+            }
             Self::AgentDisabled(agent) => write!(
                 f,
                 "agent {agent} is disabled; an administrator can enable the account"
+            ),
+            Self::AgentSignedOut(agent) => write!(f, "agent {agent} is not signed in"),
+            Self::AgentMissing(agent) => write!(f, "the client of agent {agent} is not there"),
+            Self::TooManyReaders(readers) => write!(
+                f,
+                "{readers} agents would read it, of {NOTICE_READERS_MAX} at most; name fewer of them"
             ),
         }
     }

@@ -251,6 +251,7 @@ impl Desk {
             version: 1,
             changed: now,
             transfers: 0,
+            extensions: 0,
             follows: Some(closed.id),
             direction: Direction::Inbound,
             ..closed

@@ -259,10 +259,29 @@ fn refused(refusal: Refusal) -> Status {
             .with("agent", format!("agents/{agent}")),
         Refusal::AgentDisabled(agent) => fail(Code::PermissionDenied, R::AgentDisabled)
             .with("resource", format!("agents/{agent}")),
-        Refusal::OutOfRange(field, ..) => return field_invalid(field, &message),
+        Refusal::Priority(_) => return field_invalid("priority", &message),
+        Refusal::WrapUpCodeMissing(id) => fail(Code::FailedPrecondition, R::WrapUpCodeRequired)
+            .with("resource", format!("interactions/{id}")),
+        Refusal::ExtensionsSpent(id, limit) => {
+            fail(Code::FailedPrecondition, R::WrapUpLimitReached)
+                .with("resource", format!("interactions/{id}"))
+                .with("limit", limit)
+        }
+        Refusal::WrapUpUntimed(id) => fail(Code::FailedPrecondition, R::WrapUpDisabled)
+            .with("resource", format!("interactions/{id}")),
+        Refusal::RejectingNotAllowed(queue) => fail(Code::FailedPrecondition, R::FeatureDisabled)
+            .with("resource", format!("queues/{queue}")),
+        Refusal::CodeUnknown(field, ..) | Refusal::OutOfRange(field, ..) => {
+            return field_invalid(field, &message);
+        }
         Refusal::TooLong(field, max) => {
             return field_invalid(field, &format!("longer than {max} bytes"));
         }
+        Refusal::AgentSignedOut(agent) | Refusal::AgentMissing(agent) => {
+            fail(Code::FailedPrecondition, R::AgentUnavailable)
+                .with("resource", format!("agents/{agent}"))
+        }
+        Refusal::TooManyReaders(_) => return field_invalid("queues", &message),
     }
     .into()
 }

@@ -396,6 +396,13 @@ impl InteractionService for Interactions {
         self.0.save_wrap_up(request).await
     }
 
+    async fn extend_wrap_up(
+        &self,
+        request: Request<pb::ExtendWrapUpRequest>,
+    ) -> Result<Response<pb::ExtendWrapUpResponse>, Status> {
+        self.0.extend_wrap_up(request).await
+    }
+
     async fn complete_wrap_up(
         &self,
         request: Request<pb::CompleteWrapUpRequest>,

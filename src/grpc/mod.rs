@@ -31,6 +31,7 @@ mod token;
 mod convert;
 mod download;
 mod events;
+mod explain;
 mod opener;
 
 mod agents;
@@ -44,6 +45,7 @@ mod presences;
 mod queues;
 mod sending;
 mod sessions;
+mod steering;
 mod supervision;
 mod system;
 mod verbs;

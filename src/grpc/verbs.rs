@@ -267,6 +267,30 @@ impl Shared {
         }))
     }
 
+    pub(super) async fn extend_wrap_up(
+        &self,
+        request: Request<pb::ExtendWrapUpRequest>,
+    ) -> Result<Response<pb::ExtendWrapUpResponse>, Status> {
+        let caller = caller(&request)?;
+        let session = caller.session("ExtendWrapUp")?;
+        let mut asked = request.into_inner();
+        let id = std::mem::take(&mut asked.request_id);
+        let mut form = Form::new();
+        let interaction = form.name("name", &asked.name, "interactions");
+        let key = form.request(&caller.subject, "ExtendWrapUp", id, &asked);
+        let (interaction, key) = form.done((interaction, key))?;
+        let command = Command::ExtendWrapUp {
+            session,
+            interaction,
+        };
+        let verb = self.verb(command, key).await?;
+        let response = pb::ExtendWrapUpResponse {
+            interaction: verb.interaction,
+            event_sequence: verb.event_sequence,
+        };
+        Ok(respond(response, verb.replayed))
+    }
+
     pub(super) async fn complete_wrap_up(
         &self,
         request: Request<pb::CompleteWrapUpRequest>,

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use postroom::desk::{
-    AgentState, Answer, AssignCause, Change, Effects, EndCause, Event, Fact, Filing, OfferState,
-    Presence, PresenceCause, Requested, RescindCause, State, UnassignReason, WrapUpOutcome,
+    Actor, AgentState, Answer, AssignCause, Change, Effects, EndCause, Event, Fact, Filing,
+    OfferState, Opening, Presence, PresenceCause, Requested, RescindCause, State, UnassignReason,
+    WrapUpOutcome,
 };
 use postroom::id::{InteractionId, MessageId, OfferId};
 use postroom::mail::token::MainNumber;
@@ -80,7 +81,14 @@ impl Names {
         if let Some(Answer::Presence { deferred: true, .. }) = &effects.answer {
             lines.push("kept for later".into());
         }
-        lines.extend(effects.events.iter().map(|event| self.event(event)));
+        for event in &effects.events {
+            let told = self.event(event);
+            lines.push(match &event.actor {
+                Actor::Supervisor(who) => format!("{told}, by {who}"),
+                Actor::Administrator(who) => format!("{told}, by administrator {who}"),
+                Actor::System | Actor::Agent(_) => told,
+            });
+        }
         for (_, cause) in &effects.ended {
             let cause = match cause {
                 EndCause::Superseded => "superseded",
@@ -88,6 +96,7 @@ impl Names {
                 EndCause::SignedOut => "signed out",
                 EndCause::LeaseExpired => "lease expired",
                 EndCause::Barred => "account closed",
+                EndCause::ClosedByOthers => "closed by others",
             };
             lines.push(format!("a session ends: {cause}"));
         }
@@ -216,21 +225,60 @@ impl Names {
                 let name = self.interaction(found.id);
                 format!("{name} held in {}: {}", found.queue, reason.words())
             }
+            Fact::QueueChanged { queue, opening } => {
+                let how = match opening {
+                    Opening::Open => "open",
+                    Opening::Closed => "closed",
+                    Opening::Paused => "paused",
+                };
+                format!("{queue} is {how}")
+            }
             Fact::InteractionFiled(found) => {
                 format!("{} filed in {}", self.interaction(found.id), found.queue)
             }
             Fact::AgentUpdated(agent) => {
                 let state = if agent.disabled { ", disabled" } else { "" };
-                format!("{} may hold {}{state}", agent.id, agent.capacity)
+                let can: Vec<String> = (agent.skills.iter())
+                    .map(|(skill, level)| format!(" {skill}:{level}"))
+                    .collect();
+                let can = if can.is_empty() {
+                    String::new()
+                } else {
+                    format!(", can{}", can.concat())
+                };
+                format!("{} may hold {}{can}{state}", agent.id, agent.capacity)
             }
+            Fact::PresenceForced {
+                state,
+                deferred,
+                note,
+            } => {
+                let state = match state {
+                    Requested::Available => "available",
+                    Requested::WorkOffline(_) => "work offline",
+                    Requested::SignedOut => "signed out",
+                };
+                let later = if *deferred { ", later" } else { "" };
+                let note = if note.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({note})")
+                };
+                format!("{} is set {state}{later}{note}", concerned(event))
+            }
+            Fact::NoticePosted { text } => format!("{} is told: {text}", concerned(event)),
             Fact::MembershipChanged { queue, removed } => {
-                let agent = event.agent.as_ref().map(|(agent, _)| agent.to_string());
-                let agent = agent.unwrap_or_default();
+                let agent = concerned(event);
                 let verb = if *removed { "leaves" } else { "joins" };
                 format!("{agent} {verb} {queue}")
             }
         }
     }
+}
+
+fn concerned(event: &Event) -> String {
+    let agent = event.agent.as_ref().map(|(agent, _)| agent.to_string());
+    agent.unwrap_or_default()
 }
 
 pub(crate) fn state(state: AgentState) -> &'static str {
@@ -280,5 +328,6 @@ fn rescinded(cause: RescindCause) -> &'static str {
         RescindCause::MembershipEnded => "membership ended",
         RescindCause::Restart => "restart",
         RescindCause::Composing => "composing",
+        RescindCause::QueueClosed => "queue closed",
     }
 }

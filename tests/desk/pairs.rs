@@ -16,7 +16,7 @@ use crate::mails::{email, forwarded};
 use crate::world::{answer, letter, mailbox, origin};
 
 /// How each state is come by, all by or around anna.
-const STATES: [(&str, &str); 23] = [
+const STATES: [(&str, &str); 27] = [
     ("queued", "anna wants offline; mail for support"),
     ("pending", "mail for support"),
     ("shown", "mail for support; anna sees o1"),
@@ -45,6 +45,15 @@ const STATES: [(&str, &str); 23] = [
         "mail for support; anna accepts o1; anna ends i1; anna wants offline",
     ),
     (
+        "code wanted",
+        "queue support wrap-up=60 codes=required; mail for support; anna accepts o1; anna ends i1",
+    ),
+    (
+        "held up",
+        "queue support wrap-up=60 codes=hold; mail for support; anna accepts o1; anna ends i1; \
+         09:01:05 anna renews",
+    ),
+    (
         "closed",
         "mail for support; anna accepts o1; anna ends i1; anna completes i1",
     ),
@@ -59,6 +68,14 @@ const STATES: [(&str, &str); 23] = [
     ("signed out", "anna signs out; mail for support"),
     ("held", "held mail for support"),
     ("filed", "quiet mail for support"),
+    (
+        "queue paused",
+        "mail for support; pause queue support lunch",
+    ),
+    (
+        "paused over work",
+        "mail for support; anna accepts o1; pause queue support lunch",
+    ),
     (
         "parked",
         "mail for support; anna accepts o1; anna parks i1 for 600",
@@ -78,7 +95,7 @@ const STATES: [(&str, &str); 23] = [
     ),
 ];
 
-const COMMANDS: [&str; 31] = [
+const COMMANDS: [&str; 38] = [
     "see",
     "accept",
     "reject",
@@ -86,6 +103,7 @@ const COMMANDS: [&str; 31] = [
     "reply",
     "end",
     "save",
+    "extend",
     "complete",
     "complete, tea",
     "available",
@@ -98,6 +116,7 @@ const COMMANDS: [&str; 31] = [
     "letter",
     "release",
     "dismiss",
+    "raise",
     "transfer",
     "requeue",
     "cancel",
@@ -110,6 +129,11 @@ const COMMANDS: [&str; 31] = [
     "begin",
     "send",
     "discard",
+    "pause queue",
+    "resume queue",
+    "set available",
+    "set offline",
+    "signed out",
 ];
 
 /// State, command, and what follows: a refusal, or the interaction, the offer and anna.
@@ -176,6 +200,11 @@ fn asked(stage: &Stage, command: &str) -> Command {
         disposition: None,
         next,
     };
+    let forced = |state| Command::ForcePresence {
+        agent: "anna".parse().unwrap(),
+        state,
+        note: String::new(),
+    };
     let open = |takeover| Command::OpenSession {
         agent: "anna".parse().unwrap(),
         takeover,
@@ -199,6 +228,10 @@ fn asked(stage: &Stage, command: &str) -> Command {
             interaction,
             notes: None,
             disposition: Some("sold".into()),
+        },
+        "extend" => Command::ExtendWrapUp {
+            session,
+            interaction,
         },
         "complete" => complete(None),
         "complete, tea" => complete(Some(tea)),
@@ -271,8 +304,20 @@ fn asked(stage: &Stage, command: &str) -> Command {
             session,
             interaction,
         },
+        "pause queue" => Command::PauseQueue {
+            queue: support,
+            reason: String::new(),
+        },
+        "resume queue" => Command::ResumeQueue { queue: support },
         "release" => Command::Release { interaction },
         "dismiss" => Command::Dismiss { interaction },
+        "raise" => Command::Prioritise {
+            interaction,
+            priority: 5,
+        },
+        "set available" => forced(Requested::Available),
+        "set offline" => forced(tea),
+        "signed out" => Command::ForceSignOut { session },
         "letter" => {
             let case = stage.world.kept.cases.values().next().cloned();
             let thread = Thread::Joins(Box::new(case.unwrap()), origin());
@@ -331,6 +376,9 @@ fn kind(refusal: &Refusal) -> &'static str {
         Refusal::NotMember(_) => "not a member",
         Refusal::TransferTarget(_) => "no such target",
         Refusal::AtCapacity(_) => "hands full",
+        Refusal::WrapUpCodeMissing(_) => "code missing",
+        Refusal::WrapUpUntimed(_) => "no time to extend",
+        Refusal::AgentSignedOut(_) => "agent signed out",
         _ => "otherwise",
     }
 }
