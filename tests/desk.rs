@@ -26,6 +26,7 @@
 //! | offers | `anna sees o1`, `anna accepts o1`, `anna rejects o1 not-mine`, `anna rejects o1 then offline tea`, `anna rejects o1 then available` |
 //! | answers | `anna replies i1`, `anna replies i1 from x@y.example`, `anna replies i1 having read m1` |
 //! | ends | `anna ends i1` |
+//! | mails of her own | `anna forwards i1`, `anna begins a mail from x@y.example`, `anna begins a mail of c1`, `anna sends i1`, `anna sends i1 having read m1`, `anna discards i1` |
 //! | hands on | `anna transfers i1 to sales`, `anna requeues i1`, `anna cancels i1` |
 //! | helps herself | `anna pulls from support`, `anna pulls i1` |
 //! | sets aside | `anna parks i1 for 600`, `anna resumes i1` |
@@ -40,7 +41,7 @@
 //! | a supervisor | `i1 is moved to 5`, `i1 is released`, `i1 is dismissed`, `c1 is merged into c2`, `tokens of c1 are revoked` |
 //! | a queue is paused | `pause queue support lunch`, `resume queue support` |
 //! | a supervisor of agents | `supervisor lea sets anna available`, `supervisor lea sets anna offline lunch: eat something`, `supervisor lea signs anna out`, `supervisor lea tells anna: hello`, `… tells all of support sales: hello`, `… tells everybody: hello` |
-//! | the submitter | `m2 handed over`, `m2 accepted`, `m2 deferred`, `m2 refused`, `m2 lost`, `m2 again` |
+//! | the submitter | `m2 handed over`, `m2 accepted`, `m2 deferred`, `m2 refused`, `m2 lost`, `m2 again`; a report, `m2 bounces` |
 //! | the process ends, and a new one begins | `stop`, `restart` |
 //! | nothing | `time passes` |
 //! | a look | `show` |
@@ -49,6 +50,8 @@
 
 #[path = "desk/laws.rs"]
 mod laws;
+#[path = "desk/mails.rs"]
+mod mails;
 #[path = "desk/names.rs"]
 mod names;
 #[path = "desk/pairs.rs"]
@@ -62,14 +65,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mails::{email, forwarded};
 use names::Names;
 use postroom::desk::skill::{Skills, asked};
 use postroom::desk::{
     Actor, AfterWork, Ageing, AgentChanges, CancelCause, Case, CodePolicy, Command, DeclineAction,
     Effects, Handling, HoldReason, Hours, HouseRules, NewAgent, OfferClock, Policy, QueueSettings,
-    ReasonKind, Refusal, Requested, Span, State, Strategy, Thread, Work, Zone,
+    ReasonKind, Refusal, Report, Requested, Span, State, Strategy, Thread, Work, Zone,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
+use postroom::mail::report::{Action, RecipientReport};
+use postroom::outbound::hearing::Saying;
 use postroom::outbound::message::{Diagnostic, Outcome};
 use postroom::time::Timestamp;
 use world::{World, answer, clock, handled, mailbox, nine, origin, queue};
@@ -356,6 +362,7 @@ impl Stage {
                 let case = Box::new(self.case(name)?);
                 Ok(self.give(Command::RevokeTokens { case }))
             }
+            [message, "bounces"] => self.bounce(message),
             [message, rest @ ..] if message.starts_with('m') && number(message, 'm').is_some() => {
                 let message = *pick(&self.names.messages, 'm', message)?;
                 let command = submission(message, rest)?;
@@ -465,6 +472,32 @@ impl Stage {
         Ok(self.give(handled(&queues?, thread, handling)))
     }
 
+    /// A proven report that a mail of ours did not arrive.
+    fn bounce(&mut self, message: &str) -> Result<Vec<String>, String> {
+        let id = *pick(&self.names.messages, 'm', message)?;
+        let outbound = self.world.kept.outbound[&id].clone();
+        let sent_for = self.world.kept.interactions[&outbound.interaction].clone();
+        let case = Box::new(self.world.case(sent_for.case));
+        let queues = [sent_for.queue];
+        let letter = handled(&queues, Thread::Joins(case, origin()), Handling::default());
+        let Command::Ingest(mut letter) = letter else {
+            return Err("a letter is ingested".into());
+        };
+        letter.report = Some(Box::new(Report {
+            message: id,
+            recipient: Some(0),
+            saying: Saying::Delivery(vec![RecipientReport {
+                address: None,
+                action: Action::Failed,
+                status: Some([5, 2, 2]),
+                code: None,
+                diagnostic: "mailbox full".into(),
+            }]),
+            settled: Some(Box::new(outbound)),
+        }));
+        Ok(self.give(Command::Ingest(letter)))
+    }
+
     /// A case as the store has it.
     fn case(&self, name: &str) -> Result<Case, String> {
         let number = pick(&self.names.cases, 'c', name)?;
@@ -540,6 +573,28 @@ impl Stage {
                 let seen = *pick(&self.names.messages, 'm', message)?;
                 self.reply(session, interaction(name)?, None, Some(seen))?
             }
+            ["forwards", name, rest @ ..] => {
+                let id = interaction(name)?;
+                let mut mail = forwarded(session, id, self.own_address(id)?);
+                mail.slot = self.slot(id, &mail.to.address);
+                mail.latest_seen = self.read(rest)?;
+                Command::Forward(Box::new(mail))
+            }
+            ["begins", "a", "mail", "from", address] => email(session, (*address).to_owned(), None),
+            ["begins", "a", "mail", "of", case] => {
+                let case = self.case(case)?;
+                email(session, String::new(), Some(case))
+            }
+            ["sends", name, rest @ ..] => {
+                let id = interaction(name)?;
+                let mut mail = answer(session, id, self.own_address(id)?);
+                mail.latest_seen = self.read(rest)?;
+                Command::SendEmail(Box::new(mail))
+            }
+            ["discards", name] => Command::DiscardEmail {
+                session,
+                interaction: interaction(name)?,
+            },
             ["ends", name] => Command::EndInteraction {
                 session,
                 interaction: interaction(name)?,
@@ -622,6 +677,31 @@ impl Stage {
         let mut reply = answer(session, id, from.map_or_else(own, str::to_owned));
         reply.latest_seen = seen;
         Ok(Command::Reply(Box::new(reply)))
+    }
+
+    /// The address of its queue that an interaction is answered from.
+    fn own_address(&self, id: InteractionId) -> Result<String, String> {
+        let found = self.world.kept.interactions.get(&id);
+        found
+            .map(|found| mailbox(&found.queue))
+            .ok_or("no such interaction".into())
+    }
+
+    /// The slot of somebody in the case of an interaction.
+    fn slot(&self, id: InteractionId, address: &str) -> u16 {
+        let case = self.world.kept.interactions[&id].case;
+        self.world.kept.cases[&case].slot(address)
+    }
+
+    /// `having read m1`, or nothing.
+    fn read(&self, words: &[&str]) -> Result<Option<MessageId>, String> {
+        match words {
+            [] => Ok(None),
+            ["having", "read", message] => {
+                pick(&self.names.messages, 'm', message).copied().map(Some)
+            }
+            _ => Err("having read what?".into()),
+        }
     }
 
     fn give(&mut self, command: Command) -> Vec<String> {
@@ -849,5 +929,9 @@ fn submission(message: MessageId, words: &[&str]) -> Result<Command, String> {
         ["lost"] => Outcome::Lost(said()),
         _ => return Err("no such report".into()),
     };
-    Ok(Command::FinishSubmission { message, outcome })
+    Ok(Command::FinishSubmission {
+        message,
+        outcome,
+        sent_for: None,
+    })
 }

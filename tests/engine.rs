@@ -5,7 +5,7 @@
 #[path = "support/gated.rs"]
 mod gated;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use gated::Gated;
 use postroom::content::Content;
 use postroom::desk::{
     AgentState, Answer, Command, Correspondent, EndCause, Fact, Filing, Handling, Ingest, Mailbox,
-    NewAgent, OfferState, Origin, QueueSettings, Refusal, Reply, Requested, RescindCause, State,
+    NewAgent, OfferState, Origin, Outgoing, QueueSettings, Refusal, Requested, RescindCause, State,
     Target, Thread,
 };
 use postroom::engine::watch::FRAMES_MAX;
@@ -128,7 +128,7 @@ impl Rig {
         let Answer::Interaction { interaction, .. } = accepted.unwrap().answer else {
             panic!("not accepted");
         };
-        let reply = Reply {
+        let reply = Outgoing {
             session,
             interaction: interaction.id,
             from: Correspondent {
@@ -137,6 +137,7 @@ impl Rig {
             },
             to: interaction.customer.clone(),
             slot: 0,
+            others: Vec::new(),
             envelope_sender: "bounce@shop.example".into(),
             internet_message_id: "answer@shop.example".into(),
             subject: "Re: A question".into(),
@@ -616,6 +617,48 @@ async fn a_takeover_that_could_not_be_written_leaves_the_old_session_as_it_was()
         [WatchFrame::Event(event)] if matches!(event.fact, Fact::OfferCreated { .. })
     ));
     assert_eq!(rig.handle.keys().agent_of_session(session), Some(anna()));
+    rig.stop().unwrap();
+}
+
+#[tokio::test]
+async fn what_is_refused_after_all_was_done_is_work_again() {
+    let rig = Rig::with_anna(Arc::new(Memory::default())).await;
+    let session = rig.sign_in(false).await.unwrap();
+    let _watch = rig.handle.watch_session(session).await.unwrap();
+    rig.mail(&[support()], 1).await.unwrap();
+    rig.answer(session).await;
+    let outbound = rig.submissions.next().await.unwrap().outbound;
+    let complete = Command::CompleteWrapUp {
+        session,
+        interaction: outbound.interaction,
+        notes: None,
+        disposition: None,
+        next: Some(Requested::WorkOffline(String::new())),
+    };
+    rig.ask(complete).await.unwrap();
+    let open = async || {
+        let open = rig.handle.look(|desk, _| {
+            let open = desk.interactions().values().cloned();
+            (open.collect::<Vec<_>>(), desk.cases().clone())
+        });
+        open.await.unwrap()
+    };
+    assert_eq!(open().await, (Vec::new(), BTreeMap::new()));
+
+    // The desk holds neither the interaction nor its case any more.
+    let refused = Outcome::Permanent {
+        diagnostic: Diagnostic::ours("never"),
+        refused: Vec::new(),
+    };
+    rig.submissions.finished(outbound.id, refused).await;
+    let (again, cases) = open().await;
+    let [again] = again.as_slice() else {
+        panic!("{again:?}")
+    };
+    assert_eq!(again.state, State::Queued);
+    assert_eq!(again.follows, Some(outbound.interaction));
+    assert!(again.priority > 0);
+    assert!(cases[&again.case].is_open());
     rig.stop().unwrap();
 }
 

@@ -11,6 +11,7 @@ mod grpc {
     mod descriptors;
     mod letters;
     mod lists;
+    mod mails;
     mod refusals;
     mod routing;
     mod story;

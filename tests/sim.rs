@@ -339,7 +339,11 @@ impl Day {
             let outcome = Outcome::Temporary(Diagnostic::ours("busy"));
             self.give(
                 "the MTA is busy",
-                Command::FinishSubmission { message, outcome },
+                Command::FinishSubmission {
+                    message,
+                    outcome,
+                    sent_for: None,
+                },
             );
             return;
         }
@@ -353,7 +357,11 @@ impl Day {
             let outcome = Outcome::Lost(Diagnostic::ours("silence"));
             self.give(
                 "the MTA is silent",
-                Command::FinishSubmission { message, outcome },
+                Command::FinishSubmission {
+                    message,
+                    outcome,
+                    sent_for: None,
+                },
             );
             return;
         }
@@ -365,7 +373,11 @@ impl Day {
         };
         self.give(
             "the MTA takes it",
-            Command::FinishSubmission { message, outcome },
+            Command::FinishSubmission {
+                message,
+                outcome,
+                sent_for: None,
+            },
         );
     }
 

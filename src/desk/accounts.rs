@@ -6,8 +6,8 @@ use super::agent::Load;
 use super::routing::Turns;
 use super::skill::{LEVEL_MAX, SKILLS_MAX, Skills, is_name};
 use super::{
-    Agent, AgentChanges, Desk, EndCause, Fact, NewAgent, Pending, PresenceCause, Refusal,
-    Requested, RescindCause, UnassignReason, WrapUpOutcome, bounded,
+    Agent, AgentChanges, CancelCause, Desk, EndCause, Fact, NewAgent, Pending, PresenceCause,
+    Refusal, Requested, RescindCause, UnassignReason, WrapUpOutcome, bounded,
 };
 use crate::id::AgentId;
 use crate::time::Timestamp;
@@ -136,8 +136,13 @@ impl Desk {
     ) -> Result<Pending, Refusal> {
         let load = (self.loads.get(id)).ok_or_else(|| Refusal::AgentUnknown(id.clone()))?;
         let owned = load.active.union(&load.parked).copied().collect::<Vec<_>>();
-        let wrapping = load.wrapping.clone();
+        let (drafting, wrapping) = (load.drafting.clone(), load.wrapping.clone());
         self.rescind_all(now, id, RescindCause::StateChanged);
+        for interaction in drafting {
+            // What was written is with the client: nobody else could send it.
+            self.let_go(id, interaction);
+            self.call_off(now, Some(id), interaction, CancelCause::DraftDiscarded);
+        }
         for interaction in owned {
             self.give_back(now, id, interaction, UnassignReason::Requeued);
         }

@@ -65,8 +65,10 @@ pub enum PresenceCause {
     SignOut,
     /// The agent took something out of a queue.
     Pull,
-    /// Something that was parked came back into the agent's hands.
+    /// Something that was parked, or sent in vain, came back into the agent's hands.
     Resume,
+    /// The agent began a mail.
+    Compose,
 }
 
 /// Rights that a credential carries. See the access table in `proto/`.

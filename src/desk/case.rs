@@ -89,7 +89,8 @@ impl Case {
     /// we wrote before, or the next free one.
     #[must_use]
     pub fn slot(&self, address: &str) -> u16 {
-        if self.customer.address == address {
+        // Whoever is written to first in a case that we opened is its customer.
+        if self.customer.address == address || self.message_count == 0 {
             return 0;
         }
         let known = self

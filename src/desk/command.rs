@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::agent::Requested;
 use super::case::Case;
 use super::house::HouseRules;
-use super::interaction::{CancelCause, HoldReason};
+use super::interaction::{CancelCause, HoldReason, Interaction};
 use super::message::{Correspondent, Origin};
 use super::queue::QueueSettings;
 use super::reporting::Report;
@@ -152,7 +152,20 @@ pub enum Command {
         next: Option<Requested>,
     },
     /// Answers the customer.
-    Reply(Box<Reply>),
+    Reply(Box<Outgoing>),
+    /// Passes a letter on to people outside.
+    Forward(Box<Outgoing>),
+    /// Begins a mail that answers none.
+    StartEmail(Box<Email>),
+    /// Sends a mail that was begun.
+    SendEmail(Box<Outgoing>),
+    /// Drops a mail that was begun.
+    DiscardEmail {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
+    },
     /// Ends the interaction without an answer.
     EndInteraction {
         /// Who.
@@ -294,6 +307,9 @@ pub enum Command {
         message: MessageId,
         /// How.
         outcome: SubmissionOutcome,
+        /// What it was sent for with its case, if that is closed: it is worked on again if the
+        /// message is refused. Filled in by the engine.
+        sent_for: Option<Box<(Interaction, Case)>>,
     },
     /// Submits a message again that was refused or whose fate is unknown.
     RetryDelivery {
@@ -348,10 +364,12 @@ impl Command {
             | Self::Pull { session, .. }
             | Self::Park { session, .. }
             | Self::Resume { session, .. }
+            | Self::DiscardEmail { session, .. }
             | Self::SaveWrapUp { session, .. }
             | Self::ExtendWrapUp { session, .. }
             | Self::CompleteWrapUp { session, .. } => Some(*session),
-            Self::Reply(reply) => Some(reply.session),
+            Self::Reply(mail) | Self::Forward(mail) | Self::SendEmail(mail) => Some(mail.session),
+            Self::StartEmail(email) => Some(email.session),
             Self::SetQueues(_)
             | Self::PauseQueue { .. }
             | Self::ResumeQueue { .. }
@@ -411,30 +429,48 @@ pub struct AgentChanges {
     pub skills: Option<Skills>,
 }
 
-/// An answer to the customer, already composed.
+/// A mail of an agent's, already composed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    /// Who answers.
+pub struct Outgoing {
+    /// Who writes.
     pub session: SessionId,
-    /// What is answered.
+    /// What is answered, passed on, or was begun.
     pub interaction: InteractionId,
     /// The address chosen as From; must be one of the queue's.
     pub from: Correspondent,
-    /// To whom.
+    /// To whom: the one whom its tokens are for.
     pub to: Correspondent,
-    /// The slot that the tokens of the answer were made for: see [`Case::slot`].
+    /// The slot that they were made for: see [`Case::slot`].
     pub slot: u16,
+    /// Everybody else to whom it goes.
+    pub others: Vec<Correspondent>,
     /// The envelope sender.
     pub envelope_sender: String,
     /// The signed `Message-ID` without brackets, fixed for every attempt.
     pub internet_message_id: String,
-    /// Subject of the answer.
+    /// Its subject.
     pub subject: String,
     /// Size of the composed message in bytes.
     pub size: u64,
-    /// The newest letter that the agent had seen when writing. If a newer one has come, the
-    /// answer is refused so that the agent can read it first.
+    /// The newest letter that the agent had seen when writing; what there was when it came into
+    /// their hands if not given. If a newer one has come, the mail is refused so that the agent
+    /// can read it first.
     pub latest_seen: Option<MessageId>,
+}
+
+/// A mail to be begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Email {
+    /// Who begins it.
+    pub session: SessionId,
+    /// The address to send from; empty for the first of the case's queue.
+    pub from: String,
+    /// To whom, so far as that is known yet.
+    pub to: Correspondent,
+    /// The subject; the case's if empty.
+    pub subject: String,
+    /// The case that it belongs to, here as the store knows it; none opens one.
+    pub case: Option<Box<Case>>,
 }
 
 /// A letter that arrived, read and judged.

@@ -1,8 +1,9 @@
-//! Delivery: what the submitter reports of outbound messages, told to their agents.
+//! Delivery: what the submitter reports of outbound messages, told to their agents; what was
+//! refused comes back as work.
 
-use super::{Change, Desk, Fact, Pending, Refusal};
+use super::{Case, Change, Desk, Fact, Interaction, Pending, Refusal};
 use crate::id::MessageId;
-use crate::outbound::message::{Outbound, Outcome};
+use crate::outbound::message::{DeliveryState, Outbound, Outcome};
 use crate::outbound::spool::{self, SpoolError};
 use crate::time::Timestamp;
 
@@ -17,9 +18,21 @@ impl Desk {
         now: Timestamp,
         id: MessageId,
         outcome: Outcome,
+        sent_for: Option<Box<(Interaction, Case)>>,
     ) -> Result<Pending, Refusal> {
         let change = (self.spool.finish(id, outcome, now)).map_err(|error| refusal(id, error))?;
-        Ok(self.delivery_changed(now, change))
+        let refused = change.outbound.state == DeliveryState::Refused;
+        let (agent, interaction) = (change.outbound.agent.clone(), change.outbound.interaction);
+        let pending = self.delivery_changed(now, change);
+        if let Some(agent) = agent.filter(|_| refused) {
+            match sent_for.map(|sent_for| *sent_for) {
+                Some((closed, case)) if !self.interactions.contains_key(&interaction) => {
+                    self.send_round_again(now, &agent, closed, case);
+                }
+                _ => self.take_back(now, &agent, interaction),
+            }
+        }
+        Ok(pending)
     }
 
     pub(super) fn retry_delivery(

@@ -178,6 +178,10 @@ pub enum AssignCause {
     Pulled,
     /// It had been parked.
     Resumed,
+    /// The agent began it.
+    Started,
+    /// What the agent had sent did not go out, or came back.
+    Returned,
 }
 
 /// How post-processing ended.

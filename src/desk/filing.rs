@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::sending::RETURNED_PRIORITY;
 use super::{
     Case, Change, Correspondent, Desk, Direction, Fact, Filing, HoldReason, Ingest, Interaction,
     Message, PEOPLE_MAX, Pending, Preferred, Refusal, State, Target, Thread, Work,
 };
-use crate::id::{InteractionId, MessageId};
+use crate::id::{InteractionId, MessageId, QueueId};
 use crate::mail::clue::OwnKeys;
 use crate::mail::token::MainNumber;
 use crate::time::Timestamp;
@@ -38,6 +39,16 @@ impl Desk {
         let Some(number) = self.take_up_case(now, &mut letter) else {
             return Err(Refusal::StateTransition("no more case numbers are left"));
         };
+        if let Some((outbound, heard)) = &weighed
+            && heard.failed
+        {
+            letter.handling.priority = letter.handling.priority.max(RETURNED_PRIORITY);
+            let answered = (self.interactions.get(&outbound.interaction))
+                .is_some_and(|found| found.direction == Direction::Inbound);
+            if let Some(agent) = outbound.agent.clone().filter(|_| answered) {
+                self.take_back(now, &agent, outbound.interaction);
+            }
+        }
         let sequence = self.next_sequence();
         let message = MessageId::new(now, sequence);
         let mut filings = Vec::with_capacity(letter.targets.len());
@@ -112,9 +123,33 @@ impl Desk {
                 self.unpark(now, filing.interaction);
             }
         }
+        if wanted {
+            self.tell_writers(now, number, &record);
+        }
         self.draft.changes.push(Change::Message(Box::new(record)));
         self.draft.body = Some(message);
         Ok(Pending::Filed(filings))
+    }
+
+    /// Whoever is writing a mail in the case should read the letter before they send it.
+    fn tell_writers(&mut self, now: Timestamp, number: MainNumber, letter: &Message) {
+        let first = InteractionId::from_bytes([0; 16]);
+        let last = InteractionId::from_bytes([u8::MAX; 16]);
+        let drafts: Vec<InteractionId> = (self.drafts.range((number, first)..=(number, last)))
+            .map(|(_, id)| *id)
+            .collect();
+        for id in drafts {
+            self.change(id, now, |found| found.latest_inbound = letter.id);
+            let Some(found) = self.interactions.get(&id) else {
+                continue;
+            };
+            let writer = found.state.holder().cloned();
+            let fact = Fact::MessageReceived {
+                interaction: Box::new(found.clone()),
+                message: Box::new(letter.clone()),
+            };
+            self.tell(now, writer.as_ref(), fact);
+        }
     }
 
     /// The case of a letter: the one it continues, or a new one. A letter that would open a closed
@@ -141,16 +176,29 @@ impl Desk {
             Thread::Linked(number, _) => Some(*number),
             Thread::New(_) => None,
         };
+        let queue = letter.targets.first()?.queue.clone();
+        let (subject, customer) = (letter.subject.clone(), letter.customer.clone());
+        self.open_case(now, subject, customer, queue, follow_up_of)
+    }
+
+    /// Opens a case; `None` if there are no more numbers.
+    pub(super) fn open_case(
+        &mut self,
+        now: Timestamp,
+        subject: String,
+        customer: Correspondent,
+        queue: QueueId,
+        follow_up_of: Option<MainNumber>,
+    ) -> Option<MainNumber> {
         let number = MainNumber::new(self.counters.case + 1)?;
         self.counters.case += 1;
         self.draft.counted = true;
-        let queue = letter.targets.first()?.queue.clone();
         self.cases.insert(
             number,
             Case {
                 number,
-                subject: letter.subject.clone(),
-                customer: letter.customer.clone(),
+                subject,
+                customer,
                 queue,
                 created: now,
                 changed: now,
@@ -224,6 +272,8 @@ impl Desk {
             transfers: 0,
             follows: None,
             extensions: 0,
+            direction: Direction::Inbound,
+            known: None,
         };
         let queue = self.queues.get_mut(&target.queue);
         let case = self.cases.get_mut(&number);

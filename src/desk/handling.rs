@@ -1,15 +1,11 @@
-//! Handling: an agent answers or ends what they hold.
+//! Handling: what an agent holds, and how it is finished.
 
 use super::{
-    Case, Change, CodePolicy, Desk, Direction, Fact, Interaction, Message, NOTE_BYTES_MAX, Origin,
-    Outcome, Pending, PresenceCause, Refusal, Reply, State, Timer, bounded,
+    Case, CodePolicy, Desk, Fact, Interaction, NOTE_BYTES_MAX, Outcome, Pending, PresenceCause,
+    Refusal, State, Timer, bounded,
 };
-use crate::id::{AgentId, InteractionId, MessageId, SessionId};
-use crate::mail::message_id::InternetMessageId;
-use crate::mail::threading::ClueKey;
+use crate::id::{AgentId, InteractionId, SessionId};
 use crate::mail::token::MainNumber;
-use crate::mail::trust::Trust;
-use crate::outbound::message::{Envelope, Outbound};
 use crate::time::Timestamp;
 
 /// Which state a verb needs its interaction to be in.
@@ -18,6 +14,7 @@ pub(super) enum Needed {
     Active,
     WrappingUp,
     Parked,
+    Drafting,
 }
 
 impl Desk {
@@ -37,6 +34,7 @@ impl Desk {
             Needed::Active => matches!(found.state, State::Active { .. }),
             Needed::WrappingUp => matches!(found.state, State::WrappingUp { .. }),
             Needed::Parked => matches!(found.state, State::Parked { .. }),
+            Needed::Drafting => matches!(found.state, State::Drafting { .. }),
         };
         if !fits {
             return Err(Refusal::InteractionState {
@@ -46,92 +44,11 @@ impl Desk {
                     Needed::Active => "active",
                     Needed::WrappingUp => "wrapping up",
                     Needed::Parked => "parked",
+                    Needed::Drafting => "drafting",
                 },
             });
         }
         Ok((agent, found))
-    }
-
-    pub(super) fn reply(&mut self, now: Timestamp, reply: Reply) -> Result<Pending, Refusal> {
-        let (agent, found) = self.held(reply.session, reply.interaction, Needed::Active)?;
-        let allowed = (self.queues.get(&found.queue))
-            .is_some_and(|queue| queue.settings.mailbox(&reply.from.address).is_some());
-        if !allowed {
-            return Err(Refusal::FromNotAllowed(reply.from.address));
-        }
-        if reply
-            .latest_seen
-            .is_some_and(|seen| seen < found.latest_inbound)
-        {
-            return Err(Refusal::NewerMessage(found.latest_inbound));
-        }
-        if self.spool.is_full() {
-            return Err(Refusal::SpoolFull);
-        }
-        let (id, case) = (found.id, found.case);
-        let seated =
-            (self.cases.get(&case)).is_none_or(|case| case.slot(&reply.to.address) == reply.slot);
-        if !seated {
-            return Err(Refusal::StateTransition(
-                "somebody else was written to in this case meanwhile; send again",
-            ));
-        }
-        let sequence = self.next_sequence();
-        let message = MessageId::new(now, sequence);
-        let record = Message {
-            id: message,
-            case,
-            direction: Direction::Outbound,
-            internet_message_id: reply.internet_message_id.clone(),
-            sender: reply.from,
-            envelope_sender: reply.envelope_sender.clone(),
-            recipients: vec![reply.to.address.clone()],
-            subject: reply.subject,
-            time: now,
-            size: reply.size,
-            trust: Trust::A,
-            trust_reason: "composed here".to_owned(),
-            origin: Origin::Composed,
-            mta_queue_id: String::new(),
-            agent: Some(agent.clone()),
-            interactions: vec![id],
-        };
-        let outbound = Outbound::new(
-            message,
-            id,
-            Some(agent.clone()),
-            reply.internet_message_id,
-            Envelope {
-                mail_from: reply.envelope_sender,
-                recipients: vec![reply.to.address.clone()],
-            },
-            reply.size,
-            now,
-        );
-        if self.spool.insert(outbound.clone()).is_err() {
-            return Err(Refusal::SpoolFull);
-        }
-        if let Ok(id) = InternetMessageId::parse(&record.internet_message_id) {
-            let clue = Change::Clue(ClueKey::id(&id), case, message);
-            self.draft.changes.push(clue);
-        }
-        self.draft.changes.push(Change::Message(Box::new(record)));
-        self.draft
-            .changes
-            .push(Change::Outbound(Box::new(outbound.clone())));
-        self.draft.body = Some(message);
-        self.change(id, now, |found| {
-            found.message_count += 1;
-            found.outcome = Some(Outcome::Replied);
-        });
-        if let Some(case) = self.cases.get_mut(&case) {
-            case.message_count += 1;
-            case.seat(reply.slot, &reply.to);
-        }
-        self.heard(now, reply.session);
-        self.tell(now, Some(&agent), Fact::DeliveryUpdated(Box::new(outbound)));
-        self.handled(now, &agent, id);
-        Ok(Pending::Interaction(id, agent, Some(message)))
     }
 
     pub(super) fn end_interaction(
@@ -157,16 +74,14 @@ impl Desk {
         let Some(found) = self.interactions.get(&id) else {
             return;
         };
-        let (number, queue) = (found.case, found.queue.clone());
+        let (number, queue, direction) = (found.case, found.queue.clone(), found.direction);
         if let Some(case) = self.cases.get_mut(&number) {
             // A further letter from now on is new work, not a part of what was just answered.
-            case.joinable.remove(&queue);
+            case.joinable.retain(|_, joined| *joined != id);
             case.changed = now;
             self.draft.cases.insert(number);
         }
-        if let Some(load) = self.loads.get_mut(agent) {
-            load.active.remove(&id);
-        }
+        self.let_go(agent, id);
         let rules = self.queues.get(&queue).map(|queue| &queue.settings);
         let time = rules.and_then(|rules| rules.post_processing);
         let holds = rules.is_some_and(|rules| rules.codes == CodePolicy::Hold);
@@ -175,7 +90,7 @@ impl Desk {
                 let fact = Fact::InteractionClosed(Box::new(closed));
                 self.tell(now, Some(agent), fact);
             }
-            self.settle(now, agent, None);
+            self.settle_after(now, agent, None, direction);
             self.touch(agent, PresenceCause::WrapUpComplete);
             return;
         }

@@ -3,8 +3,8 @@
 //! What is finished leaves them in `handling`.
 
 use super::{
-    AssignCause, CancelCause, Desk, Fact, NOTE_BYTES_MAX, Pending, PresenceCause, Refusal,
-    RescindCause, State, UnassignReason, bounded,
+    AssignCause, CancelCause, Desk, Direction, Fact, NOTE_BYTES_MAX, Pending, PresenceCause,
+    Refusal, Requested, RescindCause, State, UnassignReason, bounded,
 };
 use crate::id::{AgentId, InteractionId, SessionId};
 use crate::time::Timestamp;
@@ -23,6 +23,7 @@ impl Desk {
             let agent = agent.clone();
             found.enter(State::Active { agent, since: now }, now);
             found.declined.clear();
+            found.known = Some(found.latest_inbound);
         });
         if let Some(load) = self.loads.get_mut(agent) {
             load.active.insert(id);
@@ -70,8 +71,12 @@ impl Desk {
     pub(super) fn let_go(&mut self, agent: &AgentId, id: InteractionId) {
         if let Some(load) = self.loads.get_mut(agent) {
             load.active.remove(&id);
-            load.drafting.remove(&id);
             load.parked.remove(&id);
+            if load.drafting.remove(&id)
+                && let Some(found) = self.interactions.get(&id)
+            {
+                self.drafts.remove(&(found.case, id));
+            }
         }
     }
 
@@ -97,6 +102,24 @@ impl Desk {
         self.tell(now, Some(agent), fact);
         self.line_up(now, id);
         self.tell(now, None, Fact::InteractionQueued(interaction));
+    }
+
+    /// What follows for an agent when work ends. Work that they began by themselves does not move
+    /// them among those who are idle.
+    pub(super) fn settle_after(
+        &mut self,
+        now: Timestamp,
+        id: &AgentId,
+        wish: Option<Requested>,
+        direction: Direction,
+    ) {
+        let idle = self.agents.get(id).map(|agent| agent.idle_since);
+        self.settle(now, id, wish);
+        if direction == Direction::Outbound
+            && let Some((agent, idle)) = self.agents.get_mut(id).zip(idle)
+        {
+            agent.idle_since = idle;
+        }
     }
 
     /// The agent goes on as after any work. What was parked was not at work.

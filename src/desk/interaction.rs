@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::message::Correspondent;
+use super::message::{Correspondent, Direction};
 use super::routing::Preferred;
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId};
 use crate::mail::token::MainNumber;
@@ -211,7 +211,13 @@ impl State {
                 Self::Cancelled { .. }
             ) | (
                 Self::WrappingUp { .. },
-                Self::WrappingUp { .. } | Self::Closed { .. }
+                Self::WrappingUp { .. }
+                    | Self::Closed { .. }
+                    | Self::Active { .. }
+                    | Self::Drafting { .. }
+            ) | (
+                Self::Drafting { .. },
+                Self::WrappingUp { .. } | Self::Closed { .. } | Self::Cancelled { .. }
             ) | (Self::Held { .. }, Self::Queued | Self::Filed { .. })
         )
     }
@@ -226,7 +232,14 @@ pub enum Outcome {
     Ended,
     /// It was given to another queue: what is left here is the agent's post-processing.
     Transferred,
+    /// It was passed on to people outside.
+    Forwarded,
+    /// The mail that its agent began was sent.
+    Sent,
 }
+
+/// The id of no message: of what nobody outside has written to.
+pub const NO_MESSAGE: MessageId = MessageId::from_bytes([0; 16]);
 
 /// One piece of work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -253,7 +266,7 @@ pub struct Interaction {
     pub state: State,
     /// How it was dealt with, once it was.
     pub outcome: Option<Outcome>,
-    /// The newest letter from outside.
+    /// The newest letter from outside; [`NO_MESSAGE`] if there is none.
     pub latest_inbound: MessageId,
     /// How many letters it holds, both directions.
     pub message_count: u32,
@@ -279,6 +292,11 @@ pub struct Interaction {
     pub follows: Option<InteractionId>,
     /// How often its post-processing was extended.
     pub extensions: u32,
+    /// Who wrote first: somebody outside, or an agent.
+    pub direction: Direction,
+    /// The newest letter when it came into its agent's hands: what is newer they may not have
+    /// read.
+    pub known: Option<MessageId>,
 }
 
 impl Interaction {

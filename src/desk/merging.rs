@@ -56,6 +56,9 @@ impl Desk {
             .map(|found| found.id)
             .collect();
         for id in moved {
+            if self.drafts.remove(&(from, id)) {
+                self.drafts.insert((to, id));
+            }
             self.change(id, now, |found| found.case = to);
             let Some(found) = self.interactions.get(&id) else {
                 continue;

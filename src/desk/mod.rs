@@ -26,6 +26,7 @@ pub mod zone;
 mod accounts;
 mod acknowledging;
 mod delivery;
+mod drafting;
 mod filing;
 mod floor;
 mod handling;
@@ -42,6 +43,7 @@ mod pulling;
 mod reporting;
 mod restore;
 mod routing;
+mod sending;
 mod signing;
 mod supervising;
 mod timers;
@@ -57,7 +59,8 @@ pub use actor::Actor;
 pub use agent::{Agent, AgentState, Presence, PresenceCause, Requested, Role};
 pub use case::{Case, MERGES_MAX, PEOPLE_MAX, Reopening};
 pub use command::{
-    AgentChanges, Command, Filing, Handling, Ingest, NewAgent, Reply, Target, Thread, Work,
+    AgentChanges, Command, Email, Filing, Handling, Ingest, NewAgent, Outgoing, Target, Thread,
+    Work,
 };
 pub use effect::{
     Answer, AssignCause, Change, Counters, Effects, Event, Fact, UnassignReason, WrapUpOutcome,
@@ -65,7 +68,7 @@ pub use effect::{
 pub use explain::Hindrance;
 pub use hours::{Hours, Span};
 pub use house::{AfterWork, HouseRules, ReasonKind};
-pub use interaction::{CancelCause, HoldReason, Interaction, Outcome, State};
+pub use interaction::{CancelCause, HoldReason, Interaction, NO_MESSAGE, Outcome, State};
 pub use message::{Correspondent, Direction, Message, Origin};
 pub use offer::{Offer, OfferState, RescindCause};
 pub use opening::{Opening, Pause};
@@ -170,6 +173,8 @@ pub struct Desk {
     // Derived from the above, kept so that nobody has to search.
     loads: BTreeMap<AgentId, Load>,
     session_of: BTreeMap<AgentId, SessionId>,
+    /// Mails being written, by their cases.
+    drafts: BTreeSet<(MainNumber, InteractionId)>,
     shown: BTreeMap<AgentId, AgentState>,
     /// Where each waiting interaction stands in the line of its queue.
     standings: BTreeMap<InteractionId, Standing>,
@@ -252,6 +257,7 @@ impl Desk {
             timers: Timers::default(),
             loads: BTreeMap::new(),
             session_of: BTreeMap::new(),
+            drafts: BTreeSet::new(),
             shown: BTreeMap::new(),
             standings: BTreeMap::new(),
             preferring: BTreeMap::new(),
@@ -326,7 +332,14 @@ impl Desk {
                 reason,
                 next,
             } => self.reject_offer(now, session, offer, reason, next),
-            Command::Reply(reply) => self.reply(now, *reply),
+            Command::Reply(mail) => self.reply(now, *mail),
+            Command::Forward(mail) => self.forward(now, *mail),
+            Command::StartEmail(email) => self.start_email(now, *email),
+            Command::SendEmail(mail) => self.send_email(now, *mail),
+            Command::DiscardEmail {
+                session,
+                interaction,
+            } => self.discard_email(now, session, interaction),
             Command::EndInteraction {
                 session,
                 interaction,
@@ -391,9 +404,11 @@ impl Desk {
             Command::MergeCase { case, into } => self.merge_case(now, *case, *into),
             Command::RevokeTokens { case } => self.revoke_tokens(now, *case),
             Command::HandOver { message } => self.hand_over(now, message),
-            Command::FinishSubmission { message, outcome } => {
-                self.finish_submission(now, message, outcome)
-            }
+            Command::FinishSubmission {
+                message,
+                outcome,
+                sent_for,
+            } => self.finish_submission(now, message, outcome, sent_for),
             Command::RetryDelivery { message, settled } => {
                 self.retry_delivery(now, message, settled)
             }

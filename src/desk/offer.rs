@@ -21,6 +21,8 @@ pub enum RescindCause {
     Restart,
     /// The queue was paused, or its hours ended.
     QueueClosed,
+    /// The agent began a mail.
+    Composing,
 }
 
 /// Where an offer is in its life. All but the first two are final.

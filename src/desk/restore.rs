@@ -213,6 +213,7 @@ impl Desk {
                 if let Some(load) = self.loads.get_mut(agent) {
                     load.drafting.insert(id);
                 }
+                self.drafts.insert((interaction.case, id));
             }
             State::Parked {
                 agent,

@@ -3,8 +3,8 @@
 use super::handling::Needed;
 use super::house::TIMED_OUT;
 use super::{
-    CODE_BYTES_MAX, CodePolicy, Desk, Fact, Interaction, NOTE_BYTES_MAX, Pending, PresenceCause,
-    ReasonKind, Refusal, Requested, State, Timer, WrapUpOutcome, bounded,
+    CODE_BYTES_MAX, CodePolicy, Desk, Direction, Fact, Interaction, NOTE_BYTES_MAX, Pending,
+    PresenceCause, ReasonKind, Refusal, Requested, State, Timer, WrapUpOutcome, bounded,
 };
 use crate::id::{AgentId, InteractionId, SessionId};
 use crate::time::Timestamp;
@@ -170,6 +170,7 @@ impl Desk {
         outcome: WrapUpOutcome,
         next: Option<Requested>,
     ) {
+        let direction = (self.interactions.get(&id)).map_or(Direction::Inbound, |it| it.direction);
         if let Some(closed) = self.close(now, agent, id) {
             let interaction = Box::new(closed);
             let fact = Fact::WrapUpEnded {
@@ -178,6 +179,6 @@ impl Desk {
             };
             self.tell(now, Some(agent), fact);
         }
-        self.settle(now, agent, next);
+        self.settle_after(now, agent, next, direction);
     }
 }

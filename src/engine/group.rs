@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::content::Content;
-use crate::desk::{Answer, Case, Change, Effects, Event, Filing, HouseRules, QueueSettings};
-use crate::id::{MessageId, QueueId};
+use crate::desk::{
+    Answer, Case, Change, Effects, Event, Filing, HouseRules, Interaction, QueueSettings, State,
+};
+use crate::id::{InteractionId, MessageId, QueueId};
 use crate::mail::token::{Keyring, MainNumber};
 use crate::outbound::hearing::Suppression;
 use crate::outbound::message::Outbound;
@@ -104,6 +106,14 @@ impl<'a> Group<'a> {
         self.look_up(&keys::suppressed(address))
     }
 
+    /// An interaction that is closed.
+    pub(super) fn interaction(
+        &self,
+        id: InteractionId,
+    ) -> Result<Option<Interaction>, EngineError> {
+        self.look_up(&keys::interaction(id))
+    }
+
     /// An outbound message that has left the spool.
     pub(super) fn outbound(&self, id: MessageId) -> Result<Option<Outbound>, EngineError> {
         self.look_up(&keys::outbound(id))
@@ -176,7 +186,12 @@ impl<'a> Group<'a> {
             Change::OfferForgotten(id) => batch.delete(keys::offer(id)),
             Change::Interaction(interaction) => {
                 let id = interaction.id;
-                batch.put(keys::interaction(id), record::encode(&*interaction));
+                let (key, value) = (keys::interaction(id), record::encode(&*interaction));
+                if matches!(interaction.state, State::Closed { .. }) {
+                    // What was sent from it may come back within the round.
+                    self.fresh.insert(key.clone(), value.clone());
+                }
+                batch.put(key, value);
                 if interaction.state.is_final() {
                     batch.delete(keys::open(id));
                 } else {

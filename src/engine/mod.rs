@@ -455,6 +455,7 @@ impl Runner {
         if let Command::Ingest(letter) = &mut command {
             self.recall(now, letter, group)?;
         }
+        self.recall_sent_for(&mut command, group)?;
         if let Command::RetryDelivery { message, settled } = &mut command
             && self.desk.spool().get(*message).is_none()
         {

@@ -7,6 +7,7 @@ use super::{EngineError, Fingerprint, Runner};
 use crate::desk::{Case, Command, Filing, Ingest, MERGES_MAX, Origin, Thread};
 use crate::mail::message_id::InternetMessageId;
 use crate::mail::token::MainNumber;
+use crate::outbound::message::Outcome;
 use crate::time::Timestamp;
 
 impl Runner {
@@ -64,6 +65,54 @@ impl Runner {
         Ok(filings)
     }
 
+    /// Gives the end of a submission what the message was sent for, if the desk holds that no
+    /// more: a refused one is worked on again.
+    pub(super) fn recall_sent_for(
+        &self,
+        command: &mut Command,
+        group: &Group<'_>,
+    ) -> Result<(), EngineError> {
+        let Command::FinishSubmission {
+            message,
+            outcome,
+            sent_for,
+        } = command
+        else {
+            return Ok(());
+        };
+        let Some(outbound) = self.desk.spool().get(*message) else {
+            return Ok(());
+        };
+        let held = self.desk.interactions().contains_key(&outbound.interaction);
+        let taken = matches!(outcome, Outcome::Accepted { .. } | Outcome::Lost(_));
+        if held || taken || outbound.agent.is_none() {
+            return Ok(());
+        }
+        if let Some(mut closed) = group.interaction(outbound.interaction)?
+            && let Some(case) = self.current_case(closed.case, group)?
+        {
+            closed.case = case.number;
+            *sent_for = Some(Box::new((closed, case)));
+        }
+        Ok(())
+    }
+
+    /// A case as it is now, or the one that it was merged into.
+    fn current_case(
+        &self,
+        number: MainNumber,
+        group: &Group<'_>,
+    ) -> Result<Option<Case>, EngineError> {
+        let mut case = self.case(number, group)?;
+        for _ in 0..MERGES_MAX {
+            let Some(into) = case.as_ref().and_then(|case| case.merged_into) else {
+                break;
+            };
+            case = self.case(into, group)?;
+        }
+        Ok(case)
+    }
+
     /// A case as it is now, open or not.
     fn case(&self, number: MainNumber, group: &Group<'_>) -> Result<Option<Case>, EngineError> {
         match self.desk.cases().get(&number) {
@@ -101,6 +150,13 @@ impl Runner {
                 refresh(into)?;
             }
             Command::RevokeTokens { case } => refresh(case)?,
+            Command::StartEmail(email) => {
+                if let Some(case) = &mut email.case
+                    && let Some(current) = self.current_case(case.number, group)?
+                {
+                    **case = current;
+                }
+            }
             _ => {}
         }
         Ok(())

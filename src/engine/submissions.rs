@@ -114,6 +114,7 @@ impl Spooler for Submissions {
             let finish = Command::FinishSubmission {
                 message: id,
                 outcome: outcome.clone(),
+                sent_for: None,
             };
             match self.handle.command(finish, None).await {
                 Ok(_) => return,

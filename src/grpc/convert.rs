@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::pb;
 use crate::desk::{
     Agent, AgentState, CancelCause, Case, CodePolicy, Correspondent, Direction, Interaction,
-    Message, Offer, OfferState, Opening, Outcome, Place, Presence, PresenceCause, Queue,
-    QueueSettings, ReasonKind, Requested, RescindCause, Role, SessionView, State,
+    Message, NO_MESSAGE, Offer, OfferState, Opening, Outcome, Place, Presence, PresenceCause,
+    Queue, QueueSettings, ReasonKind, Requested, RescindCause, Role, SessionView, State,
 };
 use crate::engine::keys::ApiKey;
 use crate::engine::{Overview, QueueStats};
@@ -98,6 +98,7 @@ const fn presence_cause(cause: PresenceCause) -> pb::PresenceCause {
         PresenceCause::SignOut => pb::PresenceCause::SignOut,
         PresenceCause::Pull => pb::PresenceCause::Pull,
         PresenceCause::Resume => pb::PresenceCause::Resume,
+        PresenceCause::Compose => pb::PresenceCause::Compose,
     }
 }
 
@@ -120,6 +121,7 @@ const fn rescind_cause(cause: RescindCause) -> pb::OfferRescindCause {
         RescindCause::StateChanged => pb::OfferRescindCause::StateChanged,
         RescindCause::MembershipEnded => pb::OfferRescindCause::MembershipEnded,
         RescindCause::Restart => pb::OfferRescindCause::Restart,
+        RescindCause::Composing => pb::OfferRescindCause::Composing,
         RescindCause::QueueClosed => pb::OfferRescindCause::QueueClosed,
     }
 }
@@ -130,6 +132,8 @@ const fn outcome(outcome: Option<Outcome>) -> pb::InteractionOutcome {
         Some(Outcome::Replied) => pb::InteractionOutcome::Replied,
         Some(Outcome::Ended) => pb::InteractionOutcome::Ended,
         Some(Outcome::Transferred) => pb::InteractionOutcome::Transferred,
+        Some(Outcome::Forwarded) => pb::InteractionOutcome::Forwarded,
+        Some(Outcome::Sent) => pb::InteractionOutcome::Sent,
     }
 }
 
@@ -365,7 +369,9 @@ pub(super) fn interaction(interaction: &Interaction) -> pb::Interaction {
         complete_time: stand.complete_time,
         priority: interaction.priority,
         message_count: count(interaction.message_count),
-        latest_message: message_name(interaction.id, interaction.latest_inbound),
+        latest_message: Some(interaction.latest_inbound)
+            .filter(|latest| *latest != NO_MESSAGE)
+            .map_or_else(String::new, |latest| message_name(interaction.id, latest)),
         wrap_up: stand.wrap_up,
         offer_count: count(interaction.offer_count),
         etag: format!("\"{}\"", interaction.version),
@@ -383,6 +389,7 @@ pub(super) fn interaction(interaction: &Interaction) -> pb::Interaction {
         note: interaction.notes.clone(),
         park_expire_time: stand.park_expire_time,
         cancel_cause: stand.cancel_cause.into(),
+        direction: direction(interaction.direction).into(),
     }
 }
 
@@ -395,20 +402,23 @@ pub(super) const fn sender_trust(trust: Trust) -> pb::SenderTrust {
     }
 }
 
+const fn direction(direction: Direction) -> pb::MessageDirection {
+    match direction {
+        Direction::Inbound => pb::MessageDirection::Inbound,
+        Direction::Outbound => pb::MessageDirection::Outbound,
+    }
+}
+
 /// A message in the basic view, as a part of this interaction.
 pub(super) fn message(
     message: &Message,
     interaction: InteractionId,
     delivery: Option<pb::Delivery>,
 ) -> pb::Message {
-    let direction = match message.direction {
-        Direction::Inbound => pb::MessageDirection::Inbound,
-        Direction::Outbound => pb::MessageDirection::Outbound,
-    };
     pb::Message {
         name: message_name(interaction, message.id),
         interaction: format!("interactions/{interaction}"),
-        direction: direction.into(),
+        direction: direction(message.direction).into(),
         sender: Some(address(&message.sender)),
         recipients: message.recipients.clone(),
         subject: message.subject.clone(),

@@ -14,6 +14,7 @@ use super::pb::ErrorReason;
 use crate::desk::{OfferState, Refusal};
 use crate::engine::EngineError;
 use crate::mail::compose::{ComposeError, Field};
+use crate::mail::token::MainNumber;
 use crate::outbound::reply::ReplyError;
 
 /// The domain of every reason.
@@ -109,6 +110,15 @@ pub(super) fn not_found(resource: impl Display) -> Status {
     let message = format!("there is no {resource}");
     Failure::new(Code::NotFound, ErrorReason::ResourceNotFound, message)
         .with("resource", resource)
+        .into()
+}
+
+/// No case has this number.
+pub(super) fn main_number_unknown(number: MainNumber) -> Status {
+    let reason = ErrorReason::MainNumberUnknown;
+    let message = format!("no case has the number {number}");
+    Failure::new(Code::NotFound, reason, message)
+        .with("main_number", number)
         .into()
 }
 
@@ -281,7 +291,7 @@ pub(super) fn reply(error: ReplyError) -> Status {
     let message = error.to_string();
     match error {
         ReplyError::Engine(error) => engine(error),
-        ReplyError::NoRecipient => {
+        ReplyError::NoRecipient | ReplyError::OwnAddress(_) => {
             let reason = ErrorReason::RecipientInvalid;
             Failure::new(Code::InvalidArgument, reason, message).into()
         }

@@ -90,6 +90,8 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
                 AssignCause::Accepted => pb::AssignCause::Accepted,
                 AssignCause::Pulled => pb::AssignCause::Pulled,
                 AssignCause::Resumed => pb::AssignCause::Resumed,
+                AssignCause::Started => pb::AssignCause::Started,
+                AssignCause::Returned => pb::AssignCause::Returned,
             };
             P::InteractionAssigned(pb::InteractionAssigned {
                 interaction: whole(interaction),

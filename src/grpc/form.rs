@@ -16,6 +16,9 @@ use super::{errors, pb};
 use crate::desk::Requested;
 use crate::engine::RequestKey;
 use crate::id::{AgentId, InteractionId, MessageId};
+use crate::mail::address::Address;
+use crate::mail::compose::RECIPIENTS_MAX;
+use crate::mail::mailbox::{Mailbox, NAME_CHARS_MAX};
 use crate::mail::token::MainNumber;
 use crate::time::Timestamp;
 
@@ -121,6 +124,38 @@ impl Form {
             self.wrong(field, "is no main number: a digit is wrong or missing");
         }
         number
+    }
+
+    /// Mailboxes that can be written to, no more than one mail takes.
+    pub(super) fn mailboxes(
+        &mut self,
+        field: &str,
+        asked: Vec<pb::EmailAddress>,
+    ) -> Option<Vec<Mailbox>> {
+        if asked.len() > RECIPIENTS_MAX {
+            self.wrong(field, format!("are more than {RECIPIENTS_MAX}"));
+            return None;
+        }
+        let mut mailboxes = Vec::with_capacity(asked.len());
+        for (at, asked) in asked.into_iter().enumerate() {
+            let name = asked.display_name;
+            let fits = name.chars().count() <= NAME_CHARS_MAX && !name.contains(char::is_control);
+            match Address::parse(&asked.address) {
+                Ok(address) if fits => mailboxes.push(Mailbox { name, address }),
+                Ok(_) => {
+                    self.wrong(
+                        &format!("{field}[{at}].display_name"),
+                        "is too long or not one line",
+                    );
+                    return None;
+                }
+                Err(error) => {
+                    self.wrong(&format!("{field}[{at}].address"), error);
+                    return None;
+                }
+            }
+        }
+        Some(mailboxes)
     }
 
     /// A text of at most so many bytes.

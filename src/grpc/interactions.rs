@@ -11,20 +11,9 @@ use super::access::{Principal, caller};
 use super::form::Form;
 use super::page::{self, Page};
 use super::pb::interaction_service_server::InteractionService;
-use super::verbs::Verb;
-use super::{Shared, convert, dossier, download, errors, pb, respond};
+use super::{Shared, convert, dossier, download, errors, pb};
 use crate::desk::{Direction, Interaction, Message, Role, State};
 use crate::id::{InteractionId, MessageId, QueueId};
-use crate::outbound::reply::{self, ReplyDraft};
-
-/// Longest text of a reply, in bytes.
-const TEXT_BYTES_MAX: usize = 1 << 20;
-
-/// Longest subject of a reply, in bytes: the longest line of RFC 5322, 2.1.1.
-const SUBJECT_BYTES_MAX: usize = 998;
-
-/// Longest address, in bytes: RFC 5321, 4.5.3.1.3.
-const ADDRESS_BYTES_MAX: usize = 254;
 
 /// Open interactions that are looked through for one page, so that a caller who may read few of
 /// many does not hold up the desk.
@@ -77,7 +66,11 @@ impl Interactions {
         let its = |of: &InteractionId| *of == interaction || Some(*of) == found.follows;
         (self.0.handle.message(id).await)
             .map_err(errors::engine)?
-            .filter(|message| message.interactions.iter().any(its))
+            .filter(|message| {
+                // Who writes a mail in a case reads what came in it meanwhile.
+                let writes = matches!(found.state, State::Drafting { .. });
+                message.interactions.iter().any(its) || (writes && message.case == found.case)
+            })
             .ok_or_else(|| errors::not_found(convert::message_name(interaction, id)))
     }
 
@@ -316,65 +309,35 @@ impl InteractionService for Interactions {
         &self,
         request: Request<pb::SendReplyRequest>,
     ) -> Result<Response<pb::SendReplyResponse>, Status> {
-        let caller = caller(&request)?;
-        let session = caller.session("SendReply")?;
-        let mut asked = request.into_inner();
-        let id = std::mem::take(&mut asked.request_id);
-        let mut form = Form::new();
-        let interaction = form.name("name", &asked.name, "interactions");
-        let key = match form.request(&caller.subject, "SendReply", id, &asked) {
-            Some(None) => {
-                form.wrong("request_id", "is required: a reply must not be sent twice");
-                None
-            }
-            key => key,
-        };
-        let from = form.text("from_address", asked.from_address, ADDRESS_BYTES_MAX);
-        let text = form.text("text_body", asked.text_body, TEXT_BYTES_MAX);
-        if text.as_ref().is_some_and(|text| text.trim().is_empty()) {
-            form.wrong("text_body", "is empty");
-        }
-        let subject = form.text("subject", asked.subject, SUBJECT_BYTES_MAX);
-        if subject
-            .as_ref()
-            .is_some_and(|subject| subject.contains(char::is_control))
-        {
-            form.wrong("subject", "must be one line without control characters");
-        }
-        let latest_seen = if asked.latest_seen_message.is_empty() {
-            Some(None)
-        } else {
-            form.message("latest_seen_message", &asked.latest_seen_message)
-                .map(|(_, message)| Some(message))
-        };
-        let (interaction, key, from, text, subject, latest_seen) =
-            form.done((interaction, key, from, text, subject, latest_seen))?;
-        let draft = ReplyDraft {
-            session,
-            interaction,
-            from,
-            subject: Some(subject).filter(|subject| !subject.is_empty()),
-            text,
-            include_original: asked.include_original,
-            latest_seen,
-        };
-        let done = reply::send(&self.0.handle, &self.0.reply, draft, key)
-            .await
-            .map_err(errors::reply)?;
-        let verb = Verb::of(done)?;
-        let sent = verb
-            .message
-            .ok_or_else(|| errors::internal("a reply made no message"))?;
-        let message = (self.0.handle.message(sent).await)
-            .map_err(errors::engine)?
-            .ok_or_else(|| errors::internal("a reply was not stored"))?;
-        let response = pb::SendReplyResponse {
-            message: Some(self.basic(&message, verb.id).await?),
-            interaction: verb.interaction,
-            presence: verb.presence,
-            event_sequence: verb.event_sequence,
-        };
-        Ok(respond(response, verb.replayed))
+        self.0.send_reply(request).await
+    }
+
+    async fn forward_interaction(
+        &self,
+        request: Request<pb::ForwardInteractionRequest>,
+    ) -> Result<Response<pb::ForwardInteractionResponse>, Status> {
+        self.0.forward_interaction(request).await
+    }
+
+    async fn start_email(
+        &self,
+        request: Request<pb::StartEmailRequest>,
+    ) -> Result<Response<pb::StartEmailResponse>, Status> {
+        self.0.start_email(request).await
+    }
+
+    async fn send_email(
+        &self,
+        request: Request<pb::SendEmailRequest>,
+    ) -> Result<Response<pb::SendEmailResponse>, Status> {
+        self.0.send_email(request).await
+    }
+
+    async fn discard_email(
+        &self,
+        request: Request<pb::DiscardEmailRequest>,
+    ) -> Result<Response<pb::DiscardEmailResponse>, Status> {
+        self.0.discard_email(request).await
     }
 
     async fn end_interaction(

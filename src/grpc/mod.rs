@@ -43,6 +43,7 @@ mod interactions;
 mod offers;
 mod presences;
 mod queues;
+mod sending;
 mod sessions;
 mod steering;
 mod supervision;

@@ -60,7 +60,11 @@ macro_rules! answer {
 }
 
 impl Shared {
-    async fn verb(&self, command: Command, key: Option<RequestKey>) -> Result<Verb, Status> {
+    pub(super) async fn verb(
+        &self,
+        command: Command,
+        key: Option<RequestKey>,
+    ) -> Result<Verb, Status> {
         let done = (self.handle.command(command, key).await).map_err(errors::engine)?;
         Verb::of(done)
     }

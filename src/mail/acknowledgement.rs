@@ -133,6 +133,7 @@ impl Acknowledgement {
                 references: &self.references,
                 quote: None,
             }),
+            forwarded: None,
             date: now,
             internet_message_id: &id,
             loop_mark: &loop_mark,

@@ -18,7 +18,7 @@ use super::letter::TEXT_BYTES_MAX;
 use super::loop_mark::{LOOP_FIELD, LoopMark};
 use super::mailbox::{Mailbox, NAME_CHARS_MAX};
 use super::message_id::InternetMessageId;
-use super::subject::{has_number, reply_subject};
+use super::subject::{forward_subject, has_number, reply_subject};
 use super::text::{LINE_CHARS_MAX, clean_line, prefix};
 use super::token::MainNumber;
 use crate::time::Timestamp;
@@ -61,6 +61,8 @@ pub struct Draft<'a> {
     pub text: &'a str,
     /// What it answers, if it is a reply.
     pub parent: Option<Parent<'a>>,
+    /// What it passes on, if it forwards a letter.
+    pub forwarded: Option<Forwarded<'a>>,
     /// When it is written.
     pub date: Timestamp,
     /// The id it will be known by; see [`super::token::mint`].
@@ -92,6 +94,21 @@ pub struct Parent<'a> {
     pub references: &'a [InternetMessageId],
     /// The original below the reply, if it is wanted there.
     pub quote: Option<Quote<'a>>,
+}
+
+/// A letter that is passed on: quoted below the text, and enclosed if its bytes are here.
+#[derive(Debug, Clone, Copy)]
+pub struct Forwarded<'a> {
+    /// Who wrote it.
+    pub author: &'a str,
+    /// When it was written.
+    pub date: Timestamp,
+    /// Its subject.
+    pub subject: &'a str,
+    /// Its text; the first [`QUOTE_BYTES_MAX`] bytes are quoted.
+    pub text: &'a str,
+    /// All of it, to be enclosed with its files.
+    pub whole: Option<&'a [u8]>,
 }
 
 /// An original to be quoted.
@@ -204,7 +221,13 @@ impl Draft<'_> {
             field(&mut out, "X-Auto-Response-Suppress", "All");
         }
         field(&mut out, "MIME-Version", "1.0");
-        body(&mut out, &self.full_text());
+        match self.forwarded.as_ref().and_then(|letter| letter.whole) {
+            Some(letter) => {
+                let id = self.internet_message_id;
+                enclosure::with_letter(&mut out, &self.full_text(), letter, id);
+            }
+            None => body(&mut out, &self.full_text()),
+        }
         Ok(Composed {
             bytes: out,
             subject,
@@ -255,6 +278,9 @@ impl Draft<'_> {
             Some(parent) if own.is_empty() => reply_subject(parent.subject),
             Some(_) | None => own,
         };
+        if let Some(forwarded) = self.forwarded.filter(|_| subject.is_empty()) {
+            subject = forward_subject(forwarded.subject);
+        }
         if let Some(tag) = &self.tag {
             let number = tag.number.to_string();
             if !has_number(&subject, &number) {
@@ -274,6 +300,10 @@ impl Draft<'_> {
         if let Some(quote) = self.parent.as_ref().and_then(|parent| parent.quote) {
             text.push('\n');
             text.push_str(&quoted(&quote));
+        }
+        if let Some(forwarded) = &self.forwarded {
+            text.push('\n');
+            text.push_str(&passed_on(forwarded));
         }
         text
     }
@@ -297,6 +327,26 @@ fn quoted(quote: &Quote<'_>) -> String {
     }
     if kept.len() < quote.text.len() {
         out.push_str("> […]\n");
+    }
+    out
+}
+
+/// A forwarded letter's text, with what its header said, as most mail programs show it.
+fn passed_on(letter: &Forwarded<'_>) -> String {
+    let mut out = String::from("---------- Forwarded message ----------\n");
+    let author = clean_line(letter.author, LINE_CHARS_MAX);
+    let subject = clean_line(letter.subject, LINE_CHARS_MAX);
+    let date = rfc5322_date(letter.date);
+    out.push_str(&format!(
+        "From: {author}\nDate: {date}\nSubject: {subject}\n\n"
+    ));
+    let kept = prefix(letter.text, QUOTE_BYTES_MAX);
+    for line in kept.lines() {
+        out.extend(line.chars().filter(|c| !c.is_control() || *c == '\t'));
+        out.push('\n');
+    }
+    if kept.len() < letter.text.len() {
+        out.push_str("[…]\n");
     }
     out
 }
@@ -422,6 +472,8 @@ fn body(out: &mut Vec<u8>, text: &str) {
         out.extend_from_slice(b"\r\n");
     }
 }
+
+mod enclosure;
 
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,16 @@ pub fn reply_subject(subject: &str) -> String {
     clean_line(&format!("Re: {rest}"), LINE_CHARS_MAX)
 }
 
+/// The subject of a forwarded letter: `Fwd:` once, before what stood there.
+#[must_use]
+pub fn forward_subject(subject: &str) -> String {
+    let known = if subject == NO_SUBJECT { "" } else { subject };
+    if strip_forward_mark(known.trim_start()).is_some() {
+        return clean_line(known, LINE_CHARS_MAX);
+    }
+    clean_line(&format!("Fwd: {known}"), LINE_CHARS_MAX)
+}
+
 /// Cuts one `Re:`, `AW:`, `SV:`, `Antw:` and the like, also counted as in `Re[2]:` or `Re^2:`.
 fn strip_reply_mark(subject: &str) -> Option<&str> {
     // English, German, Scandinavian, Dutch, Polish, Portuguese, Turkish, Greek, Chinese. Not the
@@ -122,6 +132,18 @@ pub fn has_number(subject: &str, number: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn forwards_are_marked_once() {
+        for (subject, forward) in [
+            ("Broken lamp", "Fwd: Broken lamp"),
+            ("Re: Broken lamp", "Fwd: Re: Broken lamp"),
+            ("WG: Broken lamp", "WG: Broken lamp"),
+            (NO_SUBJECT, "Fwd:"),
+        ] {
+            assert_eq!(forward_subject(subject), forward, "{subject:?}");
+        }
+    }
 
     #[test]
     fn subjects_of_replies() {

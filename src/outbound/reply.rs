@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::content::Content;
-use crate::desk::{Command, Correspondent, Refusal, Reply};
+use crate::desk::{Case, Command, Correspondent, Interaction, NO_MESSAGE, Outgoing, Refusal};
 use crate::engine::{Done, EngineError, Handle, RequestKey};
 use crate::id::{InteractionId, MessageId, SessionId};
 use crate::mail::address::Address;
@@ -52,6 +52,8 @@ pub enum ReplyError {
     Compose(ComposeError),
     /// The customer left no address that could be answered.
     NoRecipient,
+    /// A recipient is an address of ours: mail to it would come back as a customer's.
+    OwnAddress(String),
     /// The machine gave no random number.
     Randomness,
 }
@@ -62,6 +64,10 @@ impl fmt::Display for ReplyError {
             Self::Engine(error) => error.fmt(f),
             Self::Compose(error) => error.fmt(f),
             Self::NoRecipient => f.write_str("the letter has no usable sender to answer to"),
+            Self::OwnAddress(address) => write!(
+                f,
+                "{address} is an address of a queue; transfer the interaction to it instead"
+            ),
             Self::Randomness => f.write_str("the machine gives no random numbers"),
         }
     }
@@ -103,33 +109,13 @@ pub async fn send(
         .case(interaction.case)
         .await?
         .ok_or(Refusal::InteractionUnknown(draft.interaction))?;
-    let chosen = if draft.from.is_empty() {
-        interaction.mailbox.clone()
-    } else {
-        draft.from.clone()
-    };
-    let from = from_mailbox(handle, interaction.queue.clone(), chosen).await?;
-    let customer =
-        Address::parse(&interaction.customer.address).map_err(|_| ReplyError::NoRecipient)?;
-    let keyring = handle.keyring();
-    let audience = Audience {
-        case: case.number,
-        generation: case.generation,
-        slot: case.slot(&interaction.customer.address),
-        address: &customer,
-    };
-    let id = mint(settings, &keyring, audience)?;
-    let reply_to = handle
-        .signs_addresses()
-        .then(|| reply_to(&keyring, audience, &from))
-        .flatten();
-    let slot = audience.slot;
-    let loop_mark = LoopMark::mint(&keyring, &settings.message_id_domain, &id)
-        .map_err(|_| ReplyError::Randomness)?;
+    let from = from_mailbox(handle, &interaction, draft.from).await?;
     let to = Mailbox {
         name: interaction.customer.display_name.clone(),
-        address: customer.clone(),
+        address: Address::parse(&interaction.customer.address)
+            .map_err(|_| ReplyError::NoRecipient)?,
     };
+    let identity = Identity::new(handle, settings, &case, &from, &to)?;
     let original = original(handle, interaction.latest_inbound).await?;
     let now = handle.now();
     let author = to.label();
@@ -138,41 +124,43 @@ pub async fn send(
         date: original.date.unwrap_or(interaction.arrived),
         text: original.body.text(),
     });
+    // What an agent began and what came back unsent answers no letter.
+    let answers = interaction.latest_inbound != NO_MESSAGE;
+    let subject = match &draft.subject {
+        None if !answers => interaction.subject.as_str(),
+        subject => subject.as_deref().unwrap_or_default(),
+    };
     let composed = Draft {
         from: &from,
         to: std::slice::from_ref(&to),
         cc: &[],
-        reply_to: reply_to.as_ref(),
-        subject: draft.subject.as_deref().unwrap_or_default(),
+        reply_to: identity.reply_to.as_ref(),
+        subject,
         tag: None,
         text: &draft.text,
-        parent: Some(Parent {
+        parent: answers.then_some(Parent {
             subject: &original.subject,
             internet_message_id: original.internet_message_id.as_ref(),
             references: &original.references,
             quote,
         }),
+        forwarded: None,
         date: now,
-        internet_message_id: &id,
-        loop_mark: &loop_mark,
+        internet_message_id: &identity.id,
+        loop_mark: &identity.loop_mark,
         automatic: false,
     }
     .compose()
     .map_err(ReplyError::Compose)?;
-    let reply = Reply {
+    let reply = Outgoing {
         session: draft.session,
         interaction: draft.interaction,
         envelope_sender: from.address.normalised(),
-        from: Correspondent {
-            address: from.address.normalised(),
-            display_name: from.name,
-        },
-        to: Correspondent {
-            address: to.address.normalised(),
-            display_name: to.name,
-        },
-        slot,
-        internet_message_id: id.as_str().to_owned(),
+        from: correspondent(&from),
+        to: correspondent(&to),
+        slot: identity.slot,
+        others: Vec::new(),
+        internet_message_id: identity.id.as_str().to_owned(),
         subject: composed.subject,
         size: composed.bytes.len() as u64,
         latest_seen: draft.latest_seen,
@@ -182,12 +170,68 @@ pub async fn send(
     Ok(handle.command_with_body(command, body, request).await?)
 }
 
-/// The queue's mailbox of that address.
-async fn from_mailbox(
+/// How a mail of ours is known, and where answers to it come back to.
+pub(super) struct Identity {
+    pub(super) id: InternetMessageId,
+    pub(super) reply_to: Option<Mailbox>,
+    pub(super) loop_mark: LoopMark,
+    /// The slot of whom it is for; see [`Case::slot`].
+    pub(super) slot: u16,
+}
+
+impl Identity {
+    /// Makes one for a mail of a case to somebody.
+    pub(super) fn new(
+        handle: &Handle,
+        settings: &ReplySettings,
+        case: &Case,
+        from: &Mailbox,
+        to: &Mailbox,
+    ) -> Result<Self, ReplyError> {
+        let keyring = handle.keyring();
+        let audience = Audience {
+            case: case.number,
+            generation: case.generation,
+            slot: case.slot(&to.address.normalised()),
+            address: &to.address,
+        };
+        let id = mint(settings, &keyring, audience)?;
+        let reply_to = handle
+            .signs_addresses()
+            .then(|| reply_to(&keyring, audience, from))
+            .flatten();
+        let loop_mark = LoopMark::mint(&keyring, &settings.message_id_domain, &id)
+            .map_err(|_| ReplyError::Randomness)?;
+        Ok(Self {
+            id,
+            reply_to,
+            loop_mark,
+            slot: audience.slot,
+        })
+    }
+}
+
+/// A mailbox as records have it.
+pub fn correspondent(mailbox: &Mailbox) -> Correspondent {
+    Correspondent {
+        address: mailbox.address.normalised(),
+        display_name: mailbox.name.clone(),
+    }
+}
+
+/// The mailbox of the interaction's queue that was chosen as From; the one that the interaction
+/// names if none was.
+pub(super) async fn from_mailbox(
     handle: &Handle,
-    queue: crate::id::QueueId,
+    interaction: &Interaction,
     chosen: String,
 ) -> Result<Mailbox, ReplyError> {
+    let chosen = if chosen.is_empty() {
+        interaction.mailbox.clone()
+    } else {
+        chosen
+    };
+    let queue = interaction.queue.clone();
     let refusal = Refusal::FromNotAllowed(chosen.clone());
     let found = handle
         .look(move |desk, _| {
@@ -223,8 +267,8 @@ fn mint(
         .map_err(|_| ReplyError::Randomness)
 }
 
-/// The letter that is answered.
-async fn original(handle: &Handle, id: MessageId) -> Result<Letter, ReplyError> {
+/// The letter that is answered or passed on.
+pub(super) async fn original(handle: &Handle, id: MessageId) -> Result<Letter, ReplyError> {
     let record = handle.message(id).await?;
     let size = record.map_or(0, |record| record.size);
     let head = handle

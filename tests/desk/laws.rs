@@ -18,6 +18,7 @@ use postroom::time::Timestamp;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use crate::mails::{email, forwarded};
 use crate::nobody;
 use crate::world::{World, answer, handled, mailbox, nine, origin, queue};
 
@@ -83,6 +84,10 @@ enum Act {
     Pull(Option<usize>, Which),
     Park(Which, u64),
     Resume(Which),
+    Forward(Which),
+    Begin(usize, Option<Index>),
+    Send(Which),
+    Discard(Which),
 }
 
 /// Whether a letter is work.
@@ -112,6 +117,7 @@ enum Report {
     HandedOver,
     Accepted,
     Deferred,
+    Refused,
     Lost,
     Again,
 }
@@ -154,6 +160,11 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(queue, which)| Act::Pull(queue, which)),
         2 => (which(), 0..200_u64).prop_map(|(which, time)| Act::Park(which, time)),
         2 => which().prop_map(Act::Resume),
+        1 => which().prop_map(Act::Forward),
+        2 => (0..QUEUES, proptest::option::of(any::<Index>()))
+            .prop_map(|(queue, case)| Act::Begin(queue, case)),
+        2 => which().prop_map(Act::Send),
+        1 => which().prop_map(Act::Discard),
     ]
 }
 
@@ -168,6 +179,7 @@ fn step() -> impl Strategy<Value = Step> {
         Report::HandedOver,
         Report::Accepted,
         Report::Deferred,
+        Report::Refused,
         Report::Lost,
         Report::Again,
     ]);
@@ -538,9 +550,17 @@ impl Play {
                 refused: Vec::new(),
             },
             Report::Deferred => Outcome::Temporary(Diagnostic::ours("later")),
+            Report::Refused => Outcome::Permanent {
+                diagnostic: Diagnostic::ours("never"),
+                refused: Vec::new(),
+            },
             Report::Lost => Outcome::Lost(Diagnostic::ours("silence")),
         };
-        self.give(Command::FinishSubmission { message, outcome });
+        self.give(Command::FinishSubmission {
+            message,
+            outcome,
+            sent_for: None,
+        });
     }
 
     fn offer(&self, agent: &AgentId, which: &Which) -> OfferId {
@@ -563,6 +583,11 @@ impl Play {
             Which::Any(at) => (!all.is_empty()).then(|| *at.get(&all)),
         }
         .unwrap_or(InteractionId::new(Timestamp::ZERO, 0))
+    }
+
+    fn own_address(&self, id: InteractionId) -> String {
+        (self.world.kept.interactions.get(&id))
+            .map_or_else(String::new, |found| mailbox(&found.queue))
     }
 
     fn agent(&mut self, number: usize, act: &Act) {
@@ -614,6 +639,32 @@ impl Play {
                     .map_or_else(String::new, |found| mailbox(&found.queue));
                 Command::Reply(Box::new(answer(session, id, own)))
             }
+            Act::Forward(which) => {
+                let id = self.work(&agent, which);
+                let mut mail = forwarded(session, id, self.own_address(id));
+                if let Some(found) = self.world.kept.interactions.get(&id) {
+                    mail.slot = self.world.kept.cases[&found.case].slot(&mail.to.address);
+                }
+                Command::Forward(Box::new(mail))
+            }
+            Act::Begin(queue, case) => {
+                let known: Vec<_> = self.world.kept.cases.keys().copied().collect();
+                let case = case.filter(|_| !known.is_empty());
+                let case = case.map(|case| self.world.case(*case.get(&known)));
+                email(session, mailbox(&self.queues[*queue].id), case)
+            }
+            Act::Send(which) => {
+                let id = self.work(&agent, which);
+                let mut mail = answer(session, id, self.own_address(id));
+                // What came meanwhile has been read.
+                mail.latest_seen =
+                    (self.world.kept.interactions.get(&id)).map(|found| found.latest_inbound);
+                Command::SendEmail(Box::new(mail))
+            }
+            Act::Discard(which) => Command::DiscardEmail {
+                session,
+                interaction: self.work(&agent, which),
+            },
             Act::End(which) => Command::EndInteraction {
                 session,
                 interaction: self.work(&agent, which),

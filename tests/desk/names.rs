@@ -149,9 +149,13 @@ impl Names {
             }
             Fact::InteractionAssigned { interaction, cause } => {
                 let how = match cause {
-                    AssignCause::Accepted => "",
-                    AssignCause::Pulled => ": pulled",
-                    AssignCause::Resumed => ": resumed",
+                    AssignCause::Accepted => String::new(),
+                    AssignCause::Pulled => ": pulled".to_owned(),
+                    AssignCause::Resumed => ": resumed".to_owned(),
+                    AssignCause::Returned => ": returned".to_owned(),
+                    AssignCause::Started => {
+                        format!(": started in {}", self.case(interaction.case))
+                    }
                 };
                 let to = interaction.state.holder().map(ToString::to_string);
                 let to = to.unwrap_or_default();
@@ -312,6 +316,7 @@ fn cause(cause: PresenceCause) -> &'static str {
         PresenceCause::SignOut => "sign-out",
         PresenceCause::Pull => "pulled",
         PresenceCause::Resume => "resumed",
+        PresenceCause::Compose => "writes",
     }
 }
 
@@ -322,6 +327,7 @@ fn rescinded(cause: RescindCause) -> &'static str {
         RescindCause::StateChanged => "state changed",
         RescindCause::MembershipEnded => "membership ended",
         RescindCause::Restart => "restart",
+        RescindCause::Composing => "composing",
         RescindCause::QueueClosed => "queue closed",
     }
 }

@@ -6,16 +6,17 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use postroom::desk::{
-    AgentChanges, CancelCause, Command, OfferState, Refusal, Requested, State, Thread,
+    AgentChanges, CancelCause, Command, OfferState, Outgoing, Refusal, Requested, State, Thread,
 };
 use postroom::id::{InteractionId, OfferId, QueueId};
 use postroom::time::Timestamp;
 
 use super::{Stage, names, reject};
+use crate::mails::{email, forwarded};
 use crate::world::{answer, letter, mailbox, origin};
 
 /// How each state is come by, all by or around anna.
-const STATES: [(&str, &str); 25] = [
+const STATES: [(&str, &str); 27] = [
     ("queued", "anna wants offline; mail for support"),
     ("pending", "mail for support"),
     ("shown", "mail for support; anna sees o1"),
@@ -87,9 +88,14 @@ const STATES: [(&str, &str); 25] = [
         "cancelled",
         "mail for support; anna accepts o1; anna cancels i1",
     ),
+    ("drafting", "anna begins a mail from support@shop.example"),
+    (
+        "sent",
+        "anna begins a mail from support@shop.example; anna sends i1",
+    ),
 ];
 
-const COMMANDS: [&str; 34] = [
+const COMMANDS: [&str; 38] = [
     "see",
     "accept",
     "reject",
@@ -119,6 +125,10 @@ const COMMANDS: [&str; 34] = [
     "resume",
     "disable",
     "remove",
+    "forward",
+    "begin",
+    "send",
+    "discard",
     "pause queue",
     "resume queue",
     "set available",
@@ -284,6 +294,16 @@ fn asked(stage: &Stage, command: &str) -> Command {
             },
         },
         "remove" => Command::DeleteAgent { agent: anna },
+        "forward" => {
+            let mail = forwarded(session, interaction, mailbox(&support));
+            Command::Forward(Box::new(Outgoing { slot: 1, ..mail }))
+        }
+        "begin" => email(session, mailbox(&support), None),
+        "send" => Command::SendEmail(Box::new(answer(session, interaction, mailbox(&support)))),
+        "discard" => Command::DiscardEmail {
+            session,
+            interaction,
+        },
         "pause queue" => Command::PauseQueue {
             queue: support,
             reason: String::new(),

@@ -8,7 +8,7 @@ use postroom::desk::skill::asked;
 use postroom::desk::{
     Actor, Agent, AgentState, Case, Change, CodePolicy, Command, Correspondent, Counters, Desk,
     Effects, Event, Fact, Handling, Hindrance, Ingest, Interaction, Message, Offer, Opening,
-    Origin, Pause, Policy, Presence, Queue, QueueSettings, Records, Refusal, Reply, Requested,
+    Origin, Outgoing, Pause, Policy, Presence, Queue, QueueSettings, Records, Refusal, Requested,
     Session, State, Strategy, Target, Thread,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
@@ -200,8 +200,9 @@ impl World {
         &mut self,
         now: Timestamp,
         by: Option<Actor>,
-        command: Command,
+        mut command: Command,
     ) -> Result<Effects, Refusal> {
+        self.recall(&mut command);
         let configured = match &command {
             Command::SetQueues(queues) => Some(queues.clone()),
             _ => None,
@@ -227,6 +228,28 @@ impl World {
                 Err(refusal)
             }
         }
+    }
+
+    /// What the engine looks up for the desk.
+    fn recall(&self, command: &mut Command) {
+        if let Command::FinishSubmission {
+            message, sent_for, ..
+        } = command
+            && let Some(outbound) = self.desk.spool().get(*message)
+            && !(self.desk.interactions()).contains_key(&outbound.interaction)
+        {
+            let mut closed = self.kept.interactions[&outbound.interaction].clone();
+            let case = self.case(closed.case);
+            closed.case = case.number;
+            *sent_for = Some(Box::new((closed, case)));
+        }
+    }
+
+    /// A case as it was last written, or the one that it was merged into.
+    pub(crate) fn case(&self, number: MainNumber) -> Case {
+        let case = &self.kept.cases[&number];
+        case.merged_into
+            .map_or_else(|| case.clone(), |into| self.case(into))
     }
 
     /// Lets time come.
@@ -693,8 +716,8 @@ pub(crate) fn origin() -> Origin {
 }
 
 /// An answer from the queue's own address.
-pub(crate) fn answer(session: SessionId, interaction: InteractionId, from: String) -> Reply {
-    Reply {
+pub(crate) fn answer(session: SessionId, interaction: InteractionId, from: String) -> Outgoing {
+    Outgoing {
         session,
         interaction,
         from: Correspondent {
@@ -703,6 +726,7 @@ pub(crate) fn answer(session: SessionId, interaction: InteractionId, from: Strin
         },
         to: customer(),
         slot: 0,
+        others: Vec::new(),
         envelope_sender: "bounce@shop.example".into(),
         internet_message_id: "answer@shop.example".into(),
         subject: "Re: A question".into(),

@@ -11,7 +11,7 @@ use super::gateway::{Gateway, by, refused};
 use super::refusals::at_work;
 
 /// Accepts the offer that waits for an agent, and names what was offered.
-async fn accept(gateway: &Gateway, token: &str) -> String {
+pub(super) async fn accept(gateway: &Gateway, token: &str) -> String {
     let mut offers = OfferServiceClient::new(gateway.remote.clone());
     let list = by(token, pb::ListOffersRequest::default());
     let listed = offers.list_offers(list).await.unwrap().into_inner();

@@ -2,7 +2,7 @@
 //! without a person.
 
 use super::*;
-use postroom::desk::{Answer, Command, Correspondent, Direction, NewAgent, Reply, Requested};
+use postroom::desk::{Answer, Command, Correspondent, Direction, NewAgent, Outgoing, Requested};
 use postroom::id::{MessageId, SessionId};
 use postroom::mail::address::Address;
 use postroom::mail::loop_mark::LoopMark;
@@ -94,7 +94,7 @@ impl House {
         };
         let id = token::mint(&self.keyring(), audience, *b"0123456789", "shop.example").unwrap();
         let body = Bytes::from_static(b"All is well.\r\n");
-        let reply = Reply {
+        let reply = Outgoing {
             session,
             interaction: interaction.id,
             from: Correspondent {
@@ -103,6 +103,7 @@ impl House {
             },
             to: interaction.customer.clone(),
             slot: 0,
+            others: Vec::new(),
             envelope_sender: "support@shop.example".into(),
             internet_message_id: id.as_str().to_owned(),
             subject: "Re: My order".into(),

@@ -41,6 +41,7 @@ fn compose<'a>(change: impl FnOnce(&mut Draft<'a>)) -> Result<Composed, ComposeE
         tag: None,
         text: "Hello,\nall is well.",
         parent: None,
+        forwarded: None,
         date: Timestamp::from_millis(1_795_000_000_000),
         internet_message_id: &OWN,
         loop_mark: &MARK,

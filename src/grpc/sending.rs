@@ -1,0 +1,293 @@
+//! Verbs on an interaction that put mail on the wire, and the mails that agents begin.
+
+use tonic::{Request, Response, Status};
+
+use super::access::caller;
+use super::form::Form;
+use super::verbs::Verb;
+use super::{Shared, convert, errors, pb, respond};
+use crate::desk::{Command, Correspondent, Email};
+use crate::engine::RequestKey;
+use crate::id::MessageId;
+use crate::outbound::mailing::{self, Forwarding, Recipients, Writing};
+use crate::outbound::reply::{self, ReplyDraft};
+
+/// Longest text of a mail, in bytes.
+const TEXT_BYTES_MAX: usize = 1 << 20;
+
+/// Longest subject of a mail, in bytes: the longest line of RFC 5322, 2.1.1.
+const SUBJECT_BYTES_MAX: usize = 998;
+
+/// Longest address, in bytes: RFC 5321, 4.5.3.1.3.
+const ADDRESS_BYTES_MAX: usize = 254;
+
+impl Form {
+    /// The key of a call that puts mail on the wire: it must have one.
+    fn sent_once(&mut self, key: Option<Option<RequestKey>>) -> Option<Option<RequestKey>> {
+        if key == Some(None) {
+            self.wrong("request_id", "is required: a mail must not be sent twice");
+            return None;
+        }
+        key
+    }
+
+    fn subject(&mut self, subject: String) -> Option<String> {
+        let subject = self.text("subject", subject, SUBJECT_BYTES_MAX)?;
+        if subject.contains(char::is_control) {
+            self.wrong("subject", "must be one line without control characters");
+            return None;
+        }
+        Some(subject)
+    }
+
+    /// The text of a mail that says something.
+    fn words(&mut self, text: String) -> Option<String> {
+        let text = self.text("text_body", text, TEXT_BYTES_MAX)?;
+        if text.trim().is_empty() {
+            self.wrong("text_body", "is empty");
+            return None;
+        }
+        Some(text)
+    }
+
+    fn latest_seen(&mut self, name: &str) -> Option<Option<MessageId>> {
+        if name.is_empty() {
+            return Some(None);
+        }
+        let seen = self.message("latest_seen_message", name);
+        seen.map(|(_, message)| Some(message))
+    }
+
+    fn recipients(
+        &mut self,
+        to: Vec<pb::EmailAddress>,
+        cc: Vec<pb::EmailAddress>,
+        bcc: Vec<pb::EmailAddress>,
+    ) -> Option<Recipients> {
+        let (to, cc, bcc) = (
+            self.mailboxes("to", to),
+            self.mailboxes("cc", cc),
+            self.mailboxes("bcc", bcc),
+        );
+        Some(Recipients {
+            to: to?,
+            cc: cc?,
+            bcc: bcc?,
+        })
+    }
+}
+
+impl Shared {
+    pub(super) async fn send_reply(
+        &self,
+        request: Request<pb::SendReplyRequest>,
+    ) -> Result<Response<pb::SendReplyResponse>, Status> {
+        let caller = caller(&request)?;
+        let session = caller.session("SendReply")?;
+        let mut asked = request.into_inner();
+        let id = std::mem::take(&mut asked.request_id);
+        let mut form = Form::new();
+        let interaction = form.name("name", &asked.name, "interactions");
+        let key = form.request(&caller.subject, "SendReply", id, &asked);
+        let key = form.sent_once(key);
+        let from = form.text("from_address", asked.from_address, ADDRESS_BYTES_MAX);
+        let text = form.words(asked.text_body);
+        let subject = form.subject(asked.subject);
+        let latest_seen = form.latest_seen(&asked.latest_seen_message);
+        let (interaction, key, from, text, subject, latest_seen) =
+            form.done((interaction, key, from, text, subject, latest_seen))?;
+        let draft = ReplyDraft {
+            session,
+            interaction,
+            from,
+            subject: Some(subject).filter(|subject| !subject.is_empty()),
+            text,
+            include_original: asked.include_original,
+            latest_seen,
+        };
+        let done = reply::send(&self.handle, &self.reply, draft, key).await;
+        let verb = Verb::of(done.map_err(errors::reply)?)?;
+        let response = pb::SendReplyResponse {
+            message: Some(self.sent(&verb).await?),
+            interaction: verb.interaction,
+            presence: verb.presence,
+            event_sequence: verb.event_sequence,
+        };
+        Ok(respond(response, verb.replayed))
+    }
+
+    pub(super) async fn forward_interaction(
+        &self,
+        request: Request<pb::ForwardInteractionRequest>,
+    ) -> Result<Response<pb::ForwardInteractionResponse>, Status> {
+        let caller = caller(&request)?;
+        let session = caller.session("ForwardInteraction")?;
+        let mut asked = request.into_inner();
+        let id = std::mem::take(&mut asked.request_id);
+        let mut form = Form::new();
+        let interaction = form.name("name", &asked.name, "interactions");
+        let key = form.request(&caller.subject, "ForwardInteraction", id, &asked);
+        let key = form.sent_once(key);
+        let from = form.text("from_address", asked.from_address, ADDRESS_BYTES_MAX);
+        if asked.to.is_empty() {
+            form.wrong("to", "is empty");
+        }
+        let recipients = form.recipients(asked.to, asked.cc, Vec::new());
+        let text = form.text("text_body", asked.text_body, TEXT_BYTES_MAX);
+        let latest_seen = form.latest_seen(&asked.latest_seen_message);
+        let (interaction, key, from, recipients, text, latest_seen) =
+            form.done((interaction, key, from, recipients, text, latest_seen))?;
+        let draft = Forwarding {
+            session,
+            interaction,
+            from,
+            recipients,
+            text,
+            enclose: asked.include_attachments,
+            latest_seen,
+        };
+        let done = mailing::forward(&self.handle, &self.reply, draft, key).await;
+        let verb = Verb::of(done.map_err(errors::reply)?)?;
+        let response = pb::ForwardInteractionResponse {
+            message: Some(self.sent(&verb).await?),
+            interaction: verb.interaction,
+            presence: verb.presence,
+            event_sequence: verb.event_sequence,
+        };
+        Ok(respond(response, verb.replayed))
+    }
+
+    pub(super) async fn start_email(
+        &self,
+        request: Request<pb::StartEmailRequest>,
+    ) -> Result<Response<pb::StartEmailResponse>, Status> {
+        let caller = caller(&request)?;
+        let session = caller.session("StartEmail")?;
+        let mut asked = request.into_inner();
+        let id = std::mem::take(&mut asked.request_id);
+        let mut form = Form::new();
+        let key = form.request(&caller.subject, "StartEmail", id, &asked);
+        let number = if asked.main_number.is_empty() {
+            if asked.from_address.is_empty() {
+                form.wrong("from_address", "is required without a main_number");
+            }
+            Some(None)
+        } else {
+            form.main_number("main_number", &asked.main_number)
+                .map(Some)
+        };
+        let from = form.text("from_address", asked.from_address, ADDRESS_BYTES_MAX);
+        let to = form.mailboxes("to", asked.to.into_iter().collect());
+        let subject = form.subject(asked.subject);
+        let (key, number, from, to, subject) = form.done((key, number, from, to, subject))?;
+        let case = match number {
+            Some(number) => {
+                let case = (self.handle.case(number).await).map_err(errors::engine)?;
+                Some(Box::new(
+                    case.ok_or_else(|| errors::main_number_unknown(number))?,
+                ))
+            }
+            None => None,
+        };
+        let to = to
+            .first()
+            .map_or_else(Correspondent::default, reply::correspondent);
+        let command = Command::StartEmail(Box::new(Email {
+            session,
+            from,
+            to,
+            subject,
+            case,
+        }));
+        let verb = self.verb(command, key).await?;
+        let response = pb::StartEmailResponse {
+            interaction: verb.interaction,
+            presence: verb.presence,
+            event_sequence: verb.event_sequence,
+        };
+        Ok(respond(response, verb.replayed))
+    }
+
+    pub(super) async fn send_email(
+        &self,
+        request: Request<pb::SendEmailRequest>,
+    ) -> Result<Response<pb::SendEmailResponse>, Status> {
+        let caller = caller(&request)?;
+        let session = caller.session("SendEmail")?;
+        let mut asked = request.into_inner();
+        let id = std::mem::take(&mut asked.request_id);
+        let mut form = Form::new();
+        let interaction = form.name("name", &asked.name, "interactions");
+        let key = form.request(&caller.subject, "SendEmail", id, &asked);
+        let key = form.sent_once(key);
+        let from = form.text("from_address", asked.from_address, ADDRESS_BYTES_MAX);
+        let recipients = form.recipients(asked.to, asked.cc, asked.bcc);
+        let subject = form.subject(asked.subject);
+        let text = form.words(asked.text_body);
+        let latest_seen = form.latest_seen(&asked.latest_seen_message);
+        let (interaction, (key, latest_seen), from, recipients, subject, text) = form.done((
+            interaction,
+            key.zip(latest_seen),
+            from,
+            recipients,
+            subject,
+            text,
+        ))?;
+        let draft = Writing {
+            session,
+            interaction,
+            from,
+            recipients,
+            subject,
+            text,
+            latest_seen,
+        };
+        let done = mailing::email(&self.handle, &self.reply, draft, key).await;
+        let verb = Verb::of(done.map_err(errors::reply)?)?;
+        let response = pb::SendEmailResponse {
+            message: Some(self.sent(&verb).await?),
+            interaction: verb.interaction,
+            presence: verb.presence,
+            event_sequence: verb.event_sequence,
+        };
+        Ok(respond(response, verb.replayed))
+    }
+
+    pub(super) async fn discard_email(
+        &self,
+        request: Request<pb::DiscardEmailRequest>,
+    ) -> Result<Response<pb::DiscardEmailResponse>, Status> {
+        let caller = caller(&request)?;
+        let session = caller.session("DiscardEmail")?;
+        let mut asked = request.into_inner();
+        let id = std::mem::take(&mut asked.request_id);
+        let mut form = Form::new();
+        let interaction = form.name("name", &asked.name, "interactions");
+        let key = form.request(&caller.subject, "DiscardEmail", id, &asked);
+        let (interaction, key) = form.done((interaction, key))?;
+        let command = Command::DiscardEmail {
+            session,
+            interaction,
+        };
+        let verb = self.verb(command, key).await?;
+        let response = pb::DiscardEmailResponse {
+            interaction: verb.interaction,
+            presence: verb.presence,
+            event_sequence: verb.event_sequence,
+        };
+        Ok(respond(response, verb.replayed))
+    }
+
+    /// The mail that a verb has made, in the basic view.
+    async fn sent(&self, verb: &Verb) -> Result<pb::Message, Status> {
+        let id = verb
+            .message
+            .ok_or_else(|| errors::internal("a mail made no message"))?;
+        let message = (self.handle.message(id).await)
+            .map_err(errors::engine)?
+            .ok_or_else(|| errors::internal("a mail was not stored"))?;
+        let outbound = (self.handle.outbound(id).await).map_err(errors::engine)?;
+        let delivery = outbound.as_ref().map(convert::delivery);
+        Ok(convert::message(&message, verb.id, delivery))
+    }
+}

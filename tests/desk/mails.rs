@@ -1,0 +1,28 @@
+//! Mails that agents begin and letters that they pass on, as commands.
+
+use postroom::desk::{Case, Command, Correspondent, Email, Outgoing};
+use postroom::id::{InteractionId, SessionId};
+
+use crate::world::answer;
+
+/// A mail from one of a queue's own addresses, new or in a case.
+pub(crate) fn email(session: SessionId, from: String, case: Option<Case>) -> Command {
+    Command::StartEmail(Box::new(Email {
+        session,
+        from,
+        to: Correspondent::default(),
+        subject: "An offer".into(),
+        case: case.map(Box::new),
+    }))
+}
+
+/// A letter passed on to somebody outside.
+pub(crate) fn forwarded(session: SessionId, interaction: InteractionId, from: String) -> Outgoing {
+    let mut mail = answer(session, interaction, from);
+    mail.to.address = "expert@elsewhere.example".into();
+    mail.others = vec![Correspondent {
+        address: "other@elsewhere.example".into(),
+        display_name: String::new(),
+    }];
+    mail
+}
