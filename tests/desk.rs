@@ -29,6 +29,7 @@
 //! | mail | `mail for support`, `mail for support sales`, `mail of c1 for support`, `mail after c1 for support` |
 //! | mail that is no work yet, or none | `held mail for support`, `quiet mail of c1 for support`, `machine's mail of c1 for support` |
 //! | a supervisor of agents | `supervisor lea sets anna available`, `supervisor lea sets anna offline lunch: eat something`, `supervisor lea signs anna out`, `supervisor lea tells anna: hello`, `… tells all of support sales: hello`, `… tells everybody: hello` |
+//! | alerts | `alert about m2 is cleared` |
 //! | a supervisor | `i1 is released`, `i1 is dismissed`, `c1 is merged into c2`, `tokens of c1 are revoked` |
 //! | the submitter | `m2 handed over`, `m2 accepted`, `m2 deferred`, `m2 refused`, `m2 lost`, `m2 again` |
 //! | the process ends, and a new one begins | `stop`, `restart` |
@@ -53,8 +54,8 @@ use std::time::Duration;
 
 use names::Names;
 use postroom::desk::{
-    Actor, AgentChanges, Case, Command, DeclineAction, Effects, Handling, HoldReason, NewAgent,
-    Policy, QueueSettings, Refusal, Requested, State, Thread, Work,
+    Actor, AgentChanges, Case, Command, Concern, DeclineAction, Effects, Handling, HoldReason,
+    NewAgent, Policy, QueueSettings, Refusal, Requested, State, Thread, Work,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -264,6 +265,10 @@ impl Stage {
                         ..Handling::default()
                     },
                 )
+            }
+            ["alert", "about", name, "is", "cleared"] => {
+                let message = *pick(&self.names.messages, 'm', name)?;
+                Ok(self.give(Command::ClearAlert(Concern::DeliveryRefused(message))))
             }
             [name, "is", "released"] => {
                 let interaction = *pick(&self.names.interactions, 'i', name)?;

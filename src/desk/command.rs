@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::agent::Requested;
+use super::alerts::Concern;
 use super::case::Case;
 use super::interaction::HoldReason;
 use super::message::{Correspondent, Origin};
@@ -211,6 +212,8 @@ pub enum Command {
         /// Its record, if it was refused for good and has left the spool. Filled in by the engine.
         settled: Option<Box<Outbound>>,
     },
+    /// Clears an alert that does not clear itself.
+    ClearAlert(Concern),
     /// Asks for Available or Work Offline in an agent's stead.
     ForcePresence {
         /// Whose.
@@ -270,6 +273,7 @@ impl Command {
             | Self::RetryDelivery { .. }
             | Self::UpdateAgent { .. }
             | Self::DeleteAgent { .. }
+            | Self::ClearAlert(_)
             | Self::ForcePresence { .. }
             | Self::ForceSignOut { .. }
             | Self::PostNotice { .. } => None,

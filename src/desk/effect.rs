@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::actor::Actor;
 use super::agent::{Agent, AgentState, Presence, Requested};
+use super::alerts::Alert;
 use super::case::Case;
 use super::command::Filing;
 use super::interaction::Interaction;
@@ -274,6 +275,10 @@ pub enum Fact {
         /// A word to the agent; may be empty.
         note: String,
     },
+    /// Supervisors should look at something.
+    AlertRaised(Alert),
+    /// They need not look any more.
+    AlertCleared(Alert),
     /// A note to the agent.
     NoticePosted {
         /// What it says.
@@ -303,6 +308,8 @@ impl Fact {
             Self::InteractionUnassigned { .. } => "interaction unassigned",
             Self::AgentUpdated(_) => "agent updated",
             Self::PresenceForced { .. } => "presence forced",
+            Self::AlertRaised(_) => "alert raised",
+            Self::AlertCleared(_) => "alert cleared",
             Self::NoticePosted { .. } => "notice posted",
         }
     }

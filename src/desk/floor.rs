@@ -41,6 +41,10 @@ impl Desk {
         for agent in agents {
             self.refresh_idle(now, &agent);
         }
+        let queues: Vec<QueueId> = self.queues.keys().cloned().collect();
+        for queue in queues {
+            self.review_queue(now, &queue);
+        }
         Ok(Pending::Done)
     }
 

@@ -211,6 +211,9 @@ pub struct Interaction {
     pub skills: BTreeSet<String>,
     /// For whom it is kept, if they are there; nobody else is offered it.
     pub preferred: Option<Preferred>,
+    /// How often it stood in line until it was held against nobody any more that they had declined
+    /// it; 0 again once somebody takes it.
+    pub rounds_declined: u32,
 }
 
 impl Interaction {

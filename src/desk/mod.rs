@@ -22,6 +22,7 @@ pub mod skill;
 
 mod accounts;
 mod acknowledging;
+mod alerts;
 mod delivery;
 mod filing;
 mod floor;
@@ -45,6 +46,7 @@ use std::time::Duration;
 pub use accounts::CAPACITY_MAX;
 pub use actor::Actor;
 pub use agent::{Agent, AgentState, Presence, PresenceCause, Requested, Role};
+pub use alerts::{Alert, Concern, ROUNDS_ALERT};
 pub use case::{Case, MERGES_MAX, PEOPLE_MAX, Reopening};
 pub use command::{
     AgentChanges, Command, Filing, Handling, Ingest, NewAgent, Reply, Target, Thread, Work,
@@ -161,6 +163,9 @@ pub struct Desk {
     /// nobody any more.
     resting: BTreeMap<InteractionId, Timestamp>,
 
+    /// What supervisors should look at.
+    alerts: BTreeMap<Concern, Alert>,
+
     /// How many acknowledgements went out of late.
     budget: Budget,
 
@@ -237,6 +242,7 @@ impl Desk {
             preferring: BTreeMap::new(),
             seats: BTreeMap::new(),
             resting: BTreeMap::new(),
+            alerts: BTreeMap::new(),
             budget: Budget::default(),
             restored_spool: Vec::new(),
             draft: Draft::default(),
@@ -330,6 +336,7 @@ impl Desk {
             Command::RetryDelivery { message, settled } => {
                 self.retry_delivery(now, message, settled)
             }
+            Command::ClearAlert(concern) => self.clear_alert(now, &concern),
             Command::ForcePresence { agent, state, note } => {
                 self.force_presence(now, agent, state, note)
             }
@@ -379,6 +386,7 @@ impl Desk {
         // Who is next in line is nobody's choice.
         self.draft.actor = Actor::System;
         self.route(now);
+        self.review_alerts(now);
         let submissions = self
             .spool
             .due(now)

@@ -84,6 +84,7 @@ impl Desk {
             let agent = agent.clone();
             found.enter(State::Active { agent, since }, now);
             found.declined.clear();
+            found.rounds_declined = 0;
         });
         if let Some(load) = self.loads.get_mut(&agent) {
             load.active.insert(interaction);

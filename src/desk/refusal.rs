@@ -72,6 +72,8 @@ pub enum Refusal {
     OutOfRange(&'static str, u64, u64),
     /// The account may not be used. The administrator's move.
     AgentDisabled(AgentId),
+    /// There is no such alert, or not any more.
+    AlertUnknown(String),
     /// The agent is not signed in. The agent's move.
     AgentSignedOut(AgentId),
     /// The agent's client has been missing for longer than the grace. The agent's move.
@@ -150,6 +152,7 @@ impl fmt::Display for Refusal {
                 f,
                 "agent {agent} is disabled; an administrator can enable the account"
             ),
+            Self::AlertUnknown(name) => write!(f, "there is no alert {name}"),
             Self::AgentSignedOut(agent) => write!(f, "agent {agent} is not signed in"),
             Self::AgentMissing(agent) => write!(f, "the client of agent {agent} is not there"),
             Self::TooManyReaders(readers) => write!(

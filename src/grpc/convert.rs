@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::pb;
 use crate::desk::{
-    Agent, AgentState, Case, Correspondent, Direction, Interaction, Message, Offer, OfferState,
-    Outcome, Presence, PresenceCause, Queue, QueueSettings, Requested, RescindCause, Role,
-    SessionView, State,
+    Agent, AgentState, Alert, Case, Concern, Correspondent, Direction, Interaction, Message, Offer,
+    OfferState, Outcome, Presence, PresenceCause, Queue, QueueSettings, Requested, RescindCause,
+    Role, SessionView, State,
 };
 use crate::engine::keys::ApiKey;
 use crate::engine::{Overview, QueueStats};
@@ -562,7 +562,7 @@ pub(super) fn api_key(key: &ApiKey) -> pb::ApiKey {
     }
 }
 
-fn queue_stats(stats: &QueueStats, overview: &Overview) -> pb::QueueStats {
+pub(super) fn queue_stats(stats: &QueueStats, overview: &Overview) -> pb::QueueStats {
     let now = overview.time;
     let members = |counts: &dyn Fn(&Presence) -> bool| {
         (overview.agents.iter())
@@ -576,10 +576,45 @@ fn queue_stats(stats: &QueueStats, overview: &Overview) -> pb::QueueStats {
         offered_count: count(stats.offered),
         active_count: count(stats.active),
         wrapping_up_count: count(stats.wrapping_up),
+        oldest_enqueue_time: stats.oldest.map(time),
         oldest_wait_duration: stats.oldest.map(|oldest| duration(now.since(oldest))),
         available_agent_count: count(members(&|shown| shown.state == AgentState::Available)),
         staffed_agent_count: count(members(&|shown| shown.state != AgentState::SignedOut)),
         held_count: count(stats.held),
+    }
+}
+
+pub(super) fn agent_activity(agent: &Agent, shown: &Presence) -> pb::AgentActivity {
+    pb::AgentActivity {
+        agent: agent_name(&agent.id),
+        display_name: agent.display_name.clone(),
+        presence: Some(presence(shown)),
+        queues: agent.queues.iter().map(queue_name).collect(),
+        capacity: count(agent.capacity),
+    }
+}
+
+pub(super) fn alert(alert: &Alert) -> pb::Alert {
+    let interaction = alert.interaction;
+    let (kind, message) = match &alert.concern {
+        Concern::QueueFull(_) => (pb::AlertKind::QueueFull, None),
+        Concern::EverybodyDeclined(_) => (pb::AlertKind::EverybodyDeclined, None),
+        Concern::WorkAbandoned(_) => (pb::AlertKind::WorkAbandoned, None),
+        Concern::DeliveryUnconfirmed(message) => {
+            (pb::AlertKind::DeliveryUnconfirmed, Some(*message))
+        }
+        Concern::DeliveryRefused(message) => (pb::AlertKind::DeliveryRefused, Some(*message)),
+    };
+    pb::Alert {
+        name: format!("alerts/{}", alert.concern),
+        kind: kind.into(),
+        raise_time: Some(time(alert.since)),
+        queue: alert.queue.as_ref().map(queue_name).unwrap_or_default(),
+        interaction: interaction.map_or_else(String::new, |id| format!("interactions/{id}")),
+        agent: alert.agent.as_ref().map(agent_name).unwrap_or_default(),
+        message: (interaction.zip(message)).map_or_else(String::new, |(interaction, message)| {
+            message_name(interaction, message)
+        }),
     }
 }
 
@@ -589,15 +624,11 @@ pub(super) fn overview(overview: &Overview) -> pb::Overview {
             .map(|stats| queue_stats(stats, overview))
             .collect(),
         agents: (overview.agents.iter())
-            .map(|(agent, shown)| pb::AgentActivity {
-                agent: agent_name(&agent.id),
-                display_name: agent.display_name.clone(),
-                presence: Some(presence(shown)),
-                queues: agent.queues.iter().map(queue_name).collect(),
-            })
+            .map(|(agent, shown)| agent_activity(agent, shown))
             .collect(),
         revision: long(overview.revision),
         sample_time: Some(time(overview.time)),
+        alerts: overview.alerts.iter().map(alert).collect(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Events as clients are told them: the payloads of both streams, and why a stream ended.
 
 use super::convert::{
-    agent, agent_name, agent_state, delivery, interaction, long, membership, message, message_name,
-    offer, presence, reason_code, requested, time,
+    agent, agent_name, agent_state, alert, delivery, interaction, long, membership, message,
+    message_name, offer, presence, reason_code, requested, time,
 };
 use super::pb;
 use crate::desk::{
@@ -29,7 +29,9 @@ pub(super) fn queue_shown(event: &Event) -> Option<&QueueId> {
         | Fact::InteractionUnassigned { .. }
         | Fact::AgentUpdated(_)
         | Fact::PresenceForced { .. }
-        | Fact::NoticePosted { .. } => None,
+        | Fact::NoticePosted { .. }
+        | Fact::AlertRaised(_)
+        | Fact::AlertCleared(_) => None,
     }
 }
 
@@ -166,6 +168,12 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
             deferred: *deferred,
             note: note.clone(),
         }),
+        Fact::AlertRaised(raised) => P::AlertRaised(pb::AlertRaised {
+            alert: Some(alert(raised)),
+        }),
+        Fact::AlertCleared(cleared) => P::AlertCleared(pb::AlertCleared {
+            alert: Some(alert(cleared)),
+        }),
         Fact::NoticePosted { text } => P::NoticePosted(pb::NoticePosted { text: text.clone() }),
     })
 }
@@ -192,7 +200,11 @@ pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::Se
             D::PresenceForced(found) => S::PresenceForced(found),
             D::NoticePosted(found) => S::NoticePosted(found),
             // These concern no one agent, so they are in nobody's log.
-            D::InteractionQueued(_) | D::InteractionHeld(_) | D::InteractionFiled(_) => {
+            D::InteractionQueued(_)
+            | D::InteractionHeld(_)
+            | D::InteractionFiled(_)
+            | D::AlertRaised(_)
+            | D::AlertCleared(_) => {
                 return None;
             }
         })

@@ -34,6 +34,7 @@ mod events;
 mod opener;
 
 mod agents;
+mod board;
 mod cases;
 mod credentials;
 mod dossier;
@@ -59,6 +60,7 @@ pub use errors::{DOMAIN, REASON_TRAILER};
 pub use watch::HEARTBEAT;
 
 use access::Principal;
+use board::Board;
 use errors::Failure;
 use opener::Opener;
 use password::Passwords;
@@ -89,6 +91,7 @@ struct Shared {
     reply: ReplySettings,
     passwords: Passwords,
     streams: Arc<Streams>,
+    board: Board,
     opener: Opener,
     intake: Option<Arc<Current<Intake>>>,
     drain: CancellationToken,

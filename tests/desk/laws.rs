@@ -36,6 +36,7 @@ enum Step {
     Account(usize, Account),
     Forced(usize, Option<Wish>),
     Notice(usize),
+    Clear,
     Submission(Index, Report),
     Configure(bool),
     Restart,
@@ -169,6 +170,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..AGENTS, account).prop_map(|(agent, account)| Step::Account(agent, account)),
         1 => (0..AGENTS, proptest::option::of(wish())).prop_map(|(a, wish)| Step::Forced(a, wish)),
         1 => (0..QUEUES).prop_map(Step::Notice),
+        1 => Just(Step::Clear),
         2 => (any::<Index>(), report).prop_map(|(which, report)| Step::Submission(which, report)),
         1 => any::<bool>().prop_map(Step::Configure),
         1 => Just(Step::Restart),
@@ -291,6 +293,12 @@ impl Play {
                         session: self.world.session(&agent).unwrap_or(nobody()),
                     },
                 });
+            }
+            Step::Clear => {
+                let first = self.world.desk.alerts().next();
+                if let Some(concern) = first.map(|alert| alert.concern.clone()) {
+                    self.give(Command::ClearAlert(concern));
+                }
             }
             Step::Notice(queue) => self.give(Command::PostNotice {
                 agents: BTreeSet::new(),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use postroom::desk::{
-    Actor, AgentState, Answer, AssignCause, Change, Effects, EndCause, Event, Fact, Filing,
-    OfferState, Presence, PresenceCause, Requested, RescindCause, State, UnassignReason,
+    Actor, AgentState, Answer, AssignCause, Change, Concern, Effects, EndCause, Event, Fact,
+    Filing, OfferState, Presence, PresenceCause, Requested, RescindCause, State, UnassignReason,
     WrapUpOutcome,
 };
 use postroom::id::{InteractionId, MessageId, OfferId};
@@ -105,6 +105,16 @@ impl Names {
             lines.push(format!("{name} goes to the submitter"));
         }
         lines
+    }
+
+    fn concern(&mut self, concern: &Concern) -> String {
+        match concern {
+            Concern::QueueFull(queue) => format!("{queue} is full"),
+            Concern::EverybodyDeclined(id) => format!("{} is declined", self.interaction(*id)),
+            Concern::WorkAbandoned(id) => format!("{} is abandoned", self.interaction(*id)),
+            Concern::DeliveryUnconfirmed(id) => format!("{} is in doubt", self.message(*id)),
+            Concern::DeliveryRefused(id) => format!("{} is refused", self.message(*id)),
+        }
     }
 
     fn filing(&mut self, filing: &Filing) -> String {
@@ -233,6 +243,10 @@ impl Names {
                     format!(" ({note})")
                 };
                 format!("{} is set {state}{later}{note}", concerned(event))
+            }
+            Fact::AlertRaised(alert) => format!("alert: {}", self.concern(&alert.concern)),
+            Fact::AlertCleared(alert) => {
+                format!("alert over: {}", self.concern(&alert.concern))
             }
             Fact::NoticePosted { text } => format!("{} is told: {text}", concerned(event)),
             Fact::MembershipChanged { queue, removed } => {
