@@ -12,7 +12,11 @@
 //!
 //! | command | example |
 //! |---|---|
-//! | a queue, with rules | `queue support offer=30 wrap-up=60 rejected=offline missed=cooldown limit=2 cooldown=5 max=100` |
+//! | how a queue is shared out | `queue support strategy=most_skilled preferred=60 relax=60 ageing=60/5` |
+//! | what an agent can do, in full | `anna can german:3 law` |
+//! | a queue, with rules | `queue support offer=30 wrap-up=60 rejected=offline missed=cooldown limit=2 cooldown=5 max=100 pull=on transfers=off`, `queue support open=09:00-12:00+13:00-17:00` |
+//! | more of its rules | `queue support clock=shown codes=hold extensions=2 extension=30 rejects=3 cooldown-max=60 reject=no takes-back=yes` |
+//! | rules for every agent | `house after-work=return wrap-up=slot reason=offline:lunch reason=wrap-up:sold` |
 //! | an account | `agent anna serves support sales` |
 //! | sign-in, stream, Available | `anna starts` |
 //! | sign-in | `anna signs in`, `anna signs in as available`, `anna takes over` |
@@ -22,15 +26,22 @@
 //! | offers | `anna sees o1`, `anna accepts o1`, `anna rejects o1 not-mine`, `anna rejects o1 then offline tea`, `anna rejects o1 then available` |
 //! | answers | `anna replies i1`, `anna replies i1 from x@y.example`, `anna replies i1 having read m1` |
 //! | ends | `anna ends i1` |
-//! | post-processing | `anna saves i1 sold`, `anna completes i1`, `anna completes i1 then offline tea` |
+//! | hands on | `anna transfers i1 to sales`, `anna requeues i1`, `anna cancels i1` |
+//! | helps herself | `anna pulls from support`, `anna pulls i1` |
+//! | sets aside | `anna parks i1 for 600`, `anna resumes i1` |
+//! | post-processing | `anna saves i1 sold`, `anna extends i1`, `anna completes i1`, `anna completes i1 as sold`, `anna completes i1 then offline tea` |
 //! | an older session of hers | `anna's old session accepts o1` |
 //! | an account | `anna may hold 3`, `anna is disabled`, `anna is enabled`, `anna is removed` |
-//! | membership | `anna joins sales`, `anna leaves sales` |
+//! | membership | `anna joins sales`, `anna joins sales with 20`, `anna leaves sales` |
 //! | mail | `mail for support`, `mail for support sales`, `mail of c1 for support`, `mail after c1 for support` |
 //! | mail that is no work yet, or none | `held mail for support`, `quiet mail of c1 for support`, `machine's mail of c1 for support` |
+//! | mail with a rule's orders | `mail needing german:3 law for support`, `mail at 5 for support` |
+//! | why somebody is not offered something | `why not i1 to anna` |
+//! | a supervisor | `i1 is moved to 5`, `i1 is released`, `i1 is dismissed`, `c1 is merged into c2`, `tokens of c1 are revoked` |
+//! | a queue is paused | `pause queue support lunch`, `resume queue support` |
 //! | a supervisor of agents | `supervisor lea sets anna available`, `supervisor lea sets anna offline lunch: eat something`, `supervisor lea signs anna out`, `supervisor lea tells anna: hello`, `… tells all of support sales: hello`, `… tells everybody: hello` |
+//! | a supervisor of work | `supervisor lea gives i1 to anna`, `supervisor lea moves i1 to queue sales` |
 //! | alerts | `alert about m2 is cleared` |
-//! | a supervisor | `i1 is released`, `i1 is dismissed`, `c1 is merged into c2`, `tokens of c1 are revoked` |
 //! | the submitter | `m2 handed over`, `m2 accepted`, `m2 deferred`, `m2 refused`, `m2 lost`, `m2 again` |
 //! | the process ends, and a new one begins | `stop`, `restart` |
 //! | nothing | `time passes` |
@@ -50,12 +61,16 @@ mod world;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use names::Names;
+use postroom::desk::skill::{Skills, asked};
 use postroom::desk::{
-    Actor, AgentChanges, Case, Command, Concern, DeclineAction, Effects, Handling, HoldReason,
-    NewAgent, Policy, QueueSettings, Refusal, Requested, State, Thread, Work,
+    Actor, AfterWork, Ageing, AgentChanges, CancelCause, Case, CodePolicy, Command, Concern,
+    DeclineAction, Destination, Effects, Handling, HoldReason, Hours, HouseRules, NewAgent,
+    OfferClock, Policy, QueueSettings, ReasonKind, Refusal, Requested, Span, State, Strategy,
+    Thread, Work, Zone,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -224,6 +239,13 @@ impl Stage {
                 let queues = self.queues.clone();
                 Ok(self.give(Command::SetQueues(queues)))
             }
+            ["house", rules @ ..] => {
+                let house = HouseRules::default();
+                let house = rules
+                    .iter()
+                    .try_fold(house, |house, rule| decree(house, rule))?;
+                Ok(self.give(Command::SetHouseRules(house)))
+            }
             ["agent", id, "serves", queues @ ..] => Ok(self.give(Command::CreateAgent(NewAgent {
                 id: slug(id)?,
                 display_name: String::new(),
@@ -232,7 +254,57 @@ impl Stage {
                 capacity: 1,
                 queues: queues.iter().map(|id| queue(id).id).collect(),
             }))),
+            ["mail", "needing", rest @ ..] => {
+                let ends = rest.iter().position(|word| *word == "for");
+                let (skills, rest) = rest.split_at(ends.ok_or("mail for whom?")?);
+                let skills = skills.iter().map(|skill| (*skill).to_owned()).collect();
+                self.mail(
+                    rest,
+                    Handling {
+                        skills,
+                        ..Handling::default()
+                    },
+                )
+            }
+            ["mail", "at", priority, rest @ ..] => {
+                let priority = priority.parse().map_err(|_| "at which priority?")?;
+                self.mail(
+                    rest,
+                    Handling {
+                        priority,
+                        ..Handling::default()
+                    },
+                )
+            }
             ["mail", rest @ ..] => self.mail(rest, Handling::default()),
+            [name, "is", "moved", "to", priority] => {
+                let interaction = *pick(&self.names.interactions, 'i', name)?;
+                let priority = priority.parse().map_err(|_| "to which priority?")?;
+                Ok(self.give(Command::Prioritise {
+                    interaction,
+                    priority,
+                }))
+            }
+            ["why", "not", name, "to", agent] => {
+                let interaction = *pick(&self.names.interactions, 'i', name)?;
+                let desk = &self.world.desk;
+                let why = desk.explain(self.now, interaction, &slug(agent)?);
+                Ok((why.ok_or("no such pair")?.iter())
+                    .map(|hindrance| format!("{agent}: {hindrance}"))
+                    .collect())
+            }
+            [agent, "can", skills @ ..] => {
+                let skills = skills.iter().map(|text| {
+                    let (name, level) = asked(text).ok_or("no such skill")?;
+                    Ok((name.to_owned(), level))
+                });
+                let changes = AgentChanges {
+                    skills: Some(skills.collect::<Result<Skills, String>>()?),
+                    ..AgentChanges::default()
+                };
+                let agent = slug(agent)?;
+                Ok(self.give(Command::UpdateAgent { agent, changes }))
+            }
             ["held", "mail", rest @ ..] => {
                 let work = Work::Held {
                     reason: HoldReason::Rule("suspicious".into()),
@@ -266,6 +338,11 @@ impl Stage {
                     },
                 )
             }
+            ["pause", "queue", id, why @ ..] => Ok(self.give(Command::PauseQueue {
+                queue: slug(id)?,
+                reason: why.join(" "),
+            })),
+            ["resume", "queue", id] => Ok(self.give(Command::ResumeQueue { queue: slug(id)? })),
             ["alert", "about", name, "is", "cleared"] => {
                 let message = *pick(&self.names.messages, 'm', name)?;
                 Ok(self.give(Command::ClearAlert(Concern::DeliveryRefused(message))))
@@ -317,9 +394,14 @@ impl Stage {
                 Ok(self.give(Command::DeleteAgent { agent }))
             }
             ["supervisor", lea, ..] => self.supervisor(lea, line),
-            [agent, "joins", queue] => Ok(self.give(Command::JoinQueue {
+            [agent, "joins", queue, weight @ ..] => Ok(self.give(Command::JoinQueue {
                 agent: slug(agent)?,
                 queue: slug(queue)?,
+                weight: match weight {
+                    [] => None,
+                    ["with", weight] => Some(weight.parse().map_err(|_| "how much?")?),
+                    _ => return Err("with how much?".into()),
+                },
             })),
             [agent, "leaves", queue] => Ok(self.give(Command::LeaveQueue {
                 agent: slug(agent)?,
@@ -366,6 +448,16 @@ impl Stage {
                 let session = session.unwrap_or(nobody());
                 Command::ForceSignOut { session }
             }
+            ["moves", name, "to", "queue", queue] => Command::Reassign {
+                interaction: *pick(&self.names.interactions, 'i', name)?,
+                to: Destination::Queue(slug(queue)?),
+                note,
+            },
+            ["gives", name, "to", agent] => Command::Reassign {
+                interaction: *pick(&self.names.interactions, 'i', name)?,
+                to: Destination::Agent(slug(agent)?),
+                note,
+            },
             ["tells", "everybody"] => notice(&[], &[], note)?,
             ["tells", "all", "of", queues @ ..] => notice(&[], queues, note)?,
             ["tells", agents @ ..] => notice(agents, &[], note)?,
@@ -470,19 +562,63 @@ impl Stage {
                 interaction: interaction(name)?,
                 note: String::new(),
             },
+            ["transfers", name, "to", queue] => Command::Transfer {
+                session,
+                interaction: interaction(name)?,
+                queue: slug(queue)?,
+                note: String::new(),
+            },
+            ["requeues", name] => Command::Requeue {
+                session,
+                interaction: interaction(name)?,
+                note: String::new(),
+            },
+            ["cancels", name] => Command::Cancel {
+                session,
+                interaction: interaction(name)?,
+                cause: CancelCause::Spam,
+                note: String::new(),
+            },
+            ["pulls", "from", queue] => Command::Pull {
+                session,
+                queue: Some(slug(queue)?),
+                interaction: None,
+            },
+            ["pulls", name] => Command::Pull {
+                session,
+                queue: None,
+                interaction: Some(interaction(name)?),
+            },
+            ["parks", name, "for", seconds] => Command::Park {
+                session,
+                interaction: interaction(name)?,
+                time: Duration::from_secs(seconds.parse().map_err(|_| "how long?")?),
+                note: String::new(),
+            },
+            ["resumes", name] => Command::Resume {
+                session,
+                interaction: interaction(name)?,
+            },
             ["saves", name, code] => Command::SaveWrapUp {
                 session,
                 interaction: interaction(name)?,
                 notes: None,
                 disposition: Some((*code).to_owned()),
             },
+            ["extends", name] => Command::ExtendWrapUp {
+                session,
+                interaction: interaction(name)?,
+            },
             ["completes", name, rest @ ..] => Command::CompleteWrapUp {
                 session,
                 interaction: interaction(name)?,
                 notes: None,
-                disposition: None,
+                disposition: match rest {
+                    ["as", code] => Some((*code).to_owned()),
+                    _ => None,
+                },
                 next: match rest {
-                    [] => None,
+                    [] | ["as", _] => None,
                     ["then", next @ ..] => Some(requested(next)?),
                     _ => return Err("then what?".into()),
                 },
@@ -634,10 +770,76 @@ fn set(mut queue: QueueSettings, rule: &str) -> Result<QueueSettings, String> {
         "missed" => queue.missed_action = action()?,
         "limit" => queue.missed_limit = u32::try_from(count()?).map_err(|_| "too many")?,
         "cooldown" => queue.cooldown = Duration::from_secs(count()?),
+        "strategy" => {
+            queue.strategy = match value {
+                "longest_idle" => Strategy::LongestIdle,
+                "round_robin" => Strategy::RoundRobin,
+                "most_skilled" => Strategy::MostSkilled,
+                "least_loaded" => Strategy::LeastLoaded,
+                _ => return Err("no such strategy".into()),
+            }
+        }
+        "preferred" => queue.preferred_agent = Duration::from_secs(count()?),
+        "relax" => queue.skill_relax = Some(Duration::from_secs(count()?)),
+        "ageing" => {
+            let (every, max) = value.split_once('/').ok_or("ageing=EVERY/MAX")?;
+            queue.ageing = Some(Ageing {
+                every: Duration::from_secs(every.parse().map_err(|_| "not a number")?),
+                max: max.parse().map_err(|_| "not a number")?,
+            });
+        }
+        "open" => queue.hours = Some(daily(value)?),
+        "pull" => queue.pull = value == "on",
+        "transfers" => queue.accepts_transfers = value == "on",
+        "cooldown-max" => queue.cooldown_max = Duration::from_secs(count()?),
+        "rejects" => queue.rejected_limit = u32::try_from(count()?).map_err(|_| "too many")?,
+        "reject" => queue.may_reject = value == "yes",
+        "clock" if value == "shown" => queue.offer_clock = OfferClock::Shown,
+        "codes" if value == "required" => queue.codes = CodePolicy::Required,
+        "codes" if value == "hold" => queue.codes = CodePolicy::Hold,
+        "extensions" => queue.extensions_max = u32::try_from(count()?).map_err(|_| "too many")?,
+        "extension" => queue.extension = Duration::from_secs(count()?),
+        "takes-back" => queue.takes_back = value == "yes",
         "max" => queue.waiting_max = usize::try_from(count()?).map_err(|_| "too many")?,
         _ => return Err(format!("no rule {name}")),
     }
     Ok(queue)
+}
+
+/// Hours that are the same on each day, in UTC: `09:00-12:00+13:00-17:00`.
+fn daily(ranges: &str) -> Result<Arc<Hours>, String> {
+    let minutes = |text: &str| {
+        let (hour, minute) = text.split_once(':')?;
+        Some(hour.parse::<u16>().ok()? * 60 + minute.parse::<u16>().ok()?)
+    };
+    let span = |range: &str| {
+        let (from, to) = range.split_once('-')?;
+        Span::new(minutes(from)?, minutes(to)?)
+    };
+    let spans: Option<Vec<Span>> = ranges.split('+').map(span).collect();
+    let spans = spans.ok_or("no hours")?;
+    let week = std::array::from_fn(|_| spans.clone());
+    Ok(Arc::new(Hours::new(Zone::default(), week, BTreeMap::new())))
+}
+
+/// The rules for every agent with one changed.
+fn decree(mut house: HouseRules, rule: &str) -> Result<HouseRules, String> {
+    match rule.split_once('=').ok_or("a rule has a value")? {
+        ("after-work", "return") => house.after_work = AfterWork::Return,
+        ("wrap-up", "slot") => house.wrap_up_holds_all = false,
+        ("reason", reason) => {
+            let (kind, code) = reason.split_once(':').ok_or("kind:code")?;
+            let kind = match kind {
+                "offline" => ReasonKind::Offline,
+                "reject" => ReasonKind::Reject,
+                "wrap-up" => ReasonKind::WrapUp,
+                _ => return Err(format!("no kind {kind}")),
+            };
+            house.reasons.insert((kind, code.to_owned()), String::new());
+        }
+        _ => return Err(format!("no rule {rule}")),
+    }
+    Ok(house)
 }
 
 /// What the submitter reports.

@@ -1,13 +1,17 @@
 //! A `[[queue]]`, and what all of them together must keep.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::check::Check;
-use crate::desk::{Ageing, DeclineAction, Mailbox, QueueSettings, Strategy};
+use super::hours::Hours;
+use crate::desk::{
+    self, Ageing, CodePolicy, DeclineAction, Mailbox, OfferClock, QueueSettings, Strategy,
+};
 use crate::id::QueueId;
 use crate::intake::policy::Door;
 use crate::intake::responsibility::Mode;
@@ -36,6 +40,38 @@ impl From<Decline> for DeclineAction {
     }
 }
 
+/// Whether post-processing needs a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Codes {
+    /// No.
+    Optional,
+    /// Agents cannot finish without; `timed-out` is written when time runs out.
+    Required,
+    /// It does not end before.
+    Hold,
+}
+
+/// From when the time to answer an offer counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clock {
+    /// From when it was made.
+    Made,
+    /// From when it was on the screen.
+    Shown,
+}
+
+/// What becomes of the work of an agent who is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Abandoned {
+    /// It waits for them.
+    Keep,
+    /// It goes back to its old place in line.
+    Requeue,
+}
+
 /// One queue.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,24 +95,53 @@ pub struct Queue {
     /// How long an offer waits for an answer, in seconds, 5 to 600. Default: `30`.
     #[serde(default = "offer_timeout")]
     pub offer_timeout_seconds: Spanned<u64>,
+    /// From when that time counts: `made`, or `shown` for from when the offer is on the screen.
+    /// Default: `made`.
+    #[serde(default = "made")]
+    pub offer_clock: Clock,
     /// How long post-processing lasts, in seconds, up to 86400; 0 switches it off. Default: `0`.
     #[serde(default)]
     pub post_processing_seconds: u64,
-    /// What a rejected offer does to the agent: `cooldown` or `work_offline`.
-    /// Default: `cooldown`.
+    /// Whether post-processing needs a code: `optional`; `required`, so that agents cannot finish
+    /// without and `timed-out` is written when time runs out; or `hold`, so that it does not end
+    /// before. Default: `optional`.
+    #[serde(default = "optional")]
+    pub wrap_up_codes: Spanned<Codes>,
+    /// How often agents may ask for more post-processing time, up to 100. Default: `3`, or
+    /// none without post-processing.
+    pub wrap_up_extensions: Option<Spanned<u32>>,
+    /// How much they get each time, in seconds, 1 to 86400. Default: `60`.
+    #[serde(default = "extension_seconds")]
+    pub wrap_up_extension_seconds: Spanned<u64>,
+    /// What becomes of the work of an agent who is missing for so long that the session is given up:
+    /// `keep` waits for them, `requeue` puts it back to its old place in line. Default: `keep`.
+    #[serde(default = "keep")]
+    pub abandoned_work: Abandoned,
+    /// Whether agents may reject offers. Default: `true`.
+    #[serde(default = "enabled")]
+    pub reject_allowed: bool,
+    /// What rejected offers do to the agent: `cooldown` or `work_offline`. Default: `cooldown`.
     #[serde(default = "cooldown")]
     pub rejected_action: Decline,
+    /// How many offers in a row may be rejected before that; until then it is the cooldown.
+    /// Default: `1`.
+    #[serde(default = "rejected_limit")]
+    pub rejected_limit: Spanned<u32>,
     /// What too many missed offers do to the agent: `cooldown` or `work_offline`.
     /// Default: `work_offline`.
     #[serde(default = "work_offline")]
     pub missed_action: Decline,
-    /// How many offers in a row may be missed before that. Default: `3`.
+    /// How many offers in a row may be missed before that; until then it is the cooldown.
+    /// Default: `3`.
     #[serde(default = "missed_limit")]
-    pub missed_limit: u32,
+    pub missed_limit: Spanned<u32>,
     /// How long an agent who rejected or missed an offer is left alone, in seconds, up to 3600.
     /// Default: `5`.
     #[serde(default = "cooldown_seconds")]
     pub cooldown_seconds: u64,
+    /// How long that may become, in seconds, up to 3600: it doubles with each further offer in a row
+    /// that is rejected, or missed. Default: `cooldown_seconds`, so it stays the same.
+    pub cooldown_max_seconds: Option<Spanned<u64>>,
     /// How many interactions may wait; further mail is told to come back. Default: `100000`.
     #[serde(default = "waiting_max")]
     pub waiting_max: usize,
@@ -101,6 +166,13 @@ pub struct Queue {
     /// not less than `reopen_days`. Later ones are linked to nothing. Default: `90`.
     #[serde(default = "follow_up_days")]
     pub follow_up_days: Spanned<u32>,
+    /// Whether agents of other queues may transfer their work to it. Default: `true`.
+    #[serde(default = "accepts_transfers")]
+    pub accepts_transfers: bool,
+    /// Whether its agents may take work out of it that they were not offered (`PullInteraction`).
+    /// Default: `false`.
+    #[serde(default)]
+    pub pull: bool,
     /// Who goes first among idle agents who can do it: `longest_idle`, `round_robin` (least
     /// recently offered something from here), `most_skilled` (best at what a rule asks for) or
     /// `least_loaded` (smallest part of the capacity in use). Among equals: longest idle.
@@ -123,6 +195,13 @@ pub struct Queue {
     /// How much the priority grows at most, 1 to 200. Default: `10`.
     #[serde(default = "ageing_max")]
     pub ageing_max: Spanned<u32>,
+    /// The `[[hours]]` in which it offers what waits in it. Mail is taken at any time.
+    /// Default: none, it is always open.
+    pub hours: Option<Spanned<String>>,
+}
+
+const fn accepts_transfers() -> bool {
+    true
 }
 
 /// Who goes first among idle agents.
@@ -167,9 +246,32 @@ const fn work_offline() -> Decline {
     Decline::WorkOffline
 }
 
-const fn missed_limit() -> u32 {
-    3
+const fn made() -> Clock {
+    Clock::Made
 }
+
+fn optional() -> Spanned<Codes> {
+    Spanned::new(0..0, Codes::Optional)
+}
+
+fn extension_seconds() -> Spanned<u64> {
+    Spanned::new(0..0, 60)
+}
+
+const fn keep() -> Abandoned {
+    Abandoned::Keep
+}
+
+fn rejected_limit() -> Spanned<u32> {
+    Spanned::new(0..0, 1)
+}
+
+fn missed_limit() -> Spanned<u32> {
+    Spanned::new(0..0, 3)
+}
+
+/// How often post-processing may be extended, if nothing is said.
+const EXTENSIONS: u32 = 3;
 
 const fn cooldown_seconds() -> u64 {
     5
@@ -207,7 +309,10 @@ const fn days(count: u32) -> Duration {
 }
 
 impl Queue {
-    pub(super) fn settings(&self) -> Option<QueueSettings> {
+    pub(super) fn settings(
+        &self,
+        hours: &BTreeMap<String, Arc<desk::Hours>>,
+    ) -> Option<QueueSettings> {
         let id: QueueId = self.id.get_ref().parse().ok()?;
         let display_name = if self.display_name.is_empty() {
             id.to_string()
@@ -232,8 +337,27 @@ impl Queue {
                 .then(|| Duration::from_secs(self.post_processing_seconds)),
             rejected_action: self.rejected_action.into(),
             missed_action: self.missed_action.into(),
-            missed_limit: self.missed_limit.max(1),
+            missed_limit: (*self.missed_limit.get_ref()).max(1),
             cooldown: Duration::from_secs(self.cooldown_seconds),
+            cooldown_max: Duration::from_secs(
+                (self.cooldown_max_seconds.as_ref())
+                    .map_or(self.cooldown_seconds, |most| *most.get_ref()),
+            ),
+            may_reject: self.reject_allowed,
+            rejected_limit: (*self.rejected_limit.get_ref()).max(1),
+            offer_clock: match self.offer_clock {
+                Clock::Made => OfferClock::Made,
+                Clock::Shown => OfferClock::Shown,
+            },
+            codes: match self.wrap_up_codes.get_ref() {
+                Codes::Optional => CodePolicy::Optional,
+                Codes::Required => CodePolicy::Required,
+                Codes::Hold => CodePolicy::Hold,
+            },
+            extensions_max: (self.wrap_up_extensions.as_ref())
+                .map_or(EXTENSIONS, |most| *most.get_ref()),
+            extension: Duration::from_secs(*self.wrap_up_extension_seconds.get_ref()),
+            takes_back: self.abandoned_work == Abandoned::Requeue,
             waiting_max: self.waiting_max.max(1),
             allowed: Allowed {
                 bulk: self.allow_bulk,
@@ -244,6 +368,8 @@ impl Queue {
                 reopen: days(self.reopen_days),
                 follow_up: days(*self.follow_up_days.get_ref()),
             },
+            accepts_transfers: self.accepts_transfers,
+            pull: self.pull,
             strategy: self.strategy.into(),
             preferred_agent: Duration::from_secs(*self.preferred_agent_seconds.get_ref()),
             skill_relax: unless_zero(&self.skill_relax_seconds),
@@ -251,6 +377,10 @@ impl Queue {
                 every,
                 max: *self.ageing_max.get_ref(),
             }),
+            hours: match &self.hours {
+                Some(name) => Some(Arc::clone(hours.get(name.get_ref())?)),
+                None => None,
+            },
         })
     }
 
@@ -263,6 +393,21 @@ impl Queue {
 }
 
 impl Queue {
+    pub(super) fn check_hours(&self, known: &[Hours], check: &mut Check<'_>) {
+        if let Some(name) = &self.hours
+            && !known
+                .iter()
+                .any(|hours| hours.id.get_ref() == name.get_ref())
+        {
+            let what = format!(
+                "queue {}: there are no [[hours]] {}",
+                self.id.get_ref(),
+                name.get_ref()
+            );
+            check.blame(name, what);
+        }
+    }
+
     /// What intake has to know about the queue's door.
     pub(super) fn door(&self) -> Option<(QueueId, Door)> {
         let id = self.id.get_ref().parse().ok()?;
@@ -329,6 +474,8 @@ pub(super) fn check_all(queues: &[Queue], signed_addresses: bool, check: &mut Ch
             let what = format!("cooldown_seconds of queue {id} is over 3600");
             check.blame(&queue.id, what);
         }
+        check_post_processing(queue, check);
+        check_penalties(queue, check);
         check_acknowledgement(queue, check);
         check_order(queue, check);
     }
@@ -358,6 +505,54 @@ fn check_order(queue: &Queue, check: &mut Check<'_>) {
     }
     if !(1..=200).contains(queue.ageing_max.get_ref()) {
         check.blame(&queue.ageing_max, "ageing_max must be 1 to 200".to_owned());
+    }
+}
+
+/// Checks that what is asked of post-processing can be had.
+fn check_post_processing(queue: &Queue, check: &mut Check<'_>) {
+    let id = queue.id.get_ref();
+    let none = queue.post_processing_seconds == 0;
+    if none && *queue.wrap_up_codes.get_ref() == Codes::Required {
+        let what = format!(
+            "queue {id}: wrap_up_codes = \"required\" leaves no time to give one: set post_processing_seconds, or \"hold\""
+        );
+        check.blame(&queue.wrap_up_codes, what);
+    }
+    if let Some(most) = &queue.wrap_up_extensions {
+        if none && *most.get_ref() > 0 {
+            let what = format!("queue {id}: there is no post-processing to extend");
+            check.blame(most, what);
+        }
+        if *most.get_ref() > 100 {
+            let what = format!("queue {id}: wrap_up_extensions is over 100");
+            check.blame(most, what);
+        }
+    }
+    if !(1..=86_400).contains(queue.wrap_up_extension_seconds.get_ref()) {
+        let what = format!("queue {id}: wrap_up_extension_seconds must be 1 to 86400");
+        check.blame(&queue.wrap_up_extension_seconds, what);
+    }
+}
+
+/// Checks that limits can be reached, and that a cooldown does not shrink.
+fn check_penalties(queue: &Queue, check: &mut Check<'_>) {
+    let id = queue.id.get_ref();
+    for (key, limit) in [
+        ("rejected_limit", &queue.rejected_limit),
+        ("missed_limit", &queue.missed_limit),
+    ] {
+        if *limit.get_ref() == 0 {
+            check.blame(limit, format!("queue {id}: {key} must be at least 1"));
+        }
+    }
+    if let Some(most) = &queue.cooldown_max_seconds
+        && !(queue.cooldown_seconds..=3600).contains(most.get_ref())
+    {
+        let what = format!(
+            "queue {id}: cooldown_max_seconds must be cooldown_seconds, which is {}, to 3600",
+            queue.cooldown_seconds
+        );
+        check.blame(most, what);
     }
 }
 

@@ -9,10 +9,12 @@ use std::time::Duration;
 use super::agent::Requested;
 use super::alerts::Concern;
 use super::case::Case;
-use super::interaction::HoldReason;
+use super::house::HouseRules;
+use super::interaction::{CancelCause, HoldReason};
 use super::message::{Correspondent, Origin};
 use super::queue::QueueSettings;
 use super::reporting::Report;
+use super::skill::Skills;
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::acknowledgement::Acknowledgement;
 use crate::mail::clue::OwnKeys;
@@ -27,6 +29,20 @@ pub enum Command {
     /// Replaces the queues by those of the configuration, unless one would go in which something
     /// is open.
     SetQueues(Vec<QueueSettings>),
+    /// Offers nothing from a queue until it is resumed; mail still arrives in it.
+    PauseQueue {
+        /// Which.
+        queue: QueueId,
+        /// Why; may be empty.
+        reason: String,
+    },
+    /// Ends a pause.
+    ResumeQueue {
+        /// Which.
+        queue: QueueId,
+    },
+    /// Replaces the rules that hold for every agent.
+    SetHouseRules(HouseRules),
     /// Makes an agent's account.
     CreateAgent(NewAgent),
     /// Changes an agent's account.
@@ -54,6 +70,9 @@ pub enum Command {
         agent: AgentId,
         /// Which.
         queue: QueueId,
+        /// How much of the agent it gets, compared with their other queues: 1 to
+        /// [`super::WEIGHT_MAX`]. Left as it is if not given.
+        weight: Option<u8>,
     },
     /// The agent no longer serves the queue. Work in hand stays.
     LeaveQueue {
@@ -144,6 +163,64 @@ pub enum Command {
         /// A note for the case.
         note: String,
     },
+    /// Gives the interaction to another queue.
+    Transfer {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
+        /// To which queue.
+        queue: QueueId,
+        /// A note for whoever takes it up there.
+        note: String,
+    },
+    /// Gives the interaction back to its own queue.
+    Requeue {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
+        /// A note for whoever takes it up.
+        note: String,
+    },
+    /// Puts an end to an interaction that needs no handling.
+    Cancel {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
+        /// Why.
+        cause: CancelCause,
+        /// A note for the case.
+        note: String,
+    },
+    /// Takes an interaction out of the line of a queue.
+    Pull {
+        /// Who.
+        session: SessionId,
+        /// Out of which queue; the interaction's if not given.
+        queue: Option<QueueId>,
+        /// Which; the first that the agent has not declined if not given. One of the two is.
+        interaction: Option<InteractionId>,
+    },
+    /// Sets an interaction aside.
+    Park {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
+        /// For how long at most, within [`super::PARK_BOUNDS`].
+        time: Duration,
+        /// A note for when it comes back.
+        note: String,
+    },
+    /// Takes a parked interaction up again.
+    Resume {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
+    },
     /// Saves notes and disposition during post-processing.
     SaveWrapUp {
         /// Who.
@@ -154,6 +231,13 @@ pub enum Command {
         notes: Option<String>,
         /// New disposition; kept as it is if not given.
         disposition: Option<String>,
+    },
+    /// Asks for more post-processing time, as far as the queue allows.
+    ExtendWrapUp {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
     },
     /// Finishes post-processing.
     CompleteWrapUp {
@@ -179,6 +263,13 @@ pub enum Command {
     Dismiss {
         /// Which.
         interaction: InteractionId,
+    },
+    /// Moves a held, waiting or offered interaction up or down in the line of its queue.
+    Prioritise {
+        /// Which.
+        interaction: InteractionId,
+        /// Higher goes first; at most [`super::PRIORITY_MAX`] from 0.
+        priority: i32,
     },
     /// Makes one case a part of another: whatever continues it belongs there from now on.
     MergeCase {
@@ -211,6 +302,15 @@ pub enum Command {
         message: MessageId,
         /// Its record, if it was refused for good and has left the spool. Filled in by the engine.
         settled: Option<Box<Outbound>>,
+    },
+    /// Moves open work to a queue or into an agent's hands, whoever has it.
+    Reassign {
+        /// Which.
+        interaction: InteractionId,
+        /// Where to.
+        to: Destination,
+        /// A note for whoever gets it; may be empty.
+        note: String,
     },
     /// Clears an alert that does not clear itself.
     ClearAlert(Concern),
@@ -254,10 +354,21 @@ impl Command {
             | Self::AcceptOffer { session, .. }
             | Self::RejectOffer { session, .. }
             | Self::EndInteraction { session, .. }
+            | Self::Transfer { session, .. }
+            | Self::Requeue { session, .. }
+            | Self::Cancel { session, .. }
+            | Self::Pull { session, .. }
+            | Self::Park { session, .. }
+            | Self::Resume { session, .. }
             | Self::SaveWrapUp { session, .. }
+            | Self::ExtendWrapUp { session, .. }
             | Self::CompleteWrapUp { session, .. } => Some(*session),
             Self::Reply(reply) => Some(reply.session),
             Self::SetQueues(_)
+            | Self::PauseQueue { .. }
+            | Self::ResumeQueue { .. }
+            | Self::SetHouseRules(_)
+            | Self::Prioritise { .. }
             | Self::CreateAgent(_)
             | Self::SetPassword { .. }
             | Self::JoinQueue { .. }
@@ -273,12 +384,22 @@ impl Command {
             | Self::RetryDelivery { .. }
             | Self::UpdateAgent { .. }
             | Self::DeleteAgent { .. }
+            | Self::Reassign { .. }
             | Self::ClearAlert(_)
             | Self::ForcePresence { .. }
             | Self::ForceSignOut { .. }
             | Self::PostNotice { .. } => None,
         }
     }
+}
+
+/// Where a supervisor moves work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// Into the line of this queue, at the place of its arrival.
+    Queue(QueueId),
+    /// Into the hands of this agent.
+    Agent(AgentId),
 }
 
 /// An account to be made.
@@ -309,6 +430,8 @@ pub struct AgentChanges {
     pub capacity: Option<u32>,
     /// Whether the account may not be used. An open session ends at once, its work stays in hand.
     pub disabled: Option<bool>,
+    /// What the agent can do, in full.
+    pub skills: Option<Skills>,
 }
 
 /// An answer to the customer, already composed.

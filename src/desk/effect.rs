@@ -13,6 +13,7 @@ use super::command::Filing;
 use super::interaction::Interaction;
 use super::message::Message;
 use super::offer::Offer;
+use super::opening::{Opening, Pause};
 use super::session::{EndCause, Session, SessionView};
 use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::dossier::Dossier;
@@ -136,6 +137,10 @@ pub enum Change {
     },
     /// An address that is not written to for a while.
     Suppressed(Box<Suppression>),
+    /// A queue is paused.
+    QueuePaused(Pause),
+    /// A queue is paused no longer.
+    QueueResumed(QueueId),
 }
 
 /// Numbers that the desk gives out and never gives out twice.
@@ -170,6 +175,12 @@ pub struct Event {
 pub enum AssignCause {
     /// The agent accepted an offer.
     Accepted,
+    /// The agent took it out of its queue.
+    Pulled,
+    /// It had been parked.
+    Resumed,
+    /// A supervisor gave it to the agent.
+    Reassigned,
 }
 
 /// How post-processing ended.
@@ -188,6 +199,12 @@ pub enum WrapUpOutcome {
 pub enum UnassignReason {
     /// It went back to its place in line.
     Requeued,
+    /// It was given to another queue.
+    Transferred,
+    /// It needed no handling.
+    Cancelled,
+    /// A supervisor took it away.
+    Reassigned,
 }
 
 /// What happened. Each carries the whole record as it is now. Stored: variants are added at the
@@ -266,6 +283,13 @@ pub enum Fact {
     },
     /// The agent's account changed. The password hash is left out.
     AgentUpdated(Box<Agent>),
+    /// A queue opened, closed, or was paused.
+    QueueChanged {
+        /// Which.
+        queue: QueueId,
+        /// What it is now.
+        opening: Opening,
+    },
     /// Somebody else set what the agent asks to be.
     PresenceForced {
         /// To what.
@@ -307,6 +331,7 @@ impl Fact {
             Self::InteractionFiled(_) => "interaction filed",
             Self::InteractionUnassigned { .. } => "interaction unassigned",
             Self::AgentUpdated(_) => "agent updated",
+            Self::QueueChanged { .. } => "queue changed",
             Self::PresenceForced { .. } => "presence forced",
             Self::AlertRaised(_) => "alert raised",
             Self::AlertCleared(_) => "alert cleared",

@@ -12,6 +12,8 @@ pub mod agent;
 pub mod case;
 pub mod command;
 pub mod effect;
+pub mod explain;
+pub mod hours;
 pub mod interaction;
 pub mod message;
 pub mod offer;
@@ -19,6 +21,7 @@ pub mod queue;
 pub mod refusal;
 pub mod session;
 pub mod skill;
+pub mod zone;
 
 mod accounts;
 mod acknowledging;
@@ -27,16 +30,24 @@ mod delivery;
 mod filing;
 mod floor;
 mod handling;
+mod hands;
 mod holding;
+mod house;
 mod merging;
 mod offering;
+mod opening;
+mod parking;
 mod presence;
+mod prioritising;
+mod pulling;
+mod reassigning;
 mod reporting;
 mod restore;
 mod routing;
 mod signing;
 mod supervising;
 mod timers;
+mod transferring;
 mod wrapping;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,21 +60,29 @@ pub use agent::{Agent, AgentState, Presence, PresenceCause, Requested, Role};
 pub use alerts::{Alert, Concern, ROUNDS_ALERT};
 pub use case::{Case, MERGES_MAX, PEOPLE_MAX, Reopening};
 pub use command::{
-    AgentChanges, Command, Filing, Handling, Ingest, NewAgent, Reply, Target, Thread, Work,
+    AgentChanges, Command, Destination, Filing, Handling, Ingest, NewAgent, Reply, Target, Thread,
+    Work,
 };
 pub use effect::{
     Answer, AssignCause, Change, Counters, Effects, Event, Fact, UnassignReason, WrapUpOutcome,
 };
-pub use interaction::{HoldReason, Interaction, Outcome, State};
+pub use explain::Hindrance;
+pub use hours::{Hours, Span};
+pub use house::{AfterWork, HouseRules, ReasonKind};
+pub use interaction::{CancelCause, HoldReason, Interaction, Outcome, State};
 pub use message::{Correspondent, Direction, Message, Origin};
 pub use offer::{Offer, OfferState, RescindCause};
-pub use queue::{DeclineAction, Mailbox, Queue, QueueSettings};
+pub use opening::{Opening, Pause};
+pub use parking::{PARK_BOUNDS, PARKED_MAX};
+pub use prioritising::PRIORITY_MAX;
+pub use queue::{CodePolicy, DeclineAction, Mailbox, OfferClock, Queue, QueueSettings};
 pub use refusal::Refusal;
 pub use reporting::Report;
 pub use restore::Records;
 pub use routing::{Ageing, Place, Preferred, Strategy, Turns, WEIGHT_DEFAULT, WEIGHT_MAX};
 pub use session::{EndCause, Session, SessionView};
 pub use supervising::{NOTICE_BYTES_MAX, NOTICE_READERS_MAX};
+pub use zone::{Day, Zone};
 
 use acknowledging::Budget;
 use agent::Load;
@@ -104,6 +123,8 @@ pub struct Policy {
     pub log_entries: u64,
     /// How many submissions run at the same time.
     pub submissions: usize,
+    /// What holds for every agent.
+    pub house: HouseRules,
 }
 
 impl Default for Policy {
@@ -120,6 +141,7 @@ impl Default for Policy {
             offer_memory: Duration::from_secs(3600),
             log_entries: 10_000,
             submissions: 4,
+            house: HouseRules::default(),
         }
     }
 }
@@ -277,11 +299,18 @@ impl Desk {
         self.draft.actor = by;
         let pending = match command {
             Command::SetQueues(queues) => self.set_queues(now, queues),
+            Command::SetHouseRules(rules) => self.set_house_rules(now, rules),
             Command::CreateAgent(new) => self.create_agent(now, new),
             Command::UpdateAgent { agent, changes } => self.update_agent(now, &agent, changes),
             Command::DeleteAgent { agent } => self.delete_agent(now, &agent),
+            Command::PauseQueue { queue, reason } => self.pause_queue(now, &queue, reason),
+            Command::ResumeQueue { queue } => self.resume_queue(now, &queue),
             Command::SetPassword { agent, password } => self.set_password(&agent, password),
-            Command::JoinQueue { agent, queue } => self.join_queue(now, &agent, &queue),
+            Command::JoinQueue {
+                agent,
+                queue,
+                weight,
+            } => self.join_queue(now, &agent, &queue, weight),
             Command::LeaveQueue { agent, queue } => self.leave_queue(now, &agent, &queue),
             Command::OpenSession {
                 agent,
@@ -311,12 +340,48 @@ impl Desk {
                 interaction,
                 note,
             } => self.end_interaction(now, session, interaction, note),
+            Command::Transfer {
+                session,
+                interaction,
+                queue,
+                note,
+            } => self.transfer(now, session, interaction, queue, note),
+            Command::Requeue {
+                session,
+                interaction,
+                note,
+            } => self.requeue(now, session, interaction, note),
+            Command::Cancel {
+                session,
+                interaction,
+                cause,
+                note,
+            } => self.cancel(now, session, interaction, cause, note),
+            Command::Pull {
+                session,
+                queue,
+                interaction,
+            } => self.pull(now, session, queue, interaction),
+            Command::Park {
+                session,
+                interaction,
+                time,
+                note,
+            } => self.park(now, session, interaction, time, note),
+            Command::Resume {
+                session,
+                interaction,
+            } => self.resume(now, session, interaction),
             Command::SaveWrapUp {
                 session,
                 interaction,
                 notes,
                 disposition,
             } => self.save_wrap_up(now, session, interaction, notes, disposition),
+            Command::ExtendWrapUp {
+                session,
+                interaction,
+            } => self.extend_wrap_up(now, session, interaction),
             Command::CompleteWrapUp {
                 session,
                 interaction,
@@ -327,6 +392,10 @@ impl Desk {
             Command::Ingest(ingest) => self.ingest(now, *ingest),
             Command::Release { interaction } => self.release(now, interaction),
             Command::Dismiss { interaction } => self.dismiss(now, interaction),
+            Command::Prioritise {
+                interaction,
+                priority,
+            } => self.prioritise(now, interaction, priority),
             Command::MergeCase { case, into } => self.merge_case(now, *case, *into),
             Command::RevokeTokens { case } => self.revoke_tokens(now, *case),
             Command::HandOver { message } => self.hand_over(now, message),
@@ -336,6 +405,11 @@ impl Desk {
             Command::RetryDelivery { message, settled } => {
                 self.retry_delivery(now, message, settled)
             }
+            Command::Reassign {
+                interaction,
+                to,
+                note,
+            } => self.reassign(now, interaction, to, note),
             Command::ClearAlert(concern) => self.clear_alert(now, &concern),
             Command::ForcePresence { agent, state, note } => {
                 self.force_presence(now, agent, state, note)
@@ -364,7 +438,9 @@ impl Desk {
                 Timer::SignOut(session) => self.sign_out_due(now, session),
                 Timer::WrapUp(interaction) => self.wrap_up_due(now, interaction),
                 Timer::Cooldown(agent) => self.touch(&agent, PresenceCause::AgentRequest),
+                Timer::Hours(queue) => self.hours_due(now, &queue),
                 Timer::Declined(interaction) => self.declined_due(now, interaction),
+                Timer::Parked(interaction) => self.parked_due(now, interaction),
                 Timer::Standing(interaction) => self.standing_due(now, interaction),
             }
         }
@@ -520,6 +596,12 @@ impl Desk {
         &self.queues
     }
 
+    /// What holds for every agent.
+    #[must_use]
+    pub const fn house(&self) -> &HouseRules {
+        &self.policy.house
+    }
+
     /// The agents by id.
     #[must_use]
     pub const fn agents(&self) -> &BTreeMap<AgentId, Agent> {
@@ -587,7 +669,8 @@ impl Desk {
             since: agent.since,
             cause: agent.cause,
             pending_offer: load.offers.first().copied(),
-            interactions: load.active.union(&load.wrapping).copied().collect(),
+            interactions: load.held(),
+            parked: load.parked.iter().copied().collect(),
         })
     }
 

@@ -19,6 +19,10 @@ pub enum RescindCause {
     MembershipEnded,
     /// The gateway was started anew.
     Restart,
+    /// The queue was paused, or its hours ended.
+    QueueClosed,
+    /// A supervisor moved the interaction, or gave the agent another.
+    Supervisor,
 }
 
 /// Where an offer is in its life. All but the first two are final.

@@ -1,13 +1,17 @@
 //! A queue: the ordered waiting place of interactions, and the rules that its administrator set.
 
 use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::hours::Hours;
+use super::opening::{Opening, Pause};
 use super::routing::{Ageing, Line, Place, Strategy};
 use crate::id::{InteractionId, QueueId};
 use crate::mail::acknowledgement::Template;
 use crate::mail::automatic::Allowed;
 use crate::mail::threading::Windows;
+use crate::time::Timestamp;
 
 /// What becomes of an agent who let an offer pass or turned one down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +20,28 @@ pub enum DeclineAction {
     Cooldown,
     /// The agent is set to Work Offline.
     WorkOffline,
+}
+
+/// Whether an interaction is to be classified before post-processing ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CodePolicy {
+    /// Not necessarily.
+    #[default]
+    Optional,
+    /// By its agent, who cannot finish without; when time runs out, `timed-out` is written.
+    Required,
+    /// By its agent, and post-processing does not end before.
+    Hold,
+}
+
+/// From when the time to answer an offer counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OfferClock {
+    /// From when it was made.
+    #[default]
+    Made,
+    /// From when it was on the screen.
+    Shown,
 }
 
 /// An address of ours: mail to it lands in one queue, and agents of that queue may send from it.
@@ -48,6 +74,24 @@ pub struct QueueSettings {
     pub missed_limit: u32,
     /// How long an agent who rejected or missed is left alone.
     pub cooldown: Duration,
+    /// As how long that grows: it doubles with each further offer in a row that is rejected, or
+    /// missed. Not less than [`Self::cooldown`].
+    pub cooldown_max: Duration,
+    /// Whether its offers may be rejected.
+    pub may_reject: bool,
+    /// How many offers in a row an agent may reject before [`Self::rejected_action`] applies.
+    pub rejected_limit: u32,
+    /// From when the time to answer counts.
+    pub offer_clock: OfferClock,
+    /// Whether post-processing needs a code.
+    pub codes: CodePolicy,
+    /// How often post-processing may be extended.
+    pub extensions_max: u32,
+    /// By how much each time.
+    pub extension: Duration,
+    /// Whether the work of an agent who is given up goes back to the line, instead of waiting for
+    /// them.
+    pub takes_back: bool,
     /// How many interactions may wait; at this many the queue turns new mail away with a
     /// temporary answer, so that it waits at its sender.
     pub waiting_max: usize,
@@ -57,6 +101,10 @@ pub struct QueueSettings {
     pub acknowledgement: Option<Template>,
     /// How long after its end a case of the queue can be continued.
     pub windows: Windows,
+    /// Whether agents of other queues may give their work to it.
+    pub accepts_transfers: bool,
+    /// Whether its agents may take work out of it without being offered any.
+    pub pull: bool,
     /// Who goes first among its idle agents.
     pub strategy: Strategy,
     /// How long a letter in a known case is kept for the agent who handled that case last; zero
@@ -66,6 +114,8 @@ pub struct QueueSettings {
     pub skill_relax: Option<Duration>,
     /// How priorities grow with waiting, if they do.
     pub ageing: Option<Ageing>,
+    /// When it offers what waits in it; `None` for always.
+    pub hours: Option<Arc<Hours>>,
 }
 
 impl QueueSettings {
@@ -82,15 +132,33 @@ impl QueueSettings {
             missed_action: DeclineAction::WorkOffline,
             missed_limit: 3,
             cooldown: Duration::from_secs(5),
+            cooldown_max: Duration::from_secs(5),
+            may_reject: true,
+            rejected_limit: 1,
+            offer_clock: OfferClock::default(),
+            codes: CodePolicy::default(),
+            extensions_max: 3,
+            extension: Duration::from_secs(60),
+            takes_back: false,
             waiting_max: 100_000,
             allowed: Allowed::default(),
             acknowledgement: None,
             windows: Windows::default(),
+            accepts_transfers: true,
+            pull: false,
             strategy: Strategy::default(),
             preferred_agent: Duration::ZERO,
             skill_relax: None,
             ageing: None,
+            hours: None,
         }
+    }
+
+    /// How long an agent is left alone after so many declined offers in a row.
+    pub(super) fn cooldown_after(&self, declined: u32) -> Duration {
+        // Ten doublings are more than any bound allows.
+        let doublings = declined.saturating_sub(1).min(10);
+        (self.cooldown * (1 << doublings)).min(self.cooldown_max.max(self.cooldown))
     }
 
     /// The mailbox with this address, if agents may send from it. Letter case does not matter.
@@ -109,6 +177,12 @@ pub struct Queue {
     pub(super) line: Line,
     /// How many are held back.
     pub(super) held: usize,
+    /// Whether its hours have it open.
+    pub(super) open: bool,
+    /// When its hours change that, if they do within a year.
+    pub(super) next_change: Option<Timestamp>,
+    /// That a supervisor paused it.
+    pub(super) paused: Option<Pause>,
 }
 
 impl Queue {
@@ -117,7 +191,37 @@ impl Queue {
             settings,
             line: Line::new(),
             held: 0,
+            open: true,
+            next_change: None,
+            paused: None,
         }
+    }
+
+    /// Whether it offers what waits in it.
+    #[must_use]
+    pub const fn opening(&self) -> Opening {
+        match (&self.paused, self.open) {
+            (Some(_), _) => Opening::Paused,
+            (None, true) => Opening::Open,
+            (None, false) => Opening::Closed,
+        }
+    }
+
+    /// The pause, while it is paused.
+    #[must_use]
+    pub const fn pause(&self) -> Option<&Pause> {
+        self.paused.as_ref()
+    }
+
+    /// When its hours next open or close it; `None` if never, or not within a year.
+    #[must_use]
+    pub const fn next_change(&self) -> Option<Timestamp> {
+        self.next_change
+    }
+
+    /// Whether anything may be offered from it now.
+    pub(super) const fn offers_open(&self) -> bool {
+        matches!(self.opening(), Opening::Open)
     }
 
     /// How many interactions wait without being offered to anybody.
@@ -142,9 +246,32 @@ impl Queue {
         let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
         (self.line.places().range((begin, Bound::Unbounded))).copied()
     }
+}
 
-    /// Whether anything may be offered from it now.
-    pub(super) const fn offers_open(&self) -> bool {
-        true
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cooldown_doubles_up_to_its_bound() {
+        let seconds = Duration::from_secs;
+        let mut queue = QueueSettings::new("support".parse().unwrap());
+        queue.cooldown = seconds(5);
+        for (max, declined, cooldown) in [
+            (5, 1, 5),
+            (5, 9, 5),
+            (60, 0, 5),
+            (60, 1, 5),
+            (60, 2, 10),
+            (60, 3, 20),
+            (60, 5, 60),
+            (60, u32::MAX, 60),
+            // Less than the first is no bound.
+            (1, 3, 5),
+        ] {
+            queue.cooldown_max = seconds(max);
+            let found = queue.cooldown_after(declined);
+            assert_eq!(found, seconds(cooldown), "{max} {declined}");
+        }
     }
 }

@@ -17,8 +17,8 @@ use super::views::{DeskWatch, SessionWatch};
 use super::{EngineError, Shared, Verdict};
 use crate::content::Content;
 use crate::desk::{
-    Actor, Answer, Case, Command, Desk, Event, Filing, Ingest, Interaction, Message, Offer,
-    QueueSettings, Role,
+    Actor, Answer, Case, Command, Desk, Event, Filing, HouseRules, Ingest, Interaction, Message,
+    Offer, QueueSettings, Role,
 };
 use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::clue::OwnKeys;
@@ -259,14 +259,19 @@ impl Handle {
         }
     }
 
-    /// Takes over the queues of a changed configuration.
+    /// Takes over the queues of a changed configuration, and then what holds for every agent.
     ///
     /// # Errors
     ///
     /// [`crate::desk::Refusal::QueueInUse`] if one would go in which something is open, and as for
     /// [`Self::command`]. Whatever the error, the queues are as they were.
-    pub async fn reconfigure(&self, queues: Vec<QueueSettings>) -> Result<(), EngineError> {
-        let done = self.command(Command::SetQueues(queues), None).await;
+    pub async fn reconfigure(
+        &self,
+        queues: Vec<QueueSettings>,
+        house: HouseRules,
+    ) -> Result<(), EngineError> {
+        self.command(Command::SetQueues(queues), None).await?;
+        let done = self.command(Command::SetHouseRules(house), None).await;
         done.map(drop)
     }
 

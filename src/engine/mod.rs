@@ -336,8 +336,13 @@ impl Runner {
         }
         self.next_sweep = now + group::SWEEP_INTERVAL;
         match group::sweep(&*self.shared.store, now) {
-            Ok(batch) if batch.is_empty() => {}
-            Ok(batch) => group.batches.push(batch),
+            Ok((batch, _)) if batch.is_empty() => {}
+            Ok((batch, more)) => {
+                group.batches.push(batch);
+                if more {
+                    self.next_sweep = now + group::SWEEP_PAUSE;
+                }
+            }
             Err(error) => tracing::warn!(%error, "old entries could not be looked for"),
         }
         let health = self.shared.store.health();
@@ -473,6 +478,10 @@ impl Runner {
             Command::SetQueues(queues) => Some(queues.clone()),
             _ => None,
         };
+        let house = match &command {
+            Command::SetHouseRules(house) => Some(house.clone()),
+            _ => None,
+        };
         let orphaned = match &command {
             Command::DeleteAgent { agent } => self.keys_of(agent, group),
             _ => Vec::new(),
@@ -485,6 +494,7 @@ impl Runner {
         let message = effects.body;
         group.released.finished.extend(finished);
         group.released.queues = queues.or(group.released.queues.take());
+        group.released.house = house.or(group.released.house.take());
         let mut additions = group.add(effects);
         if let (Some(message), Some(body)) = (message, body) {
             additions.body(message.to_bytes(), body);
@@ -546,9 +556,7 @@ impl Runner {
 
     /// Makes the group durable and lets out what follows from it, or takes everything back.
     fn write(&mut self, group: Group<'_>, verdicts: Vec<Verdict>) -> Result<(), String> {
-        let Group {
-            batches, released, ..
-        } = group;
+        let (batches, released) = group.close();
         let written = if batches.is_empty() {
             Ok(())
         } else {
@@ -565,6 +573,7 @@ impl Runner {
                     keys,
                     sessions,
                     queues,
+                    house,
                     mail_keys,
                 } = released;
                 if let Some(ring) = mail_keys {
@@ -572,6 +581,9 @@ impl Runner {
                 }
                 if let Some(queues) = queues {
                     self.settings.queues = queues;
+                }
+                if let Some(house) = house {
+                    self.settings.policy.house = house;
                 }
                 for key in keys {
                     self.shared.keys.put_key(key);

@@ -2,7 +2,7 @@
 
 use super::convert::{
     agent, agent_name, agent_state, alert, delivery, interaction, long, membership, message,
-    message_name, offer, presence, reason_code, requested, time,
+    message_name, offer, presence, queue_name, queue_state, reason_code, requested, time,
 };
 use super::pb;
 use crate::desk::{
@@ -28,10 +28,10 @@ pub(super) fn queue_shown(event: &Event) -> Option<&QueueId> {
         | Fact::InteractionFiled(_)
         | Fact::InteractionUnassigned { .. }
         | Fact::AgentUpdated(_)
-        | Fact::PresenceForced { .. }
-        | Fact::NoticePosted { .. }
+        | Fact::QueueChanged { .. }
         | Fact::AlertRaised(_)
         | Fact::AlertCleared(_) => None,
+        Fact::PresenceForced { .. } | Fact::NoticePosted { .. } => None,
     }
 }
 
@@ -90,6 +90,9 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
         Fact::InteractionAssigned { interaction, cause } => {
             let cause = match cause {
                 AssignCause::Accepted => pb::AssignCause::Accepted,
+                AssignCause::Pulled => pb::AssignCause::Pulled,
+                AssignCause::Resumed => pb::AssignCause::Resumed,
+                AssignCause::Reassigned => pb::AssignCause::Reassigned,
             };
             P::InteractionAssigned(pb::InteractionAssigned {
                 interaction: whole(interaction),
@@ -148,7 +151,10 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
             reason,
         } => {
             let reason = match reason {
+                UnassignReason::Transferred => pb::UnassignReason::Transferred,
                 UnassignReason::Requeued => pb::UnassignReason::Requeued,
+                UnassignReason::Cancelled => pb::UnassignReason::Cancelled,
+                UnassignReason::Reassigned => pb::UnassignReason::Reassigned,
             };
             P::InteractionUnassigned(pb::InteractionUnassigned {
                 interaction: whole(interaction),
@@ -157,6 +163,10 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
         }
         Fact::AgentUpdated(changed) => P::AgentUpdated(pb::AgentUpdated {
             agent: Some(agent(changed)),
+        }),
+        Fact::QueueChanged { queue, opening } => P::QueueChanged(pb::QueueChanged {
+            queue: queue_name(queue),
+            state: queue_state(*opening).into(),
         }),
         Fact::PresenceForced {
             state,
@@ -204,9 +214,8 @@ pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::Se
             | D::InteractionHeld(_)
             | D::InteractionFiled(_)
             | D::AlertRaised(_)
-            | D::AlertCleared(_) => {
-                return None;
-            }
+            | D::AlertCleared(_)
+            | D::QueueChanged(_) => return None,
         })
     });
     pb::SessionEvent {

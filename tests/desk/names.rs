@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use postroom::desk::{
     Actor, AgentState, Answer, AssignCause, Change, Concern, Effects, EndCause, Event, Fact,
-    Filing, OfferState, Presence, PresenceCause, Requested, RescindCause, State, UnassignReason,
-    WrapUpOutcome,
+    Filing, OfferState, Opening, Presence, PresenceCause, Requested, RescindCause, State,
+    UnassignReason, WrapUpOutcome,
 };
 use postroom::id::{InteractionId, MessageId, OfferId};
 use postroom::mail::token::MainNumber;
@@ -158,14 +158,23 @@ impl Names {
                 format!("{name} {how}")
             }
             Fact::InteractionAssigned { interaction, cause } => {
-                let AssignCause::Accepted = cause;
+                let how = match cause {
+                    AssignCause::Accepted => "",
+                    AssignCause::Pulled => ": pulled",
+                    AssignCause::Resumed => ": resumed",
+                    AssignCause::Reassigned => ": reassigned",
+                };
                 let to = interaction.state.holder().map(ToString::to_string);
                 let to = to.unwrap_or_default();
-                format!("{} assigned to {to}", self.interaction(interaction.id))
+                format!("{} assigned to {to}{how}", self.interaction(interaction.id))
             }
-            Fact::InteractionUpdated(found) => {
-                format!("{} updated", self.interaction(found.id))
-            }
+            Fact::InteractionUpdated(found) => match &found.state {
+                State::Parked { agent, until, .. } => {
+                    let name = self.interaction(found.id);
+                    format!("{name} parked by {agent} until {}", clock(*until))
+                }
+                _ => format!("{} updated", self.interaction(found.id)),
+            },
             Fact::MessageReceived {
                 interaction,
                 message,
@@ -180,6 +189,18 @@ impl Names {
             }
             Fact::DeliveryUpdated(outbound) => {
                 format!("{} is {}", self.message(outbound.id), outbound.state)
+            }
+            Fact::InteractionUnassigned {
+                interaction,
+                reason,
+            } => {
+                let why = match reason {
+                    UnassignReason::Transferred => "transferred",
+                    UnassignReason::Requeued => "back in line",
+                    UnassignReason::Cancelled => "cancelled",
+                    UnassignReason::Reassigned => "reassigned",
+                };
+                format!("{} let go: {why}", self.interaction(interaction.id))
             }
             Fact::WrapUpStarted(found) => {
                 let until = match &found.state {
@@ -212,19 +233,28 @@ impl Names {
                 let name = self.interaction(found.id);
                 format!("{name} held in {}: {}", found.queue, reason.words())
             }
+            Fact::QueueChanged { queue, opening } => {
+                let how = match opening {
+                    Opening::Open => "open",
+                    Opening::Closed => "closed",
+                    Opening::Paused => "paused",
+                };
+                format!("{queue} is {how}")
+            }
             Fact::InteractionFiled(found) => {
                 format!("{} filed in {}", self.interaction(found.id), found.queue)
             }
-            Fact::InteractionUnassigned {
-                interaction,
-                reason,
-            } => {
-                let UnassignReason::Requeued = reason;
-                format!("{} given back", self.interaction(interaction.id))
-            }
             Fact::AgentUpdated(agent) => {
                 let state = if agent.disabled { ", disabled" } else { "" };
-                format!("{} may hold {}{state}", agent.id, agent.capacity)
+                let can: Vec<String> = (agent.skills.iter())
+                    .map(|(skill, level)| format!(" {skill}:{level}"))
+                    .collect();
+                let can = if can.is_empty() {
+                    String::new()
+                } else {
+                    format!(", can{}", can.concat())
+                };
+                format!("{} may hold {}{can}{state}", agent.id, agent.capacity)
             }
             Fact::PresenceForced {
                 state,
@@ -296,6 +326,8 @@ fn cause(cause: PresenceCause) -> &'static str {
         PresenceCause::Disconnected => "disconnected",
         PresenceCause::SignIn => "sign-in",
         PresenceCause::SignOut => "sign-out",
+        PresenceCause::Pull => "pulled",
+        PresenceCause::Resume => "resumed",
     }
 }
 
@@ -306,5 +338,7 @@ fn rescinded(cause: RescindCause) -> &'static str {
         RescindCause::StateChanged => "state changed",
         RescindCause::MembershipEnded => "membership ended",
         RescindCause::Restart => "restart",
+        RescindCause::Supervisor => "supervisor",
+        RescindCause::QueueClosed => "queue closed",
     }
 }

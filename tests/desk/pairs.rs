@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use postroom::desk::{AgentChanges, Command, OfferState, Refusal, Requested, State, Thread};
+use postroom::desk::{
+    AgentChanges, CancelCause, Command, OfferState, Refusal, Requested, State, Thread,
+};
 use postroom::id::{InteractionId, OfferId, QueueId};
 use postroom::time::Timestamp;
 
@@ -12,7 +15,7 @@ use super::{Stage, names, reject};
 use crate::world::{answer, letter, mailbox, origin};
 
 /// How each state is come by, all by or around anna.
-const STATES: [(&str, &str); 18] = [
+const STATES: [(&str, &str); 25] = [
     ("queued", "anna wants offline; mail for support"),
     ("pending", "mail for support"),
     ("shown", "mail for support; anna sees o1"),
@@ -41,6 +44,15 @@ const STATES: [(&str, &str); 18] = [
         "mail for support; anna accepts o1; anna ends i1; anna wants offline",
     ),
     (
+        "code wanted",
+        "queue support wrap-up=60 codes=required; mail for support; anna accepts o1; anna ends i1",
+    ),
+    (
+        "held up",
+        "queue support wrap-up=60 codes=hold; mail for support; anna accepts o1; anna ends i1; \
+         09:01:05 anna renews",
+    ),
+    (
         "closed",
         "mail for support; anna accepts o1; anna ends i1; anna completes i1",
     ),
@@ -55,9 +67,29 @@ const STATES: [(&str, &str); 18] = [
     ("signed out", "anna signs out; mail for support"),
     ("held", "held mail for support"),
     ("filed", "quiet mail for support"),
+    (
+        "queue paused",
+        "mail for support; pause queue support lunch",
+    ),
+    (
+        "paused over work",
+        "mail for support; anna accepts o1; pause queue support lunch",
+    ),
+    (
+        "parked",
+        "mail for support; anna accepts o1; anna parks i1 for 600",
+    ),
+    (
+        "transferred",
+        "mail for support; anna accepts o1; anna transfers i1 to sales",
+    ),
+    (
+        "cancelled",
+        "mail for support; anna accepts o1; anna cancels i1",
+    ),
 ];
 
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 34] = [
     "see",
     "accept",
     "reject",
@@ -65,6 +97,7 @@ const COMMANDS: [&str; 24] = [
     "reply",
     "end",
     "save",
+    "extend",
     "complete",
     "complete, tea",
     "available",
@@ -77,8 +110,17 @@ const COMMANDS: [&str; 24] = [
     "letter",
     "release",
     "dismiss",
+    "raise",
+    "transfer",
+    "requeue",
+    "cancel",
+    "pull",
+    "park",
+    "resume",
     "disable",
     "remove",
+    "pause queue",
+    "resume queue",
     "set available",
     "set offline",
     "signed out",
@@ -119,7 +161,7 @@ fn no_pair_is_undecided() {
 
 fn outcome(story: &str, command: &str) -> String {
     let mut stage = Stage::new();
-    let scene = "09:00:00 queue support wrap-up=60; agent anna serves support; \
+    let scene = "09:00:00 queue support wrap-up=60 pull=on; queue sales; agent anna serves support; \
                  agent bert serves support; anna starts";
     for line in scene.split("; ").chain(story.split("; ")) {
         stage
@@ -177,6 +219,10 @@ fn asked(stage: &Stage, command: &str) -> Command {
             notes: None,
             disposition: Some("sold".into()),
         },
+        "extend" => Command::ExtendWrapUp {
+            session,
+            interaction,
+        },
         "complete" => complete(None),
         "complete, tea" => complete(Some(tea)),
         "available" => Command::SetPresence {
@@ -198,6 +244,38 @@ fn asked(stage: &Stage, command: &str) -> Command {
             agent: anna,
             queue: support,
         },
+        "transfer" => Command::Transfer {
+            session,
+            interaction,
+            queue: "sales".parse().unwrap(),
+            note: String::new(),
+        },
+        "requeue" => Command::Requeue {
+            session,
+            interaction,
+            note: String::new(),
+        },
+        "cancel" => Command::Cancel {
+            session,
+            interaction,
+            cause: CancelCause::Spam,
+            note: String::new(),
+        },
+        "pull" => Command::Pull {
+            session,
+            queue: None,
+            interaction: Some(interaction),
+        },
+        "park" => Command::Park {
+            session,
+            interaction,
+            time: Duration::from_secs(600),
+            note: String::new(),
+        },
+        "resume" => Command::Resume {
+            session,
+            interaction,
+        },
         "disable" => Command::UpdateAgent {
             agent: anna,
             changes: AgentChanges {
@@ -206,8 +284,17 @@ fn asked(stage: &Stage, command: &str) -> Command {
             },
         },
         "remove" => Command::DeleteAgent { agent: anna },
+        "pause queue" => Command::PauseQueue {
+            queue: support,
+            reason: String::new(),
+        },
+        "resume queue" => Command::ResumeQueue { queue: support },
         "release" => Command::Release { interaction },
         "dismiss" => Command::Dismiss { interaction },
+        "raise" => Command::Prioritise {
+            interaction,
+            priority: 5,
+        },
         "set available" => forced(Requested::Available),
         "set offline" => forced(tea),
         "signed out" => Command::ForceSignOut { session },
@@ -266,6 +353,11 @@ fn kind(refusal: &Refusal) -> &'static str {
         Refusal::InteractionUnknown(_) => "no such interaction",
         Refusal::NotOwner(_) => "not in your hands",
         Refusal::InteractionState { .. } => "wrong state",
+        Refusal::NotMember(_) => "not a member",
+        Refusal::TransferTarget(_) => "no such target",
+        Refusal::AtCapacity(_) => "hands full",
+        Refusal::WrapUpCodeMissing(_) => "code missing",
+        Refusal::WrapUpUntimed(_) => "no time to extend",
         Refusal::AgentSignedOut(_) => "agent signed out",
         _ => "otherwise",
     }
