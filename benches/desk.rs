@@ -1,21 +1,24 @@
 //! How long the desk takes to decide who gets what, with short and long lines, few and many
-//! agents; and what it costs to put a decision into records.
+//! agents; what it costs to put a decision into records; and how large a desk is and how long it
+//! takes to start with a long line.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot begin is to stop")]
 #![expect(missing_docs, reason = "criterion's macro writes a public function")]
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use postroom::desk::{
-    Answer, Change, Command, Correspondent, Desk, Effects, Handling, Ingest, NewAgent, Origin,
-    Policy, QueueSettings, Requested, Target, Thread,
+    Ageing, AgentChanges, Answer, Change, Command, Correspondent, Counters, Desk, Effects,
+    Handling, Ingest, NewAgent, Origin, Policy, QueueSettings, Records, Requested, Strategy,
+    Target, Thread,
 };
 use postroom::id::{AgentId, InteractionId, OfferId, QueueId, SessionId};
 use postroom::mail::clue::OwnKeys;
+use postroom::mail::token::MainNumber;
 use postroom::mail::trust::Trust;
 use postroom::store::record;
 use postroom::time::Timestamp;
@@ -49,12 +52,7 @@ impl Floor {
             desk: Desk::new(policy),
             sessions: Vec::new(),
         };
-        let queues = [busy(), nobodys()].map(|id| {
-            let mut queue = QueueSettings::new(id);
-            queue.waiting_max = usize::MAX;
-            queue.cooldown = Duration::ZERO;
-            queue
-        });
+        let queues = queues();
         floor.give(Command::SetQueues(queues.into()));
         for number in 0..agents {
             let agent: AgentId = format!("agent-{number}").parse().unwrap();
@@ -82,6 +80,27 @@ impl Floor {
         }
         for _ in 0..waiting {
             floor.give(letter(line));
+        }
+        floor
+    }
+
+    /// So many agents, each with skills, serve `busy`, where so many letters wait that ask for
+    /// some. All that changes by waiting is switched on.
+    fn skilled(agents: usize, waiting: usize) -> Self {
+        let mut floor = Self::new(agents, false, &busy(), 0);
+        for (number, (agent, _)) in floor.sessions.clone().into_iter().enumerate() {
+            let skills = (SKILLS.iter().enumerate())
+                .filter(|(at, _)| (number + at) % 3 > 0)
+                .map(|(at, skill)| ((*skill).to_owned(), 1 + ((number + at) % 10) as u8))
+                .collect();
+            let changes = AgentChanges {
+                skills: Some(skills),
+                ..AgentChanges::default()
+            };
+            floor.give(Command::UpdateAgent { agent, changes });
+        }
+        for number in 0..waiting {
+            floor.give(asking(number));
         }
         floor
     }
@@ -123,6 +142,40 @@ impl Floor {
         }
         self.desk.tick(NOW);
     }
+}
+
+/// The rules of both queues.
+fn queues() -> [QueueSettings; 2] {
+    [busy(), nobodys()].map(|id| {
+        let mut queue = QueueSettings::new(id);
+        queue.waiting_max = usize::MAX;
+        queue.cooldown = Duration::ZERO;
+        queue.strategy = Strategy::MostSkilled;
+        queue.preferred_agent = Duration::from_secs(60);
+        queue.skill_relax = Some(Duration::from_secs(600));
+        queue.ageing = Some(Ageing {
+            every: Duration::from_secs(600),
+            max: 10,
+        });
+        queue
+    })
+}
+
+const SKILLS: [&str; 4] = ["german", "french", "law", "returns"];
+
+/// A letter that asks for something, as the rules of an administrator would have it.
+fn asking(number: usize) -> Command {
+    let mut command = letter(&busy());
+    if let Command::Ingest(letter) = &mut command {
+        let skill = SKILLS[number % SKILLS.len()];
+        letter.handling.skills = match number / SKILLS.len() % 3 {
+            0 => BTreeSet::new(),
+            1 => BTreeSet::from([skill.to_owned()]),
+            _ => BTreeSet::from([format!("{skill}:3"), "law:2".to_owned()]),
+        };
+        letter.handling.priority = (number % 3) as i32;
+    }
+    command
 }
 
 fn letter(queue: &QueueId) -> Command {
@@ -194,6 +247,115 @@ fn available(c: &mut Criterion) {
             );
         });
     }
+    group.finish();
+}
+
+/// One agent of 5,000 becomes Available in front of a line of which each letter asks for
+/// something: how that grows with the line.
+fn growth(c: &mut Criterion) {
+    let mut group = c.benchmark_group("growth/agent becomes available");
+    for waiting in [1000, 3000, 10_000, 30_000, 100_000] {
+        let floor = RefCell::new(Floor::skilled(5000, waiting));
+        let (_, session) = floor.borrow().sessions[7].clone();
+        let want = |state| Command::SetPresence { session, state };
+        group.bench_function(BenchmarkId::from_parameter(waiting), |b| {
+            b.iter_batched(
+                || {
+                    let offline = Requested::WorkOffline(String::new());
+                    let mut floor = floor.borrow_mut();
+                    floor.give(want(offline));
+                    floor.desk.tick(NOW);
+                    want(Requested::Available)
+                },
+                |command| floor.borrow_mut().give(command),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+/// What a store would have of a desk, encoded.
+#[derive(Default)]
+struct Kept {
+    counters: Option<Counters>,
+    agents: BTreeMap<AgentId, Vec<u8>>,
+    sessions: BTreeMap<SessionId, Vec<u8>>,
+    interactions: BTreeMap<InteractionId, Vec<u8>>,
+    cases: BTreeMap<MainNumber, Vec<u8>>,
+}
+
+impl Kept {
+    fn of(desk: &Desk) -> Self {
+        Self {
+            counters: Some(desk.counters()),
+            agents: (desk.agents().iter())
+                .map(|(id, agent)| (id.clone(), record::encode(agent)))
+                .collect(),
+            sessions: (desk.sessions())
+                .map(|session| (session.id, record::encode(session)))
+                .collect(),
+            interactions: (desk.interactions().iter())
+                .map(|(id, found)| (*id, record::encode(found)))
+                .collect(),
+            cases: (desk.cases().iter())
+                .map(|(number, case)| (*number, record::encode(case)))
+                .collect(),
+        }
+    }
+
+    /// A desk made of it.
+    fn start(&self) -> Desk {
+        fn all<K, T: record::Stored>(kept: &BTreeMap<K, Vec<u8>>) -> Vec<T> {
+            (kept.values())
+                .map(|bytes| record::decode(bytes).unwrap())
+                .collect()
+        }
+        let records = Records {
+            counters: self.counters,
+            agents: all(&self.agents),
+            sessions: all(&self.sessions),
+            interactions: all(&self.interactions),
+            cases: all(&self.cases),
+            ..Records::default()
+        };
+        let mut desk = Desk::restore(Policy::default(), queues().into(), records, NOW);
+        desk.start(NOW);
+        desk
+    }
+}
+
+/// What this process holds in memory, in MiB, where the system says so.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib / 1024)
+}
+
+/// How long a start takes with 100,000 waiting and 5,000 agents, from the stored records on; and
+/// how large the desk is then.
+#[expect(
+    clippy::print_stdout,
+    reason = "sizes are no times, so criterion has no place for them"
+)]
+fn start(c: &mut Criterion) {
+    let kept = Kept::of(&Floor::skilled(5000, 100_000).desk);
+    let before = resident();
+    let desk = kept.start();
+    if let (Some(before), Some(after)) = (before, resident()) {
+        let (waiting, agents) = (desk.interactions().len(), desk.agents().len());
+        let grown = after.saturating_sub(before);
+        println!("size/{waiting} waiting, {agents} agents: {after} MiB in all, {grown} MiB more");
+    }
+    drop(desk);
+    let mut group = c.benchmark_group("start");
+    group.sample_size(10);
+    group.bench_function("100000 waiting, 5000 agents", |b| {
+        b.iter_with_large_drop(|| kept.start());
+    });
     group.finish();
 }
 
@@ -277,5 +439,7 @@ fn records(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, arrival, available, declined, records);
+criterion_group!(
+    benches, start, growth, arrival, available, declined, records
+);
 criterion_main!(benches);

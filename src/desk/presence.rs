@@ -59,14 +59,14 @@ impl Desk {
                 let leaves = matches!(state, Requested::WorkOffline(_));
                 agent.next = Some(state);
                 if leaves {
-                    self.rescind_all(now, &id, RescindCause::StateChanged);
+                    self.rescind_all(now, id, RescindCause::StateChanged);
                 }
                 true
             }
             (AgentState::WrapUp, _) => {
                 agent.requested = state;
                 agent.next = None;
-                self.rescind_all(now, &id, RescindCause::StateChanged);
+                self.rescind_all(now, id, RescindCause::StateChanged);
                 for interaction in wrapping {
                     self.set_wrap_up(now, interaction, None);
                 }

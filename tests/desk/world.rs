@@ -395,6 +395,8 @@ impl World {
                     continue;
                 }
                 let says = |of: fn(&Hindrance) -> bool| why.iter().any(of);
+                let closed = self.desk.queues()[&found.queue].opening() != Opening::Open;
+                assert_eq!(says(|it| matches!(it, Hindrance::QueueClosed)), closed);
                 let stranger = !agent.queues.contains(&found.queue);
                 assert_eq!(says(|it| matches!(it, Hindrance::NotMember)), stranger);
                 let declined = found.declined.contains(&agent.id);
@@ -407,7 +409,8 @@ impl World {
                 let busy = why.iter().any(|it| {
                     !matches!(
                         it,
-                        Hindrance::NotMember
+                        Hindrance::QueueClosed
+                            | Hindrance::NotMember
                             | Hindrance::Declined
                             | Hindrance::Lacks { .. }
                             | Hindrance::KeptFor(..)
