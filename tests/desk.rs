@@ -42,6 +42,8 @@
 //! | a queue is paused | `pause queue support lunch`, `resume queue support` |
 //! | a supervisor of agents | `supervisor lea sets anna available`, `supervisor lea sets anna offline lunch: eat something`, `supervisor lea signs anna out`, `supervisor lea tells anna: hello`, `… tells all of support sales: hello`, `… tells everybody: hello` |
 //! | the submitter | `m2 handed over`, `m2 accepted`, `m2 deferred`, `m2 refused`, `m2 lost`, `m2 again`; a report, `m2 bounces` |
+//! | a supervisor of work | `supervisor lea gives i1 to anna`, `supervisor lea moves i1 to queue sales` |
+//! | alerts | `alert about m2 is cleared` |
 //! | the process ends, and a new one begins | `stop`, `restart` |
 //! | nothing | `time passes` |
 //! | a look | `show` |
@@ -69,9 +71,10 @@ use mails::{email, forwarded};
 use names::Names;
 use postroom::desk::skill::{Skills, asked};
 use postroom::desk::{
-    Actor, AfterWork, Ageing, AgentChanges, CancelCause, Case, CodePolicy, Command, DeclineAction,
-    Effects, Handling, HoldReason, Hours, HouseRules, NewAgent, OfferClock, Policy, QueueSettings,
-    ReasonKind, Refusal, Report, Requested, Span, State, Strategy, Thread, Work, Zone,
+    Actor, AfterWork, Ageing, AgentChanges, CancelCause, Case, CodePolicy, Command, Concern,
+    DeclineAction, Destination, Effects, Handling, HoldReason, Hours, HouseRules, NewAgent,
+    OfferClock, Policy, QueueSettings, ReasonKind, Refusal, Report, Requested, Span, State,
+    Strategy, Thread, Work, Zone,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::mail::report::{Action, RecipientReport};
@@ -346,6 +349,10 @@ impl Stage {
                 reason: why.join(" "),
             })),
             ["resume", "queue", id] => Ok(self.give(Command::ResumeQueue { queue: slug(id)? })),
+            ["alert", "about", name, "is", "cleared"] => {
+                let message = *pick(&self.names.messages, 'm', name)?;
+                Ok(self.give(Command::ClearAlert(Concern::DeliveryRefused(message))))
+            }
             [name, "is", "released"] => {
                 let interaction = *pick(&self.names.interactions, 'i', name)?;
                 Ok(self.give(Command::Release { interaction }))
@@ -448,6 +455,16 @@ impl Stage {
                 let session = session.unwrap_or(nobody());
                 Command::ForceSignOut { session }
             }
+            ["moves", name, "to", "queue", queue] => Command::Reassign {
+                interaction: *pick(&self.names.interactions, 'i', name)?,
+                to: Destination::Queue(slug(queue)?),
+                note,
+            },
+            ["gives", name, "to", agent] => Command::Reassign {
+                interaction: *pick(&self.names.interactions, 'i', name)?,
+                to: Destination::Agent(slug(agent)?),
+                note,
+            },
             ["tells", "everybody"] => notice(&[], &[], note)?,
             ["tells", "all", "of", queues @ ..] => notice(&[], queues, note)?,
             ["tells", agents @ ..] => notice(agents, &[], note)?,

@@ -81,6 +81,10 @@ fn overview_lines(page: Page, overview: &pb::Overview) -> Result<(), Failure> {
         let name = page.ink(Ink::Strong, &format!("{:<32}", agent.agent));
         page.line(format!("{name} {state}  {}", plain(&agent.display_name)))?;
     }
+    for standing in &overview.alerts {
+        let name = page.ink(Ink::Bad, &format!("{:<32}", "ALERT"));
+        page.line(format!("{name} {}", alert(Some(standing))))?;
+    }
     Ok(())
 }
 
@@ -179,8 +183,23 @@ fn told(payload: &Payload) -> (&'static str, Ink, String) {
             let which = format!("{state}{later} {}", plain(&it.note));
             ("presence forced", Ink::Care, which)
         }
+        Payload::AlertRaised(it) => ("ALERT", Ink::Bad, alert(it.alert.as_ref())),
+        Payload::AlertCleared(it) => ("alert over", Ink::Good, alert(it.alert.as_ref())),
         Payload::NoticePosted(it) => ("notice", Ink::Care, plain(&it.text)),
     }
+}
+
+/// What an alert is about, in the words of its kind.
+fn alert(alert: Option<&pb::Alert>) -> String {
+    alert.map_or_else(String::new, |it| {
+        let kind = word(it.kind().as_str_name(), "ALERT_KIND_");
+        let about = [&it.queue, &it.interaction, &it.message, &it.agent];
+        let about: Vec<&str> = (about.iter())
+            .map(|name| name.as_str())
+            .filter(|name| !name.is_empty())
+            .collect();
+        format!("{kind}: {}", about.join(" "))
+    })
 }
 
 fn case(interaction: &pb::Interaction) -> String {

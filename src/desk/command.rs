@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::agent::Requested;
+use super::alerts::Concern;
 use super::case::Case;
 use super::house::HouseRules;
 use super::interaction::{CancelCause, HoldReason, Interaction};
@@ -318,6 +319,17 @@ pub enum Command {
         /// Its record, if it was refused for good and has left the spool. Filled in by the engine.
         settled: Option<Box<Outbound>>,
     },
+    /// Moves open work to a queue or into an agent's hands, whoever has it.
+    Reassign {
+        /// Which.
+        interaction: InteractionId,
+        /// Where to.
+        to: Destination,
+        /// A note for whoever gets it; may be empty.
+        note: String,
+    },
+    /// Clears an alert that does not clear itself.
+    ClearAlert(Concern),
     /// Asks for Available or Work Offline in an agent's stead.
     ForcePresence {
         /// Whose.
@@ -390,11 +402,22 @@ impl Command {
             | Self::RetryDelivery { .. }
             | Self::UpdateAgent { .. }
             | Self::DeleteAgent { .. }
+            | Self::Reassign { .. }
+            | Self::ClearAlert(_)
             | Self::ForcePresence { .. }
             | Self::ForceSignOut { .. }
             | Self::PostNotice { .. } => None,
         }
     }
+}
+
+/// Where a supervisor moves work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// Into the line of this queue, at the place of its arrival.
+    Queue(QueueId),
+    /// Into the hands of this agent.
+    Agent(AgentId),
 }
 
 /// An account to be made.

@@ -51,6 +51,7 @@ impl Desk {
 
     pub(super) fn delivery_changed(&mut self, now: Timestamp, change: spool::Change) -> Pending {
         let outbound = Box::new(change.outbound);
+        self.review_delivery(now, &outbound);
         self.draft.changes.push(Change::Outbound(outbound.clone()));
         let agent = outbound.agent.clone();
         self.tell(now, agent.as_ref(), Fact::DeliveryUpdated(outbound.clone()));

@@ -85,6 +85,7 @@ impl Desk {
             direction: Direction::Outbound,
             extensions: 0,
             known: Some(NO_MESSAGE),
+            rounds_declined: 0,
         };
         let fact = Fact::InteractionAssigned {
             interaction: Box::new(interaction.clone()),

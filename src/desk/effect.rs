@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::actor::Actor;
 use super::agent::{Agent, AgentState, Presence, Requested};
+use super::alerts::Alert;
 use super::case::Case;
 use super::command::Filing;
 use super::interaction::Interaction;
@@ -182,6 +183,8 @@ pub enum AssignCause {
     Started,
     /// What the agent had sent did not go out, or came back.
     Returned,
+    /// A supervisor gave it to the agent.
+    Reassigned,
 }
 
 /// How post-processing ended.
@@ -204,6 +207,8 @@ pub enum UnassignReason {
     Transferred,
     /// It needed no handling.
     Cancelled,
+    /// A supervisor took it away.
+    Reassigned,
 }
 
 /// What happened. Each carries the whole record as it is now. Stored: variants are added at the
@@ -298,6 +303,10 @@ pub enum Fact {
         /// A word to the agent; may be empty.
         note: String,
     },
+    /// Supervisors should look at something.
+    AlertRaised(Alert),
+    /// They need not look any more.
+    AlertCleared(Alert),
     /// A note to the agent.
     NoticePosted {
         /// What it says.
@@ -328,6 +337,8 @@ impl Fact {
             Self::AgentUpdated(_) => "agent updated",
             Self::QueueChanged { .. } => "queue changed",
             Self::PresenceForced { .. } => "presence forced",
+            Self::AlertRaised(_) => "alert raised",
+            Self::AlertCleared(_) => "alert cleared",
             Self::NoticePosted { .. } => "notice posted",
         }
     }

@@ -274,6 +274,7 @@ impl Desk {
             extensions: 0,
             direction: Direction::Inbound,
             known: None,
+            rounds_declined: 0,
         };
         let queue = self.queues.get_mut(&target.queue);
         let case = self.cases.get_mut(&number);

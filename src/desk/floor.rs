@@ -56,6 +56,10 @@ impl Desk {
             self.resume_wrap_ups(now, &agent);
             self.refresh_idle(now, &agent);
         }
+        let queues: Vec<QueueId> = self.queues.keys().cloned().collect();
+        for queue in queues {
+            self.review_queue(now, &queue);
+        }
         Ok(Pending::Done)
     }
 

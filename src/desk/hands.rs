@@ -24,6 +24,7 @@ impl Desk {
             found.enter(State::Active { agent, since: now }, now);
             found.declined.clear();
             found.known = Some(found.latest_inbound);
+            found.rounds_declined = 0;
         });
         if let Some(load) = self.loads.get_mut(agent) {
             load.active.insert(id);

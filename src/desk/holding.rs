@@ -46,7 +46,7 @@ impl Desk {
         Ok(Pending::Work(id))
     }
 
-    /// Files an interaction away that nobody shall work on: a held one, or one that waits.
+    /// Files an interaction away that nobody shall work on, whoever has it.
     pub(super) fn dismiss(
         &mut self,
         now: Timestamp,
@@ -60,19 +60,19 @@ impl Desk {
                     queue.held = queue.held.saturating_sub(1);
                 }
             }
-            State::Queued => self.take_from_line(id),
-            State::Offered { .. }
-            | State::Active { .. }
-            | State::WrappingUp { .. }
+            State::Queued | State::Offered { .. } | State::Active { .. } | State::Parked { .. } => {
+                self.bring_back(now, id);
+                self.take_from_line(id);
+            }
+            State::WrappingUp { .. }
             | State::Closed { .. }
             | State::Filed { .. }
             | State::Drafting { .. }
-            | State::Parked { .. }
             | State::Cancelled { .. } => {
                 return Err(Refusal::InteractionState {
                     interaction: id,
                     state: found.state.name(),
-                    needed: "held or queued",
+                    needed: "held, queued, offered, active or parked",
                 });
             }
         }

@@ -297,6 +297,9 @@ pub struct Interaction {
     /// The newest letter when it came into its agent's hands: what is newer they may not have
     /// read.
     pub known: Option<MessageId>,
+    /// How often it stood in line until it was held against nobody any more that they had declined
+    /// it; 0 again once somebody takes it.
+    pub rounds_declined: u32,
 }
 
 impl Interaction {

@@ -25,6 +25,7 @@ pub mod zone;
 
 mod accounts;
 mod acknowledging;
+mod alerts;
 mod delivery;
 mod drafting;
 mod filing;
@@ -40,6 +41,7 @@ mod parking;
 mod presence;
 mod prioritising;
 mod pulling;
+mod reassigning;
 mod reporting;
 mod restore;
 mod routing;
@@ -57,10 +59,11 @@ use std::time::Duration;
 pub use accounts::CAPACITY_MAX;
 pub use actor::Actor;
 pub use agent::{Agent, AgentState, Presence, PresenceCause, Requested, Role};
+pub use alerts::{Alert, Concern, ROUNDS_ALERT};
 pub use case::{Case, MERGES_MAX, PEOPLE_MAX, Reopening};
 pub use command::{
-    AgentChanges, Command, Email, Filing, Handling, Ingest, NewAgent, Outgoing, Target, Thread,
-    Work,
+    AgentChanges, Command, Destination, Email, Filing, Handling, Ingest, NewAgent, Outgoing,
+    Target, Thread, Work,
 };
 pub use effect::{
     Answer, AssignCause, Change, Counters, Effects, Event, Fact, UnassignReason, WrapUpOutcome,
@@ -186,6 +189,9 @@ pub struct Desk {
     /// nobody any more.
     resting: BTreeMap<InteractionId, Timestamp>,
 
+    /// What supervisors should look at.
+    alerts: BTreeMap<Concern, Alert>,
+
     /// How many acknowledgements went out of late.
     budget: Budget,
 
@@ -263,6 +269,7 @@ impl Desk {
             preferring: BTreeMap::new(),
             seats: BTreeMap::new(),
             resting: BTreeMap::new(),
+            alerts: BTreeMap::new(),
             budget: Budget::default(),
             restored_spool: Vec::new(),
             draft: Draft::default(),
@@ -412,6 +419,12 @@ impl Desk {
             Command::RetryDelivery { message, settled } => {
                 self.retry_delivery(now, message, settled)
             }
+            Command::Reassign {
+                interaction,
+                to,
+                note,
+            } => self.reassign(now, interaction, to, note),
+            Command::ClearAlert(concern) => self.clear_alert(now, &concern),
             Command::ForcePresence { agent, state, note } => {
                 self.force_presence(now, agent, state, note)
             }
@@ -463,6 +476,7 @@ impl Desk {
         // Who is next in line is nobody's choice.
         self.draft.actor = Actor::System;
         self.route(now);
+        self.review_alerts(now);
         let submissions = self
             .spool
             .due(now)

@@ -23,6 +23,8 @@ pub enum RescindCause {
     QueueClosed,
     /// The agent began a mail.
     Composing,
+    /// A supervisor moved the interaction, or gave the agent another.
+    Supervisor,
 }
 
 /// Where an offer is in its life. All but the first two are final.

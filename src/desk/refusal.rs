@@ -96,6 +96,8 @@ pub enum Refusal {
     WrapUpUntimed(InteractionId),
     /// Offers of this queue are not for rejecting.
     RejectingNotAllowed(QueueId),
+    /// There is no such alert, or not any more.
+    AlertUnknown(String),
     /// The agent is not signed in. The agent's move.
     AgentSignedOut(AgentId),
     /// The agent's client has been missing for longer than the grace. The agent's move.
@@ -206,6 +208,7 @@ impl fmt::Display for Refusal {
                 f,
                 "agent {agent} is disabled; an administrator can enable the account"
             ),
+            Self::AlertUnknown(name) => write!(f, "there is no alert {name}"),
             Self::AgentSignedOut(agent) => write!(f, "agent {agent} is not signed in"),
             Self::AgentMissing(agent) => write!(f, "the client of agent {agent} is not there"),
             Self::TooManyReaders(readers) => write!(

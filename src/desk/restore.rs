@@ -94,6 +94,7 @@ impl Desk {
             desk.restore_offer(now, offer);
         }
         desk.restored_spool = records.outbound;
+        desk.restore_alerts(now);
         // Nobody is there yet to whom anything could go.
         desk.draft = Draft::default();
         desk.draft.changes = forgotten;
@@ -116,6 +117,7 @@ impl Desk {
         for change in changes {
             self.delivery_changed(now, change);
         }
+        self.review_spool(now);
         self.tick(now)
     }
 
@@ -147,6 +149,7 @@ impl Desk {
             }
         }
         self.budget.clone_from(&ahead.budget);
+        self.inherit_alerts(ahead);
         let records = std::mem::take(&mut self.restored_spool);
         self.spool = Spool::take_over(records, in_flight, now, self.policy.submissions);
         self.reconsider_all();

@@ -160,7 +160,10 @@ impl Desk {
             .is_some_and(|found| found.state == State::Queued && !found.declined.is_empty());
         if waits {
             self.take_from_line(id);
-            self.change(id, now, |interaction| interaction.declined.clear());
+            self.change(id, now, |interaction| {
+                interaction.declined.clear();
+                interaction.rounds_declined = interaction.rounds_declined.saturating_add(1);
+            });
             self.line_up(now, id);
         }
     }

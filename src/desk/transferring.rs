@@ -57,6 +57,18 @@ impl Desk {
         queue: &QueueId,
         note: String,
     ) {
+        self.resettle(now, id, queue, note);
+        self.give_back(now, agent, id, UnassignReason::Transferred);
+    }
+
+    /// Makes an interaction that is in no line another queue's.
+    pub(super) fn resettle(
+        &mut self,
+        now: Timestamp,
+        id: InteractionId,
+        queue: &QueueId,
+        note: String,
+    ) {
         let mailbox = self.queues.get(queue).and_then(|queue| {
             let own = queue.settings.mailboxes.first();
             own.map(|own| own.address.clone())
@@ -78,7 +90,6 @@ impl Desk {
             case.changed = now;
             self.draft.cases.insert(found.case);
         }
-        self.give_back(now, agent, id, UnassignReason::Transferred);
     }
 
     /// The agent's half: what was in their hands, without the letters, to be wrapped up under the

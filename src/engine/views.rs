@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::Shared;
 use super::handle::Call;
 use super::watch::WatchFrame;
-use crate::desk::{Agent, Desk, Interaction, Offer, Presence, SessionView, State};
+use crate::desk::{Agent, Alert, Desk, Interaction, Offer, Presence, SessionView, State};
 use crate::id::{AgentId, QueueId, SessionId};
 use crate::time::Timestamp;
 
@@ -127,6 +127,8 @@ pub struct Overview {
     pub queues: Vec<QueueStats>,
     /// Each agent with their presence.
     pub agents: Vec<(Agent, Presence)>,
+    /// The alerts that stand.
+    pub alerts: Vec<Alert>,
     /// The newest event that this contains.
     pub revision: u64,
     /// When it was taken.
@@ -203,6 +205,7 @@ impl Overview {
                 .values()
                 .filter_map(|agent| Some((agent.clone(), desk.presence(&agent.id)?)))
                 .collect(),
+            alerts: desk.alerts().cloned().collect(),
             revision: desk.counters().revision,
             time: now,
         }

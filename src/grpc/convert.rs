@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::pb;
 use crate::desk::{
-    Agent, AgentState, CancelCause, Case, CodePolicy, Correspondent, Direction, Interaction,
-    Message, NO_MESSAGE, Offer, OfferState, Opening, Outcome, Place, Presence, PresenceCause,
-    Queue, QueueSettings, ReasonKind, Requested, RescindCause, Role, SessionView, State,
+    Agent, AgentState, Alert, CancelCause, Case, CodePolicy, Concern, Correspondent, Direction,
+    Interaction, Message, NO_MESSAGE, Offer, OfferState, Opening, Outcome, Place, Presence,
+    PresenceCause, Queue, QueueSettings, ReasonKind, Requested, RescindCause, Role, SessionView,
+    State,
 };
 use crate::engine::keys::ApiKey;
 use crate::engine::{Overview, QueueStats};
@@ -122,6 +123,7 @@ const fn rescind_cause(cause: RescindCause) -> pb::OfferRescindCause {
         RescindCause::MembershipEnded => pb::OfferRescindCause::MembershipEnded,
         RescindCause::Restart => pb::OfferRescindCause::Restart,
         RescindCause::Composing => pb::OfferRescindCause::Composing,
+        RescindCause::Supervisor => pb::OfferRescindCause::Supervisor,
         RescindCause::QueueClosed => pb::OfferRescindCause::QueueClosed,
     }
 }
@@ -667,7 +669,7 @@ pub(super) fn api_key(key: &ApiKey) -> pb::ApiKey {
     }
 }
 
-fn queue_stats(stats: &QueueStats, overview: &Overview) -> pb::QueueStats {
+pub(super) fn queue_stats(stats: &QueueStats, overview: &Overview) -> pb::QueueStats {
     let now = overview.time;
     let members = |counts: &dyn Fn(&Presence) -> bool| {
         (overview.agents.iter())
@@ -681,10 +683,45 @@ fn queue_stats(stats: &QueueStats, overview: &Overview) -> pb::QueueStats {
         offered_count: count(stats.offered),
         active_count: count(stats.active),
         wrapping_up_count: count(stats.wrapping_up),
+        oldest_enqueue_time: stats.oldest.map(time),
         oldest_wait_duration: stats.oldest.map(|oldest| duration(now.since(oldest))),
         available_agent_count: count(members(&|shown| shown.state == AgentState::Available)),
         staffed_agent_count: count(members(&|shown| shown.state != AgentState::SignedOut)),
         held_count: count(stats.held),
+    }
+}
+
+pub(super) fn agent_activity(agent: &Agent, shown: &Presence) -> pb::AgentActivity {
+    pb::AgentActivity {
+        agent: agent_name(&agent.id),
+        display_name: agent.display_name.clone(),
+        presence: Some(presence(shown)),
+        queues: agent.queues.iter().map(queue_name).collect(),
+        capacity: count(agent.capacity),
+    }
+}
+
+pub(super) fn alert(alert: &Alert) -> pb::Alert {
+    let interaction = alert.interaction;
+    let (kind, message) = match &alert.concern {
+        Concern::QueueFull(_) => (pb::AlertKind::QueueFull, None),
+        Concern::EverybodyDeclined(_) => (pb::AlertKind::EverybodyDeclined, None),
+        Concern::WorkAbandoned(_) => (pb::AlertKind::WorkAbandoned, None),
+        Concern::DeliveryUnconfirmed(message) => {
+            (pb::AlertKind::DeliveryUnconfirmed, Some(*message))
+        }
+        Concern::DeliveryRefused(message) => (pb::AlertKind::DeliveryRefused, Some(*message)),
+    };
+    pb::Alert {
+        name: format!("alerts/{}", alert.concern),
+        kind: kind.into(),
+        raise_time: Some(time(alert.since)),
+        queue: alert.queue.as_ref().map(queue_name).unwrap_or_default(),
+        interaction: interaction.map_or_else(String::new, |id| format!("interactions/{id}")),
+        agent: alert.agent.as_ref().map(agent_name).unwrap_or_default(),
+        message: (interaction.zip(message)).map_or_else(String::new, |(interaction, message)| {
+            message_name(interaction, message)
+        }),
     }
 }
 
@@ -694,15 +731,11 @@ pub(super) fn overview(overview: &Overview) -> pb::Overview {
             .map(|stats| queue_stats(stats, overview))
             .collect(),
         agents: (overview.agents.iter())
-            .map(|(agent, shown)| pb::AgentActivity {
-                agent: agent_name(&agent.id),
-                display_name: agent.display_name.clone(),
-                presence: Some(presence(shown)),
-                queues: agent.queues.iter().map(queue_name).collect(),
-            })
+            .map(|(agent, shown)| agent_activity(agent, shown))
             .collect(),
         revision: long(overview.revision),
         sample_time: Some(time(overview.time)),
+        alerts: overview.alerts.iter().map(alert).collect(),
     }
 }
 

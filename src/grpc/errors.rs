@@ -281,6 +281,9 @@ fn refused(refusal: Refusal) -> Status {
             fail(Code::FailedPrecondition, R::AgentUnavailable)
                 .with("resource", format!("agents/{agent}"))
         }
+        Refusal::AlertUnknown(name) => {
+            fail(Code::NotFound, R::ResourceNotFound).with("resource", format!("alerts/{name}"))
+        }
         Refusal::TooManyReaders(_) => return field_invalid("queues", &message),
     }
     .into()

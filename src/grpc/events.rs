@@ -1,8 +1,8 @@
 //! Events as clients are told them: the payloads of both streams, and why a stream ended.
 
 use super::convert::{
-    agent, agent_name, agent_state, delivery, interaction, long, membership, message, message_name,
-    offer, presence, queue_name, queue_state, reason_code, requested, time,
+    agent, agent_name, agent_state, alert, delivery, interaction, long, membership, message,
+    message_name, offer, presence, queue_name, queue_state, reason_code, requested, time,
 };
 use super::pb;
 use crate::desk::{
@@ -28,7 +28,9 @@ pub(super) fn queue_shown(event: &Event) -> Option<&QueueId> {
         | Fact::InteractionFiled(_)
         | Fact::InteractionUnassigned { .. }
         | Fact::AgentUpdated(_)
-        | Fact::QueueChanged { .. } => None,
+        | Fact::QueueChanged { .. }
+        | Fact::AlertRaised(_)
+        | Fact::AlertCleared(_) => None,
         Fact::PresenceForced { .. } | Fact::NoticePosted { .. } => None,
     }
 }
@@ -92,6 +94,7 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
                 AssignCause::Resumed => pb::AssignCause::Resumed,
                 AssignCause::Started => pb::AssignCause::Started,
                 AssignCause::Returned => pb::AssignCause::Returned,
+                AssignCause::Reassigned => pb::AssignCause::Reassigned,
             };
             P::InteractionAssigned(pb::InteractionAssigned {
                 interaction: whole(interaction),
@@ -153,6 +156,7 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
                 UnassignReason::Transferred => pb::UnassignReason::Transferred,
                 UnassignReason::Requeued => pb::UnassignReason::Requeued,
                 UnassignReason::Cancelled => pb::UnassignReason::Cancelled,
+                UnassignReason::Reassigned => pb::UnassignReason::Reassigned,
             };
             P::InteractionUnassigned(pb::InteractionUnassigned {
                 interaction: whole(interaction),
@@ -175,6 +179,12 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
             reason_code: reason_code(state),
             deferred: *deferred,
             note: note.clone(),
+        }),
+        Fact::AlertRaised(raised) => P::AlertRaised(pb::AlertRaised {
+            alert: Some(alert(raised)),
+        }),
+        Fact::AlertCleared(cleared) => P::AlertCleared(pb::AlertCleared {
+            alert: Some(alert(cleared)),
         }),
         Fact::NoticePosted { text } => P::NoticePosted(pb::NoticePosted { text: text.clone() }),
     })
@@ -205,6 +215,8 @@ pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::Se
             D::InteractionQueued(_)
             | D::InteractionHeld(_)
             | D::InteractionFiled(_)
+            | D::AlertRaised(_)
+            | D::AlertCleared(_)
             | D::QueueChanged(_) => return None,
         })
     });

@@ -35,6 +35,7 @@ mod explain;
 mod opener;
 
 mod agents;
+mod board;
 mod cases;
 mod credentials;
 mod dossier;
@@ -62,6 +63,7 @@ pub use errors::{DOMAIN, REASON_TRAILER};
 pub use watch::HEARTBEAT;
 
 use access::Principal;
+use board::Board;
 use errors::Failure;
 use opener::Opener;
 use password::Passwords;
@@ -92,6 +94,7 @@ struct Shared {
     reply: ReplySettings,
     passwords: Passwords,
     streams: Arc<Streams>,
+    board: Board,
     opener: Opener,
     intake: Option<Arc<Current<Intake>>>,
     drain: CancellationToken,

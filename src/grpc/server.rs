@@ -22,6 +22,7 @@ use tonic_health::server::HealthReporter;
 
 use super::access::AccessLayer;
 use super::agents::Agents;
+use super::board::Board;
 use super::cases::Cases;
 use super::credentials::Credentials;
 use super::from_addresses::FromAddresses;
@@ -163,6 +164,7 @@ pub async fn serve(
         reply: settings.reply,
         passwords: Passwords::new(),
         streams: Arc::new(Streams::default()),
+        board: Board::default(),
         opener: Opener::new(),
         intake: settings.intake,
         drain: drain.clone(),

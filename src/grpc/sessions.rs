@@ -14,7 +14,7 @@ use super::password::PASSWORD_BYTES_MAX;
 use super::pb::session_service_server::SessionService;
 use super::pb::watch_session_response::Frame;
 use super::pb::{self, ErrorReason, OpenOutcome};
-use super::watch::{self, Feed, Gone, HEARTBEAT, Wording};
+use super::watch::{self, Feed, Frames, Gone, HEARTBEAT, Wording};
 use super::{Shared, convert, events, respond};
 use crate::desk::{Answer, CODE_BYTES_MAX, Command, Event, Refusal, Role};
 use crate::engine::{EngineError, SessionWatch, Snapshot};
@@ -311,9 +311,19 @@ impl Begin {
 
 struct Session;
 
-impl Wording for Session {
+impl Frames for Session {
     type Frame = pb::WatchSessionResponse;
 
+    fn heartbeat(heartbeat: pb::StreamHeartbeat) -> Self::Frame {
+        frame(Frame::Heartbeat(heartbeat))
+    }
+
+    fn closing(closing: pb::StreamClosing) -> Self::Frame {
+        frame(Frame::Closing(closing))
+    }
+}
+
+impl Wording for Session {
     fn number(event: &Event) -> u64 {
         event.agent.as_ref().map_or(0, |(_, sequence)| *sequence)
     }
@@ -323,14 +333,6 @@ impl Wording for Session {
             event,
             queue_display_name,
         )))
-    }
-
-    fn heartbeat(heartbeat: pb::StreamHeartbeat) -> Self::Frame {
-        frame(Frame::Heartbeat(heartbeat))
-    }
-
-    fn closing(closing: pb::StreamClosing) -> Self::Frame {
-        frame(Frame::Closing(closing))
     }
 }
 

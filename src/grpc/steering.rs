@@ -4,8 +4,39 @@ use tonic::{Response, Status};
 
 use super::access::Principal;
 use super::form::Form;
+use super::pb::reassign_interaction_request::Target;
 use super::{Shared, convert, errors, pb, respond};
-use crate::desk::{Answer, Command, NOTICE_BYTES_MAX, NOTICE_READERS_MAX};
+use crate::desk::{
+    Answer, Command, Destination, NOTE_BYTES_MAX, NOTICE_BYTES_MAX, NOTICE_READERS_MAX,
+};
+use crate::engine::RequestKey;
+
+/// The command that moves an interaction.
+pub(super) fn reassignment(
+    caller: &Principal,
+    asked: &mut pb::ReassignInteractionRequest,
+) -> Result<(Option<RequestKey>, Command), Status> {
+    let id = std::mem::take(&mut asked.request_id);
+    let mut form = Form::new();
+    let key = form.request(&caller.subject, "ReassignInteraction", id, asked);
+    let interaction = form.name("name", &asked.name, "interactions");
+    let to = match &asked.target {
+        Some(Target::Queue(queue)) => form.name("queue", queue, "queues").map(Destination::Queue),
+        Some(Target::Agent(agent)) => form.agent("agent", agent, caller).map(Destination::Agent),
+        None => {
+            form.wrong("target", "is required: a queue or an agent");
+            None
+        }
+    };
+    let note = form.text("note", std::mem::take(&mut asked.note), NOTE_BYTES_MAX);
+    let (key, interaction, to, note) = form.done((key, interaction, to, note))?;
+    let command = Command::Reassign {
+        interaction,
+        to,
+        note,
+    };
+    Ok((key, command))
+}
 
 pub(super) async fn post_notice(
     shared: &Shared,

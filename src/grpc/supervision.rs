@@ -12,8 +12,8 @@ use super::form::Form;
 use super::page::Page;
 use super::pb::supervisor_service_server::SupervisorService;
 use super::pb::watch_desk_response::Frame;
-use super::watch::{self, Feed, Wording};
-use super::{Shared, convert, errors, events, explain, pb, respond, steering};
+use super::watch::{self, Feed, Frames, Wording};
+use super::{Shared, board, convert, errors, events, explain, pb, respond, steering};
 use crate::desk::{Actor, Answer, Command, Event, PRIORITY_MAX, Place, State};
 use crate::engine::{Overview, RequestKey};
 use crate::id::{InteractionId, QueueId};
@@ -210,6 +210,40 @@ impl SupervisorService for Supervision {
         ))
     }
 
+    type WatchOverviewStream = board::OverviewStream;
+
+    async fn watch_overview(
+        &self,
+        request: Request<pb::WatchOverviewRequest>,
+    ) -> Result<Response<Self::WatchOverviewStream>, Status> {
+        let caller = caller(&request)?;
+        board::watch_overview(&self.0, caller, request.into_inner()).await
+    }
+
+    async fn list_agent_activities(
+        &self,
+        request: Request<pb::ListAgentActivitiesRequest>,
+    ) -> Result<Response<pb::ListAgentActivitiesResponse>, Status> {
+        let caller = caller(&request)?;
+        board::list_agent_activities(&self.0, &caller, request.into_inner()).await
+    }
+
+    async fn list_alerts(
+        &self,
+        request: Request<pb::ListAlertsRequest>,
+    ) -> Result<Response<pb::ListAlertsResponse>, Status> {
+        let caller = caller(&request)?;
+        board::list_alerts(&self.0, &caller, request.into_inner()).await
+    }
+
+    async fn clear_alert(
+        &self,
+        request: Request<pb::ClearAlertRequest>,
+    ) -> Result<Response<pb::ClearAlertResponse>, Status> {
+        let caller = caller(&request)?;
+        board::clear_alert(&self.0, caller.actor(), request.into_inner()).await
+    }
+
     async fn set_interaction_priority(
         &self,
         request: Request<pb::SetInteractionPriorityRequest>,
@@ -248,6 +282,21 @@ impl SupervisorService for Supervision {
         explain::interaction(&self.0, &caller, request.into_inner()).await
     }
 
+    async fn reassign_interaction(
+        &self,
+        request: Request<pb::ReassignInteractionRequest>,
+    ) -> Result<Response<pb::ReassignInteractionResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut asked = request.into_inner();
+        let (key, command) = steering::reassignment(&caller, &mut asked)?;
+        let (found, replayed) = self.decide(caller.actor(), command, key).await?;
+        let interaction = Some(found);
+        Ok(respond(
+            pb::ReassignInteractionResponse { interaction },
+            replayed,
+        ))
+    }
+
     async fn post_notice(
         &self,
         request: Request<pb::PostNoticeRequest>,
@@ -259,16 +308,8 @@ impl SupervisorService for Supervision {
 
 struct Desk;
 
-impl Wording for Desk {
+impl Frames for Desk {
     type Frame = pb::WatchDeskResponse;
-
-    fn number(event: &Event) -> u64 {
-        event.revision
-    }
-
-    fn event(event: &Event, queue_display_name: String) -> Self::Frame {
-        frame(Frame::Event(events::desk_event(event, queue_display_name)))
-    }
 
     fn heartbeat(heartbeat: pb::StreamHeartbeat) -> Self::Frame {
         frame(Frame::Heartbeat(heartbeat))
@@ -276,6 +317,16 @@ impl Wording for Desk {
 
     fn closing(closing: pb::StreamClosing) -> Self::Frame {
         frame(Frame::Closing(closing))
+    }
+}
+
+impl Wording for Desk {
+    fn number(event: &Event) -> u64 {
+        event.revision
+    }
+
+    fn event(event: &Event, queue_display_name: String) -> Self::Frame {
+        frame(Frame::Event(events::desk_event(event, queue_display_name)))
     }
 }
 

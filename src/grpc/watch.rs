@@ -102,25 +102,29 @@ impl Drop for Permit {
     }
 }
 
-/// How one kind of stream words its frames.
-pub(super) trait Wording {
+/// How one kind of stream words the frames that all have.
+pub(super) trait Frames {
     /// The response message.
     type Frame;
-    /// The number of an event in this stream.
-    fn number(event: &Event) -> u64;
-    /// An event.
-    fn event(event: &Event, queue_display_name: String) -> Self::Frame;
     /// A sign of life.
     fn heartbeat(heartbeat: StreamHeartbeat) -> Self::Frame;
     /// The end.
     fn closing(closing: StreamClosing) -> Self::Frame;
 }
 
+/// How a stream of events words them.
+pub(super) trait Wording: Frames {
+    /// The number of an event in this stream.
+    fn number(event: &Event) -> u64;
+    /// An event.
+    fn event(event: &Event, queue_display_name: String) -> Self::Frame;
+}
+
 /// The client has gone, or does not read: there is nobody to tell anything.
 pub(super) struct Gone;
 
 /// One stream at work.
-pub(super) struct Feed<W: Wording> {
+pub(super) struct Feed<W: Frames> {
     shared: Arc<Shared>,
     caller: Arc<Principal>,
     out: mpsc::Sender<Result<W::Frame, Status>>,
@@ -130,7 +134,7 @@ pub(super) struct Feed<W: Wording> {
     _permit: Permit,
 }
 
-impl<W: Wording> Feed<W> {
+impl<W: Frames> Feed<W> {
     /// A stream that begins after the event `latest`.
     pub(super) fn new(
         shared: Arc<Shared>,
@@ -157,6 +161,49 @@ impl<W: Wording> Feed<W> {
             .map_err(|_| Gone)
     }
 
+    /// Sends a sign of life.
+    pub(super) async fn beat(&self) -> Result<(), Gone> {
+        let heartbeat = StreamHeartbeat {
+            latest_sequence: convert::long(self.latest),
+            server_time: Some(convert::time(self.shared.handle.now())),
+        };
+        self.send(W::heartbeat(heartbeat)).await
+    }
+
+    /// Notes the newest event that the client has seen the effect of.
+    pub(super) fn saw(&mut self, revision: u64) {
+        self.latest = revision;
+    }
+
+    /// Ends the stream with a word.
+    pub(super) async fn close(self, reason: ClosingReason, action: ReconnectAction) {
+        let delay = match action {
+            ReconnectAction::Resume => spread(),
+            ReconnectAction::Unspecified | ReconnectAction::Stop | ReconnectAction::Reopen => {
+                Duration::ZERO
+            }
+        };
+        let closing = StreamClosing {
+            reason: reason.into(),
+            action: action.into(),
+            retry_delay: Some(convert::duration(delay)),
+            latest_sequence: convert::long(self.latest),
+        };
+        // A reader who is gone needs no word.
+        let _ = self.send(W::closing(closing)).await;
+    }
+
+    /// A session's token dies with the session, of which the engine tells; a key may be revoked or
+    /// expire while its stream is open.
+    pub(super) fn credential_is_good(&self) -> bool {
+        let handle = &self.shared.handle;
+        self.caller.key.is_none_or(|id| {
+            (handle.keys().api_key(id)).is_some_and(|key| access::key_is_good(&key, handle))
+        })
+    }
+}
+
+impl<W: Wording> Feed<W> {
     /// Sends an event.
     pub(super) async fn tell(&mut self, event: &Event) -> Result<(), Gone> {
         let name = match events::queue_shown(event) {
@@ -176,24 +223,6 @@ impl<W: Wording> Feed<W> {
         let name = name.unwrap_or_else(|_| queue.to_string());
         self.names.insert(queue.clone(), name.clone());
         name
-    }
-
-    /// Ends the stream with a word.
-    pub(super) async fn close(self, reason: ClosingReason, action: ReconnectAction) {
-        let delay = match action {
-            ReconnectAction::Resume => spread(),
-            ReconnectAction::Unspecified | ReconnectAction::Stop | ReconnectAction::Reopen => {
-                Duration::ZERO
-            }
-        };
-        let closing = StreamClosing {
-            reason: reason.into(),
-            action: action.into(),
-            retry_delay: Some(convert::duration(delay)),
-            latest_sequence: convert::long(self.latest),
-        };
-        // A reader who is gone needs no word.
-        let _ = self.send(W::closing(closing)).await;
     }
 
     /// Tells what happens until the stream ends.
@@ -221,11 +250,7 @@ impl<W: Wording> Feed<W> {
                         break EXPIRED;
                     }
                     self.names.clear();
-                    let heartbeat = StreamHeartbeat {
-                        latest_sequence: convert::long(self.latest),
-                        server_time: Some(convert::time(self.shared.handle.now())),
-                    };
-                    self.send(W::heartbeat(heartbeat)).await
+                    self.beat().await
                 }
             };
             if told.is_err() {
@@ -234,18 +259,9 @@ impl<W: Wording> Feed<W> {
         };
         self.close(reason, action).await;
     }
-
-    /// A session's token dies with the session, of which the engine tells; a key may be revoked or
-    /// expire while its stream is open.
-    fn credential_is_good(&self) -> bool {
-        let handle = &self.shared.handle;
-        self.caller.key.is_none_or(|id| {
-            (handle.keys().api_key(id)).is_some_and(|key| access::key_is_good(&key, handle))
-        })
-    }
 }
 
-const EXPIRED: (ClosingReason, ReconnectAction) =
+pub(super) const EXPIRED: (ClosingReason, ReconnectAction) =
     (ClosingReason::CredentialExpired, ReconnectAction::Stop);
 
 fn spread() -> Duration {

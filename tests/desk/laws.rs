@@ -9,8 +9,8 @@ use std::time::Duration;
 use postroom::desk::skill;
 use postroom::desk::{
     self, AfterWork, Ageing, AgentChanges, AgentState, CancelCause, CodePolicy, Command,
-    DeclineAction, Handling, HoldReason, HouseRules, NewAgent, OfferClock, Policy, QueueSettings,
-    Requested, State, Thread, Work,
+    DeclineAction, Destination, Handling, HoldReason, HouseRules, NewAgent, OfferClock, Policy,
+    QueueSettings, Requested, State, Thread, Work,
 };
 use postroom::id::{AgentId, InteractionId, OfferId, QueueId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -45,6 +45,8 @@ enum Step {
     Pause(usize, bool),
     Forced(usize, Option<Wish>),
     Notice(usize),
+    Reassign(Index, usize, bool),
+    Clear,
     Submission(Index, Report),
     Configure(bool),
     Hold(bool),
@@ -230,6 +232,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..QUEUES, any::<bool>()).prop_map(|(queue, on)| Step::Pause(queue, on)),
         1 => (0..AGENTS, proptest::option::of(wish())).prop_map(|(a, wish)| Step::Forced(a, wish)),
         1 => (0..QUEUES).prop_map(Step::Notice),
+        1 => Just(Step::Clear),
+        2 => any::<(Index, bool)>().prop_flat_map(|(which, queue)| {
+            (0..QUEUES).prop_map(move |to| Step::Reassign(which, to, queue))
+        }),
         2 => (any::<Index>(), report).prop_map(|(which, report)| Step::Submission(which, report)),
         1 => any::<bool>().prop_map(Step::Configure),
         1 => any::<bool>().prop_map(Step::Hold),
@@ -413,6 +419,26 @@ impl Play {
                         session: self.world.session(&agent).unwrap_or(nobody()),
                     },
                 });
+            }
+            Step::Reassign(which, to, queue) => {
+                let destination = if *queue {
+                    Destination::Queue(self.queues[*to].id.clone())
+                } else {
+                    Destination::Agent(self.agents[*to].clone())
+                };
+                if let Some(interaction) = self.any_interaction(which) {
+                    self.give(Command::Reassign {
+                        interaction,
+                        to: destination,
+                        note: String::new(),
+                    });
+                }
+            }
+            Step::Clear => {
+                let first = self.world.desk.alerts().next();
+                if let Some(concern) = first.map(|alert| alert.concern.clone()) {
+                    self.give(Command::ClearAlert(concern));
+                }
             }
             Step::Notice(queue) => self.give(Command::PostNotice {
                 agents: BTreeSet::new(),

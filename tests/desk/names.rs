@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use postroom::desk::{
-    Actor, AgentState, Answer, AssignCause, Change, Effects, EndCause, Event, Fact, Filing,
-    OfferState, Opening, Presence, PresenceCause, Requested, RescindCause, State, UnassignReason,
-    WrapUpOutcome,
+    Actor, AgentState, Answer, AssignCause, Change, Concern, Effects, EndCause, Event, Fact,
+    Filing, OfferState, Opening, Presence, PresenceCause, Requested, RescindCause, State,
+    UnassignReason, WrapUpOutcome,
 };
 use postroom::id::{InteractionId, MessageId, OfferId};
 use postroom::mail::token::MainNumber;
@@ -107,6 +107,16 @@ impl Names {
         lines
     }
 
+    fn concern(&mut self, concern: &Concern) -> String {
+        match concern {
+            Concern::QueueFull(queue) => format!("{queue} is full"),
+            Concern::EverybodyDeclined(id) => format!("{} is declined", self.interaction(*id)),
+            Concern::WorkAbandoned(id) => format!("{} is abandoned", self.interaction(*id)),
+            Concern::DeliveryUnconfirmed(id) => format!("{} is in doubt", self.message(*id)),
+            Concern::DeliveryRefused(id) => format!("{} is refused", self.message(*id)),
+        }
+    }
+
     fn filing(&mut self, filing: &Filing) -> String {
         let message = self.message(filing.message);
         let case = self.case(filing.case);
@@ -156,6 +166,7 @@ impl Names {
                     AssignCause::Started => {
                         format!(": started in {}", self.case(interaction.case))
                     }
+                    AssignCause::Reassigned => ": reassigned".to_owned(),
                 };
                 let to = interaction.state.holder().map(ToString::to_string);
                 let to = to.unwrap_or_default();
@@ -191,6 +202,7 @@ impl Names {
                     UnassignReason::Transferred => "transferred",
                     UnassignReason::Requeued => "back in line",
                     UnassignReason::Cancelled => "cancelled",
+                    UnassignReason::Reassigned => "reassigned",
                 };
                 format!("{} let go: {why}", self.interaction(interaction.id))
             }
@@ -266,6 +278,10 @@ impl Names {
                 };
                 format!("{} is set {state}{later}{note}", concerned(event))
             }
+            Fact::AlertRaised(alert) => format!("alert: {}", self.concern(&alert.concern)),
+            Fact::AlertCleared(alert) => {
+                format!("alert over: {}", self.concern(&alert.concern))
+            }
             Fact::NoticePosted { text } => format!("{} is told: {text}", concerned(event)),
             Fact::MembershipChanged { queue, removed } => {
                 let agent = concerned(event);
@@ -328,6 +344,7 @@ fn rescinded(cause: RescindCause) -> &'static str {
         RescindCause::MembershipEnded => "membership ended",
         RescindCause::Restart => "restart",
         RescindCause::Composing => "composing",
+        RescindCause::Supervisor => "supervisor",
         RescindCause::QueueClosed => "queue closed",
     }
 }

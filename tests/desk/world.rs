@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use postroom::desk::skill::asked;
 use postroom::desk::{
-    Actor, Agent, AgentState, Case, Change, CodePolicy, Command, Correspondent, Counters, Desk,
-    Effects, Event, Fact, Handling, Hindrance, Ingest, Interaction, Message, Offer, Opening,
-    Origin, Outgoing, Pause, Policy, Presence, Queue, QueueSettings, Records, Refusal, Requested,
-    Session, State, Strategy, Target, Thread,
+    Actor, Agent, AgentState, Case, Change, CodePolicy, Command, Concern, Correspondent, Counters,
+    Desk, Effects, Event, Fact, Handling, Hindrance, Ingest, Interaction, Message, Offer, Opening,
+    Origin, Outgoing, Pause, Policy, Presence, Queue, QueueSettings, ROUNDS_ALERT, Records,
+    Refusal, Reply, Requested, Session, State, Strategy, Target, Thread,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::mail::clue::OwnKeys;
 use postroom::mail::token::MainNumber;
 use postroom::mail::trust::Trust;
-use postroom::outbound::message::Outbound;
+use postroom::outbound::message::{DeliveryState, Outbound};
 use postroom::time::Timestamp;
 
 /// What a store would have: each record as it was last written.
@@ -154,6 +154,8 @@ impl Client {
             | Fact::QueueChanged { .. }
             | Fact::PresenceForced { .. }
             | Fact::NoticePosted { .. }
+            | Fact::AlertRaised(_)
+            | Fact::AlertCleared(_)
             | Fact::MembershipChanged { .. } => {}
         }
     }
@@ -171,6 +173,8 @@ pub(crate) struct World {
     policy: Policy,
     queues: Vec<QueueSettings>,
     revision: u64,
+    /// The alerts that supervisors were told of, refused replies left out.
+    alerts: BTreeSet<Concern>,
     clients: BTreeMap<AgentId, Client>,
     writes: u64,
 }
@@ -183,6 +187,7 @@ impl World {
             policy,
             queues: Vec::new(),
             revision: 0,
+            alerts: BTreeSet::new(),
             clients: BTreeMap::new(),
             writes: 0,
         }
@@ -268,6 +273,10 @@ impl World {
     /// The process ends and starts anew from what was written.
     pub(crate) fn restart(&mut self, now: Timestamp) -> Effects {
         self.desk = self.restored(now);
+        // Whoever watches begins with an overview.
+        self.alerts = (self.desk.alerts())
+            .map(|alert| alert.concern.clone())
+            .collect();
         let effects = self.desk.start(now);
         self.write(now, &effects);
         effects
@@ -284,6 +293,16 @@ impl World {
             self.kept.write(change);
         }
         for event in &effects.events {
+            match &event.fact {
+                Fact::AlertRaised(alert) | Fact::AlertCleared(alert)
+                    if matches!(alert.concern, Concern::DeliveryRefused(_)) => {}
+                Fact::AlertRaised(alert) => {
+                    // After a restart it is told again that nobody knows of a message.
+                    self.alerts.insert(alert.concern.clone());
+                }
+                Fact::AlertCleared(alert) => assert!(self.alerts.remove(&alert.concern)),
+                _ => {}
+            }
             self.revision += 1;
             assert_eq!(event.revision, self.revision, "a gap in the revisions");
             if let Some((agent, sequence)) = &event.agent {
@@ -457,6 +476,7 @@ impl World {
     /// Laws of the desk at rest.
     pub(crate) fn check(&self, now: Timestamp) {
         self.check_places(now);
+        self.check_alerts();
         self.check_agents(now);
         self.check_cases();
         self.check_conservation(now);
@@ -586,6 +606,35 @@ impl World {
                 }
             }
         }
+    }
+
+    /// What supervisors are alarmed by is so, and they know of all that is.
+    fn check_alerts(&self) {
+        let mut due = BTreeSet::new();
+        for (id, queue) in self.desk.queues() {
+            due.extend(queue.is_full().then(|| Concern::QueueFull(id.clone())));
+        }
+        for found in self.desk.interactions().values() {
+            let waits = matches!(found.state, State::Queued | State::Offered { .. });
+            if waits && found.rounds_declined >= ROUNDS_ALERT {
+                due.insert(Concern::EverybodyDeclined(found.id));
+            }
+            let holder = (found.state.holder()).map(|agent| &self.desk.agents()[agent]);
+            if holder.is_some_and(|agent| agent.requested == Requested::SignedOut) {
+                due.insert(Concern::WorkAbandoned(found.id));
+            }
+        }
+        for outbound in self.desk.spool().iter() {
+            if outbound.state == DeliveryState::Unconfirmed {
+                due.insert(Concern::DeliveryUnconfirmed(outbound.id));
+            }
+        }
+        let alerts: BTreeSet<_> = (self.desk.alerts())
+            .map(|alert| alert.concern.clone())
+            .filter(|concern| !matches!(concern, Concern::DeliveryRefused(_)))
+            .collect();
+        assert_eq!(alerts, due, "alerts");
+        assert_eq!(self.alerts, alerts, "supervisors were told of other alerts");
     }
 
     /// At most one joinable interaction per case and queue, and cases know their interactions.

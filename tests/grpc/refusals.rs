@@ -467,6 +467,7 @@ async fn post_processing_and_its_codes() {
     assert_eq!(pages, [first, vec![row(pb::ReasonKind::WrapUp, "sold")]]);
     let mut presences = PresenceServiceClient::new(gateway.remote.clone());
     let tea = pb::SetPresenceRequest {
+        note: String::new(),
         name: "agents/me/presence".to_owned(),
         state: pb::AgentState::WorkOffline.into(),
         reason_code: "tea".to_owned(),

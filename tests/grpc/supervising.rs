@@ -5,6 +5,7 @@ use postroom::grpc::pb::presence_service_client::PresenceServiceClient;
 use postroom::grpc::pb::session_event::Payload;
 use postroom::grpc::pb::session_service_client::SessionServiceClient;
 use postroom::grpc::pb::supervisor_service_client::SupervisorServiceClient;
+use postroom::grpc::pb::watch_overview_response::Frame as Board;
 use postroom::grpc::pb::watch_session_response::Frame;
 use tonic::{Code, Streaming};
 
@@ -191,4 +192,159 @@ async fn a_notice_reaches_those_who_are_signed_in() {
         .post_notice(by(&anna, notice(&[], &[], "hello")))
         .await;
     refused(mine, Code::PermissionDenied, "ROLE_REQUIRED");
+}
+
+#[tokio::test]
+async fn alerts_are_listed_and_the_board_follows() {
+    let gateway = Gateway::start().await;
+    gateway.agent("anna", &["support"]).await;
+    gateway.agent("bert", &["sales"]).await;
+    gateway.agent("carl", &["support", "sales"]).await;
+    let mut floor = SupervisorServiceClient::new(gateway.local.clone());
+    let watch = |queues: &[&str]| pb::WatchOverviewRequest {
+        queues: queues.iter().map(|id| format!("queues/{id}")).collect(),
+        min_interval: Some(prost_types::Duration::default()),
+    };
+    let mut board = floor
+        .watch_overview(watch(&["sales"]))
+        .await
+        .unwrap()
+        .into_inner();
+    let mut next = async || board.message().await.unwrap().unwrap().frame.unwrap();
+    let Board::Overview(first) = next().await else {
+        panic!("no overview");
+    };
+    let names = |agents: &[pb::AgentActivity]| -> Vec<String> {
+        agents.iter().map(|it| it.agent.clone()).collect()
+    };
+    assert_eq!(first.queues.len(), 1);
+    assert_eq!(names(&first.agents), ["agents/bert", "agents/carl"]);
+
+    // What is changed is sent whole; other queues are nobody's business here.
+    gateway.letter("support").await;
+    gateway.letter("sales").await;
+    let Board::QueueStats(stats) = next().await else {
+        panic!("no stats");
+    };
+    assert_eq!(
+        (stats.queue.as_str(), stats.waiting_count),
+        ("queues/sales", 1)
+    );
+    assert!(stats.oldest_enqueue_time.is_some());
+    gateway.sign_in("bert").await;
+    let bert = loop {
+        match next().await {
+            Board::AgentActivity(bert) => break bert,
+            // One more of its agents is signed in.
+            Board::QueueStats(stats) => assert_eq!(stats.queue, "queues/sales"),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(bert.agent, "agents/bert");
+    assert_eq!(bert.presence.unwrap().state(), pb::AgentState::WorkOffline);
+    // Somebody new is in a picture of the whole.
+    gateway.agent("dora", &["sales"]).await;
+    let whole = loop {
+        match next().await {
+            Board::Overview(whole) => break whole,
+            Board::QueueStats(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(whole.agents.len(), 3);
+    gateway.drain.cancel();
+    loop {
+        if let Board::Closing(closing) = next().await {
+            assert_eq!(closing.reason(), pb::ClosingReason::ServerDraining);
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn agents_and_alerts_are_listed_in_pages() {
+    let gateway = Gateway::start().await;
+    for (agent, queue) in [("anna", "support"), ("bert", "sales"), ("carl", "support")] {
+        gateway.agent(agent, &[queue]).await;
+    }
+    let mut floor = SupervisorServiceClient::new(gateway.local.clone());
+    let mut found = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = pb::ListAgentActivitiesRequest {
+            queue: "queues/support".to_owned(),
+            page_size: 1,
+            page_token,
+        };
+        let page = floor
+            .list_agent_activities(request)
+            .await
+            .unwrap()
+            .into_inner();
+        found.extend(page.agent_activities.into_iter().map(|it| it.agent));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(found, ["agents/anna", "agents/carl"]);
+    let unknown = pb::ListAgentActivitiesRequest {
+        queue: "queues/none".to_owned(),
+        ..pb::ListAgentActivitiesRequest::default()
+    };
+    let unknown = floor.list_agent_activities(unknown).await;
+    refused(unknown, Code::NotFound, "RESOURCE_NOT_FOUND");
+
+    // Anna leaves with work in her hands.
+    let anna = gateway.sign_in("anna").await;
+    let mut frames = watch(&gateway, &anna).await;
+    let available = pb::SetPresenceRequest {
+        name: "agents/me/presence".to_owned(),
+        state: pb::AgentState::Available.into(),
+        ..pb::SetPresenceRequest::default()
+    };
+    let mut presences = PresenceServiceClient::new(gateway.remote.clone());
+    presences.set_presence(by(&anna, available)).await.unwrap();
+    gateway.letter("support").await;
+    let offer = loop {
+        if let (_, Payload::OfferCreated(it)) = event(&mut frames).await {
+            break it.offer.unwrap();
+        }
+    };
+    let accept = pb::AcceptOfferRequest {
+        name: offer.name,
+        ..pb::AcceptOfferRequest::default()
+    };
+    let mut offers = pb::offer_service_client::OfferServiceClient::new(gateway.remote.clone());
+    offers.accept_offer(by(&anna, accept)).await.unwrap();
+    let close = pb::CloseSessionRequest {
+        name: "sessions/current".to_owned(),
+        request_id: String::new(),
+    };
+    let mut sessions = SessionServiceClient::new(gateway.remote.clone());
+    sessions.close_session(by(&anna, close)).await.unwrap();
+    let alerts = floor.list_alerts(pb::ListAlertsRequest::default()).await;
+    let alerts = alerts.unwrap().into_inner().alerts;
+    let [alert] = alerts.as_slice() else {
+        panic!("{alerts:?}");
+    };
+    assert_eq!(alert.kind(), pb::AlertKind::WorkAbandoned);
+    assert_eq!(alert.interaction, offer.interaction);
+    assert_eq!(alert.agent, "agents/anna");
+    let overview = floor.get_overview(pb::GetOverviewRequest {}).await.unwrap();
+    assert_eq!(overview.into_inner().overview.unwrap().alerts, alerts);
+    let clear = pb::ClearAlertRequest {
+        name: alert.name.clone(),
+    };
+    let stands = floor.clear_alert(clear).await;
+    let invalid = "STATE_TRANSITION_INVALID";
+    refused(stands, Code::FailedPrecondition, invalid);
+    let clear = pb::ClearAlertRequest {
+        name: "alerts/none".to_owned(),
+    };
+    refused(
+        floor.clear_alert(clear).await,
+        Code::NotFound,
+        "RESOURCE_NOT_FOUND",
+    );
 }
