@@ -33,6 +33,7 @@ mod presence;
 mod reporting;
 mod restore;
 mod routing;
+mod setback;
 mod signing;
 mod timers;
 mod wrapping;
@@ -54,7 +55,9 @@ pub use house::{AfterWork, HouseRules, ReasonKind};
 pub use interaction::{HoldReason, Interaction, Outcome, State};
 pub use message::{Correspondent, Direction, Message, Origin};
 pub use offer::{Offer, OfferState, RescindCause};
-pub use queue::{CodePolicy, DeclineAction, Mailbox, OfferClock, Queue, QueueSettings};
+pub use queue::{
+    COOLDOWN_MAX, CodePolicy, DeclineAction, Mailbox, OfferClock, Queue, QueueSettings,
+};
 pub use refusal::Refusal;
 pub use reporting::Report;
 pub use restore::Records;

@@ -38,6 +38,8 @@ enum Step {
     Hold(bool),
     House(bool, bool),
     Restart,
+    /// With a clock that was set on or back while nobody looked.
+    RestartAt(Duration, bool),
 }
 
 /// What an administrator does to an account.
@@ -173,6 +175,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::Hold),
         1 => any::<(bool, bool)>().prop_map(|(all, back)| Step::House(all, back)),
         1 => Just(Step::Restart),
+        1 => (0..90_000_u64, any::<bool>())
+            .prop_map(|(shift, back)| Step::RestartAt(Duration::from_secs(shift), back)),
     ]
 }
 
@@ -240,6 +244,13 @@ impl Play {
 
     fn step(&mut self, step: &Step) {
         let effects = match step {
+            Step::RestartAt(shift, back) => {
+                self.now = match back {
+                    true => self.now - *shift,
+                    false => self.now + *shift,
+                };
+                self.world.restart(self.now)
+            }
             Step::Wait(wait) => {
                 self.now = self.now + *wait;
                 self.world.tick(self.now)
@@ -249,7 +260,7 @@ impl Play {
         };
         self.said.push(format!("{effects:?}"));
         match step {
-            Step::Wait(_) => {}
+            Step::Wait(_) | Step::RestartAt(..) => {}
             Step::Mail {
                 queues,
                 thread,
