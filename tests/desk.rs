@@ -44,6 +44,8 @@ mod laws;
 mod names;
 #[path = "desk/pairs.rs"]
 mod pairs;
+#[path = "desk/policy.rs"]
+mod policy;
 #[path = "desk/world.rs"]
 mod world;
 
