@@ -33,6 +33,7 @@
 //! | a supervisor | `i1 is released`, `i1 is dismissed`, `c1 is merged into c2`, `tokens of c1 are revoked` |
 //! | the submitter | `m2 handed over`, `m2 accepted`, `m2 deferred`, `m2 refused`, `m2 lost`, `m2 again` |
 //! | the process ends, and a new one begins | `stop`, `restart` |
+//! | the machine falls asleep, and wakes | `stop`, `wakes` |
 //! | nothing | `time passes` |
 //! | a look | `show` |
 
@@ -211,6 +212,11 @@ impl Stage {
             ["stop"] => {
                 self.stopped = true;
                 Ok(Vec::new())
+            }
+            ["wakes"] => {
+                self.stopped = false;
+                let effects = self.world.leap(self.now);
+                Ok(self.names.lines(&effects))
             }
             ["restart"] => {
                 self.stopped = false;

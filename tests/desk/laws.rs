@@ -40,6 +40,8 @@ enum Step {
     Restart,
     /// With a clock that was set on or back while nobody looked.
     RestartAt(Duration, bool),
+    /// The machine was asleep for so long.
+    Leap(Duration),
 }
 
 /// What an administrator does to an account.
@@ -177,6 +179,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Restart),
         1 => (0..90_000_u64, any::<bool>())
             .prop_map(|(shift, back)| Step::RestartAt(Duration::from_secs(shift), back)),
+        1 => (60..90_000_u64).prop_map(|asleep| Step::Leap(Duration::from_secs(asleep))),
     ]
 }
 
@@ -244,6 +247,10 @@ impl Play {
 
     fn step(&mut self, step: &Step) {
         let effects = match step {
+            Step::Leap(asleep) => {
+                self.now = self.now + *asleep;
+                self.world.leap(self.now)
+            }
             Step::RestartAt(shift, back) => {
                 self.now = match back {
                     true => self.now - *shift,
@@ -260,7 +267,7 @@ impl Play {
         };
         self.said.push(format!("{effects:?}"));
         match step {
-            Step::Wait(_) | Step::RestartAt(..) => {}
+            Step::Wait(_) | Step::Leap(_) | Step::RestartAt(..) => {}
             Step::Mail {
                 queues,
                 thread,

@@ -222,6 +222,21 @@ impl World {
         effects
     }
 
+    /// The machine was asleep, and the clock leaps.
+    pub(crate) fn leap(&mut self, now: Timestamp) -> Effects {
+        let misses =
+            |desk: &Desk| -> u32 { desk.agents().values().map(|agent| agent.misses).sum() };
+        let before = misses(&self.desk);
+        let effects = self.desk.leap(now);
+        assert_eq!(
+            misses(&self.desk),
+            before,
+            "blamed for what happened asleep"
+        );
+        self.write(now, &effects);
+        effects
+    }
+
     fn restored(&self, now: Timestamp) -> Desk {
         let (policy, queues) = (self.policy.clone(), self.queues.clone());
         Desk::restore(policy, queues, self.kept.records(), now)
