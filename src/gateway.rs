@@ -139,7 +139,7 @@ impl Parts {
             self.handle.clone(),
             Routes::new(&config.queues()),
             config.policy(),
-            Arc::new(authenticator),
+            authenticator,
             config.milter.message_bytes_max,
         ))
     }

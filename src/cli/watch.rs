@@ -150,12 +150,36 @@ fn told(payload: &Payload) -> (&'static str, Ink, String) {
         Payload::InteractionHeld(it) => ("mail held", Ink::Care, interaction(&it.interaction)),
         Payload::InteractionFiled(it) => ("mail filed", Ink::Faint, interaction(&it.interaction)),
         Payload::InteractionUnassigned(it) => {
-            ("given back", Ink::Care, interaction(&it.interaction))
+            let why = word(it.reason().as_str_name(), "UNASSIGN_REASON_");
+            let which = format!("{why}: {}", interaction(&it.interaction));
+            ("let go", Ink::Care, which)
+        }
+        Payload::QueueChanged(it) => {
+            let ink = match it.state() {
+                pb::QueueState::Open => Ink::Good,
+                pb::QueueState::Unspecified | pb::QueueState::Closed | pb::QueueState::Paused => {
+                    Ink::Care
+                }
+            };
+            let how = match it.state() {
+                pb::QueueState::Open => "queue opened",
+                pb::QueueState::Closed => "queue closed",
+                pb::QueueState::Paused => "queue paused",
+                pb::QueueState::Unspecified => "queue changed",
+            };
+            (how, ink, it.queue.clone())
         }
         Payload::AgentUpdated(it) => {
             let name = it.agent.as_ref().map_or("", |agent| &agent.display_name);
             ("account changed", Ink::Faint, plain(name))
         }
+        Payload::PresenceForced(it) => {
+            let later = if it.deferred { ", later" } else { "" };
+            let state = state_word(it.state());
+            let which = format!("{state}{later} {}", plain(&it.note));
+            ("presence forced", Ink::Care, which)
+        }
+        Payload::NoticePosted(it) => ("notice", Ink::Care, plain(&it.text)),
     }
 }
 

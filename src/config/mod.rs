@@ -10,6 +10,7 @@ mod check;
 mod control;
 mod dkim;
 mod gateway;
+mod hours;
 mod milter;
 
 mod outbound;
@@ -29,6 +30,7 @@ use check::{Check, line_of};
 pub use control::Control;
 pub use dkim::Dkim;
 pub use gateway::Gateway;
+pub use hours::Hours;
 pub use milter::Milter;
 pub use outbound::{Outbound, Security};
 pub use queue::{Decline, Queue};
@@ -67,6 +69,9 @@ pub struct Config {
     /// The queues, at least one.
     #[serde(default)]
     pub queue: Vec<Queue>,
+    /// Opening hours that queues may name.
+    #[serde(default)]
+    pub hours: Vec<Hours>,
     /// What holds for every agent.
     #[serde(default)]
     pub agents: Agents,
@@ -142,6 +147,10 @@ impl Config {
         if self.queue.is_empty() {
             check.whole("there is no [[queue]]: no mail would be taken".to_owned());
         }
+        hours::check_all(&self.hours, check);
+        for queue in &self.queue {
+            queue.check_hours(&self.hours, check);
+        }
         queue::check_all(&self.queue, self.outbound.signed_addresses, check);
         agents::check_reasons(&self.reason, check);
         self.check_rules(check);
@@ -202,7 +211,9 @@ impl Config {
     /// The queues as the desk wants them. Those that do not pass [`Self::parse`] are left out.
     #[must_use]
     pub fn queues(&self) -> Vec<QueueSettings> {
-        self.queue.iter().filter_map(Queue::settings).collect()
+        let hours = hours::known(&self.hours);
+        let queues = self.queue.iter();
+        queues.filter_map(|queue| queue.settings(&hours)).collect()
     }
 }
 
@@ -258,6 +269,30 @@ addresses = ["Support@Shop.Example"]
             (
                 &format!("{SMALL}offer_timeout_seconds = 4\n"),
                 "9: offer_timeout_seconds must be",
+            ),
+            (
+                &format!("{SMALL}preferred_agent_seconds = 86401\n"),
+                "9: preferred_agent_seconds is over 86400",
+            ),
+            (
+                &format!("{SMALL}skill_relax_seconds = 604801\n"),
+                "9: skill_relax_seconds is over 604800",
+            ),
+            (
+                &format!("{SMALL}ageing_seconds = 604801\n"),
+                "9: ageing_seconds is over 604800",
+            ),
+            (
+                &format!("{SMALL}ageing_max = 0\n"),
+                "9: ageing_max must be 1 to 200",
+            ),
+            (
+                &format!("{SMALL}ageing_max = 201\n"),
+                "9: ageing_max must be 1 to 200",
+            ),
+            (
+                &format!("{SMALL}strategy = \"random\"\n"),
+                "9: unknown variant `random`",
             ),
             (
                 &format!("{SMALL}[[queue]]\nid = \"support\"\naddresses = [\"a@b.c\"]\n"),

@@ -1,14 +1,17 @@
 //! A `[[queue]]`, and what all of them together must keep.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::check::Check;
+use super::hours::Hours;
 use crate::desk::{
-    Ageing, COOLDOWN_MAX, CodePolicy, DeclineAction, Mailbox, OfferClock, QueueSettings, Strategy,
+    self, Ageing, COOLDOWN_MAX, CodePolicy, DeclineAction, Mailbox, OfferClock, QueueSettings,
+    Strategy,
 };
 use crate::id::QueueId;
 use crate::intake::policy::Door;
@@ -164,6 +167,13 @@ pub struct Queue {
     /// not less than `reopen_days`. Later ones are linked to nothing. Default: `90`.
     #[serde(default = "follow_up_days")]
     pub follow_up_days: Spanned<u32>,
+    /// Whether agents of other queues may transfer their work to it. Default: `true`.
+    #[serde(default = "accepts_transfers")]
+    pub accepts_transfers: bool,
+    /// Whether its agents may take work out of it that they were not offered (`PullInteraction`).
+    /// Default: `false`.
+    #[serde(default)]
+    pub pull: bool,
     /// Who goes first among idle agents who can do it: `longest_idle`, `round_robin` (least
     /// recently offered something from here), `most_skilled` (best at what a rule asks for) or
     /// `least_loaded` (smallest part of the capacity in use). Among equals: longest idle.
@@ -186,6 +196,13 @@ pub struct Queue {
     /// How much the priority grows at most, 1 to 200. Default: `10`.
     #[serde(default = "ageing_max")]
     pub ageing_max: Spanned<u32>,
+    /// The `[[hours]]` in which it offers what waits in it. Mail is taken at any time.
+    /// Default: none, it is always open.
+    pub hours: Option<Spanned<String>>,
+}
+
+const fn accepts_transfers() -> bool {
+    true
 }
 
 /// Who goes first among idle agents.
@@ -293,7 +310,10 @@ const fn days(count: u32) -> Duration {
 }
 
 impl Queue {
-    pub(super) fn settings(&self) -> Option<QueueSettings> {
+    pub(super) fn settings(
+        &self,
+        hours: &BTreeMap<String, Arc<desk::Hours>>,
+    ) -> Option<QueueSettings> {
         let id: QueueId = self.id.get_ref().parse().ok()?;
         let display_name = if self.display_name.is_empty() {
             id.to_string()
@@ -349,6 +369,8 @@ impl Queue {
                 reopen: days(self.reopen_days),
                 follow_up: days(*self.follow_up_days.get_ref()),
             },
+            accepts_transfers: self.accepts_transfers,
+            pull: self.pull,
             strategy: self.strategy.into(),
             preferred_agent: Duration::from_secs(*self.preferred_agent_seconds.get_ref()),
             skill_relax: unless_zero(&self.skill_relax_seconds),
@@ -356,6 +378,10 @@ impl Queue {
                 every,
                 max: *self.ageing_max.get_ref(),
             }),
+            hours: match &self.hours {
+                Some(name) => Some(Arc::clone(hours.get(name.get_ref())?)),
+                None => None,
+            },
         })
     }
 
@@ -368,6 +394,21 @@ impl Queue {
 }
 
 impl Queue {
+    pub(super) fn check_hours(&self, known: &[Hours], check: &mut Check<'_>) {
+        if let Some(name) = &self.hours
+            && !known
+                .iter()
+                .any(|hours| hours.id.get_ref() == name.get_ref())
+        {
+            let what = format!(
+                "queue {}: there are no [[hours]] {}",
+                self.id.get_ref(),
+                name.get_ref()
+            );
+            check.blame(name, what);
+        }
+    }
+
     /// What intake has to know about the queue's door.
     pub(super) fn door(&self) -> Option<(QueueId, Door)> {
         let id = self.id.get_ref().parse().ok()?;

@@ -5,12 +5,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::agent::{Agent, AgentState, Presence};
+use super::actor::Actor;
+use super::agent::{Agent, AgentState, Presence, Requested};
 use super::case::Case;
 use super::command::Filing;
 use super::interaction::Interaction;
 use super::message::Message;
 use super::offer::Offer;
+use super::opening::{Opening, Pause};
 use super::session::{EndCause, Session, SessionView};
 use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::dossier::Dossier;
@@ -88,6 +90,8 @@ pub enum Answer {
     Work(Box<Interaction>),
     /// A case.
     Case(Box<Case>),
+    /// How many agents were told.
+    Told(usize),
 }
 
 /// A record to be written or removed.
@@ -132,6 +136,10 @@ pub enum Change {
     },
     /// An address that is not written to for a while.
     Suppressed(Box<Suppression>),
+    /// A queue is paused.
+    QueuePaused(Pause),
+    /// A queue is paused no longer.
+    QueueResumed(QueueId),
 }
 
 /// Numbers that the desk gives out and never gives out twice.
@@ -157,6 +165,8 @@ pub struct Event {
     pub agent: Option<(AgentId, u64)>,
     /// What happened.
     pub fact: Fact,
+    /// Who caused it.
+    pub actor: Actor,
 }
 
 /// Why an agent came to own an interaction.
@@ -164,6 +174,10 @@ pub struct Event {
 pub enum AssignCause {
     /// The agent accepted an offer.
     Accepted,
+    /// The agent took it out of its queue.
+    Pulled,
+    /// It had been parked.
+    Resumed,
 }
 
 /// How post-processing ended.
@@ -182,6 +196,10 @@ pub enum WrapUpOutcome {
 pub enum UnassignReason {
     /// It went back to its place in line.
     Requeued,
+    /// It was given to another queue.
+    Transferred,
+    /// It needed no handling.
+    Cancelled,
 }
 
 /// What happened. Each carries the whole record as it is now. Stored: variants are added at the
@@ -260,6 +278,27 @@ pub enum Fact {
     },
     /// The agent's account changed. The password hash is left out.
     AgentUpdated(Box<Agent>),
+    /// A queue opened, closed, or was paused.
+    QueueChanged {
+        /// Which.
+        queue: QueueId,
+        /// What it is now.
+        opening: Opening,
+    },
+    /// Somebody else set what the agent asks to be.
+    PresenceForced {
+        /// To what.
+        state: Requested,
+        /// Whether it is kept until the work in hand is done.
+        deferred: bool,
+        /// A word to the agent; may be empty.
+        note: String,
+    },
+    /// A note to the agent.
+    NoticePosted {
+        /// What it says.
+        text: String,
+    },
 }
 
 impl Fact {
@@ -283,6 +322,9 @@ impl Fact {
             Self::InteractionFiled(_) => "interaction filed",
             Self::InteractionUnassigned { .. } => "interaction unassigned",
             Self::AgentUpdated(_) => "agent updated",
+            Self::QueueChanged { .. } => "queue changed",
+            Self::PresenceForced { .. } => "presence forced",
+            Self::NoticePosted { .. } => "notice posted",
         }
     }
 }

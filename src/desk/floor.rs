@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Desk, Fact, HouseRules, Pending, PresenceCause, Queue, QueueSettings, Refusal, RescindCause,
+    Change, Desk, Fact, HouseRules, Opening, Pending, PresenceCause, Queue, QueueSettings, Refusal,
+    RescindCause, WEIGHT_MAX,
 };
 use crate::id::{AgentId, QueueId};
 use crate::time::Timestamp;
@@ -25,6 +26,9 @@ impl Desk {
                 return Err(Refusal::QueueInUse(id.clone(), open));
             }
         }
+        let openings: BTreeMap<QueueId, Opening> = (self.queues.iter())
+            .map(|(id, queue)| (id.clone(), queue.opening()))
+            .collect();
         let mut before = std::mem::take(&mut self.queues);
         for settings in configured {
             let queue = match before.remove(&settings.id) {
@@ -34,10 +38,18 @@ impl Desk {
             self.queues.insert(queue.settings.id.clone(), queue);
         }
         let served = |id: &QueueId| self.agents.values().any(|agent| agent.queues.contains(id));
-        let kept: BTreeMap<QueueId, Queue> =
-            before.into_iter().filter(|(id, _)| served(id)).collect();
+        let (kept, gone): (BTreeMap<QueueId, Queue>, BTreeMap<_, _>) =
+            before.into_iter().partition(|(id, _)| served(id));
         self.queues.extend(kept);
         self.stand_all(now);
+        let paused = gone.values().filter_map(|queue| queue.pause());
+        (self.draft.changes).extend(paused.map(|pause| Change::QueueResumed(pause.queue.clone())));
+        let queues: Vec<QueueId> = self.queues.keys().cloned().collect();
+        for id in queues {
+            self.look_at_hours(now, &id);
+            let before = openings.get(&id).copied().unwrap_or(Opening::Open);
+            self.opening_changed(now, &id, before);
+        }
         self.reconsider_all();
         let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
         for agent in agents {
@@ -67,11 +79,25 @@ impl Desk {
         now: Timestamp,
         id: &AgentId,
         queue: &QueueId,
+        weight: Option<u8>,
     ) -> Result<Pending, Refusal> {
         if !self.queues.contains_key(queue) {
             return Err(Refusal::QueueUnknown(queue.clone()));
         }
+        if weight.is_some_and(|weight| !(1..=WEIGHT_MAX).contains(&weight)) {
+            return Err(Refusal::OutOfRange(
+                "membership.weight",
+                1,
+                WEIGHT_MAX.into(),
+            ));
+        }
         let agent = (self.agents.get_mut(id)).ok_or_else(|| Refusal::AgentUnknown(id.clone()))?;
+        if let Some(weight) = weight
+            && agent.weight(queue) != weight
+        {
+            agent.weights.insert(queue.clone(), weight);
+            self.draft.agents.insert(id.clone());
+        }
         if agent.queues.insert(queue.clone()) {
             let fact = Fact::MembershipChanged {
                 queue: queue.clone(),

@@ -17,6 +17,7 @@ use crate::time::Timestamp;
 pub(super) enum Needed {
     Active,
     WrappingUp,
+    Parked,
 }
 
 impl Desk {
@@ -29,12 +30,13 @@ impl Desk {
     ) -> Result<(AgentId, &Interaction), Refusal> {
         let agent = self.fence(session)?;
         let found = (self.interactions.get(&id)).ok_or(Refusal::InteractionUnknown(id))?;
-        if found.state.holder() != Some(&agent) {
+        if found.state.owner() != Some(&agent) {
             return Err(Refusal::NotOwner(id));
         }
         let fits = match needed {
             Needed::Active => matches!(found.state, State::Active { .. }),
             Needed::WrappingUp => matches!(found.state, State::WrappingUp { .. }),
+            Needed::Parked => matches!(found.state, State::Parked { .. }),
         };
         if !fits {
             return Err(Refusal::InteractionState {
@@ -43,6 +45,7 @@ impl Desk {
                 needed: match needed {
                     Needed::Active => "active",
                     Needed::WrappingUp => "wrapping up",
+                    Needed::Parked => "parked",
                 },
             });
         }
@@ -150,7 +153,7 @@ impl Desk {
     }
 
     /// Handling is over: post-processing begins if the queue has it, otherwise all is done.
-    fn handled(&mut self, now: Timestamp, agent: &AgentId, id: InteractionId) {
+    pub(super) fn handled(&mut self, now: Timestamp, agent: &AgentId, id: InteractionId) {
         let Some(found) = self.interactions.get(&id) else {
             return;
         };

@@ -19,6 +19,8 @@ pub enum RescindCause {
     MembershipEnded,
     /// The gateway was started anew, or the machine was asleep.
     Restart,
+    /// The queue was paused, or its hours ended.
+    QueueClosed,
 }
 
 /// Where an offer is in its life. All but the first two are final.

@@ -86,32 +86,12 @@ impl Desk {
         let Some(interaction) = self.resolve(now, id, OfferState::Accepted) else {
             return Err(Refusal::OfferUnknown(id));
         };
-        self.change(interaction, now, |found| {
-            let since = now;
-            let agent = agent.clone();
-            found.enter(State::Active { agent, since }, now);
-            found.declined.clear();
-        });
-        if let Some(load) = self.loads.get_mut(&agent) {
-            load.active.insert(interaction);
-        }
         if let Some(agent) = self.agents.get_mut(&agent) {
             agent.misses = 0;
             agent.rejects = 0;
             self.draft.agents.insert(agent.id.clone());
         }
-        if let Some(found) = self.interactions.get(&interaction) {
-            if let Some(case) = self.cases.get_mut(&found.case) {
-                case.last_agent = Some(agent.clone());
-                case.changed = now;
-                self.draft.cases.insert(case.number);
-            }
-            let fact = Fact::InteractionAssigned {
-                interaction: Box::new(found.clone()),
-                cause: AssignCause::Accepted,
-            };
-            self.tell(now, Some(&agent), fact);
-        }
+        self.assign(now, &agent, interaction, AssignCause::Accepted);
         self.heard(now, session);
         self.touch(&agent, PresenceCause::Accept);
         Ok(Pending::Interaction(interaction, agent, None))

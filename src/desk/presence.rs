@@ -33,8 +33,22 @@ impl Desk {
             Requested::WorkOffline(code) => self.offline_code("reason_code", code)?,
             Requested::Available => {}
         }
-        let Some((agent, load)) = self.agents.get_mut(&id).zip(self.loads.get(&id)) else {
-            return Err(Refusal::AgentUnknown(id));
+        let deferred = self.ask_presence(now, &id, state)?;
+        self.touch(&id, PresenceCause::AgentRequest);
+        self.heard(now, session);
+        Ok(Pending::Presence(id, deferred))
+    }
+
+    /// The agent asks to be this, or somebody asks in their stead. Answers whether it is kept
+    /// until the work in hand is done.
+    pub(super) fn ask_presence(
+        &mut self,
+        now: Timestamp,
+        id: &AgentId,
+        state: Requested,
+    ) -> Result<bool, Refusal> {
+        let Some((agent, load)) = self.agents.get_mut(id).zip(self.loads.get(id)) else {
+            return Err(Refusal::AgentUnknown(id.clone()));
         };
         let shown = agent.shown(load);
         let wrapping: Vec<InteractionId> = load.wrapping.iter().copied().collect();
@@ -45,14 +59,14 @@ impl Desk {
                 let leaves = matches!(state, Requested::WorkOffline(_));
                 agent.next = Some(state);
                 if leaves {
-                    self.rescind_all(now, &id, RescindCause::StateChanged);
+                    self.rescind_all(now, id, RescindCause::StateChanged);
                 }
                 true
             }
             (AgentState::WrapUp, _) => {
                 agent.requested = state;
                 agent.next = None;
-                self.rescind_all(now, &id, RescindCause::StateChanged);
+                self.rescind_all(now, id, RescindCause::StateChanged);
                 for interaction in wrapping {
                     self.set_wrap_up(now, interaction, None);
                 }
@@ -64,22 +78,20 @@ impl Desk {
                 }
                 agent.requested = state;
                 agent.next = None;
-                self.restart_wrap_ups(now, &id);
+                self.restart_wrap_ups(now, id);
                 false
             }
             (_, _) => {
                 agent.requested = state;
                 agent.next = None;
-                if !self.live_offers(&id).is_empty() {
-                    self.pause(now, &id, self.policy.recall_pause);
-                    self.rescind_all(now, &id, RescindCause::StateChanged);
+                if !self.live_offers(id).is_empty() {
+                    self.pause(now, id, self.policy.recall_pause);
+                    self.rescind_all(now, id, RescindCause::StateChanged);
                 }
                 false
             }
         };
-        self.touch(&id, PresenceCause::AgentRequest);
-        self.heard(now, session);
-        Ok(Pending::Presence(id, deferred))
+        Ok(deferred)
     }
 
     /// The time for post-processing begins anew, for an agent who had asked for more of it.

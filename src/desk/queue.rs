@@ -1,13 +1,17 @@
 //! A queue: the ordered waiting place of interactions, and the rules that its administrator set.
 
 use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::hours::Hours;
+use super::opening::{Opening, Pause};
 use super::routing::{Ageing, Line, Place, Strategy};
 use crate::id::{InteractionId, QueueId};
 use crate::mail::acknowledgement::Template;
 use crate::mail::automatic::Allowed;
 use crate::mail::threading::Windows;
+use crate::time::Timestamp;
 
 /// What becomes of an agent who let an offer pass or turned one down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +104,10 @@ pub struct QueueSettings {
     pub acknowledgement: Option<Template>,
     /// How long after its end a case of the queue can be continued.
     pub windows: Windows,
+    /// Whether agents of other queues may give their work to it.
+    pub accepts_transfers: bool,
+    /// Whether its agents may take work out of it without being offered any.
+    pub pull: bool,
     /// Who goes first among its idle agents.
     pub strategy: Strategy,
     /// How long a letter in a known case is kept for the agent who handled that case last; zero
@@ -109,6 +117,8 @@ pub struct QueueSettings {
     pub skill_relax: Option<Duration>,
     /// How priorities grow with waiting, if they do.
     pub ageing: Option<Ageing>,
+    /// When it offers what waits in it; `None` for always.
+    pub hours: Option<Arc<Hours>>,
 }
 
 impl QueueSettings {
@@ -137,10 +147,13 @@ impl QueueSettings {
             allowed: Allowed::default(),
             acknowledgement: None,
             windows: Windows::default(),
+            accepts_transfers: true,
+            pull: false,
             strategy: Strategy::default(),
             preferred_agent: Duration::ZERO,
             skill_relax: None,
             ageing: None,
+            hours: None,
         }
     }
 
@@ -167,6 +180,12 @@ pub struct Queue {
     pub(super) line: Line,
     /// How many are held back.
     pub(super) held: usize,
+    /// Whether its hours have it open.
+    pub(super) open: bool,
+    /// When its hours change that, if they do within a year.
+    pub(super) next_change: Option<Timestamp>,
+    /// That a supervisor paused it.
+    pub(super) paused: Option<Pause>,
 }
 
 impl Queue {
@@ -175,7 +194,37 @@ impl Queue {
             settings,
             line: Line::new(),
             held: 0,
+            open: true,
+            next_change: None,
+            paused: None,
         }
+    }
+
+    /// Whether it offers what waits in it.
+    #[must_use]
+    pub const fn opening(&self) -> Opening {
+        match (&self.paused, self.open) {
+            (Some(_), _) => Opening::Paused,
+            (None, true) => Opening::Open,
+            (None, false) => Opening::Closed,
+        }
+    }
+
+    /// The pause, while it is paused.
+    #[must_use]
+    pub const fn pause(&self) -> Option<&Pause> {
+        self.paused.as_ref()
+    }
+
+    /// When its hours next open or close it; `None` if never, or not within a year.
+    #[must_use]
+    pub const fn next_change(&self) -> Option<Timestamp> {
+        self.next_change
+    }
+
+    /// Whether anything may be offered from it now.
+    pub(super) const fn offers_open(&self) -> bool {
+        matches!(self.opening(), Opening::Open)
     }
 
     /// How many interactions wait without being offered to anybody.
@@ -199,11 +248,6 @@ impl Queue {
     pub fn waiting_after(&self, after: Option<Place>) -> impl Iterator<Item = Place> + '_ {
         let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
         (self.line.places().range((begin, Bound::Unbounded))).copied()
-    }
-
-    /// Whether anything may be offered from it now.
-    pub(super) const fn offers_open(&self) -> bool {
-        true
     }
 }
 

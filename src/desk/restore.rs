@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::agent::Load;
 use super::{
-    Agent, Case, Counters, Desk, Draft, Effects, Interaction, Offer, Policy, Queue, QueueSettings,
-    RescindCause, Session, State, Timer,
+    Agent, Case, Change, Counters, Desk, Draft, Effects, Interaction, Offer, Pause, Policy, Queue,
+    QueueSettings, RescindCause, Session, State, Timer,
 };
-use crate::id::{AgentId, MessageId, OfferId, SessionId};
+use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
 use crate::outbound::message::Outbound;
 use crate::outbound::spool::Spool;
 use crate::time::Timestamp;
@@ -29,6 +29,8 @@ pub struct Records {
     pub cases: Vec<Case>,
     /// All outbound messages that are not settled.
     pub outbound: Vec<Outbound>,
+    /// The pauses of queues.
+    pub pauses: Vec<Pause>,
 }
 
 impl Desk {
@@ -62,15 +64,27 @@ impl Desk {
             desk.queues
                 .insert(settings.id.clone(), Queue::new(settings));
         }
+        for session in records.sessions {
+            desk.admit(now, session);
+        }
         for interaction in records.interactions {
             desk.restore_interaction(now, interaction);
+        }
+        let mut forgotten = Vec::new();
+        for pause in records.pauses {
+            match desk.queues.get_mut(&pause.queue) {
+                Some(queue) => queue.paused = Some(pause),
+                // Should the queue ever come back, it is another one.
+                None => forgotten.push(Change::QueueResumed(pause.queue)),
+            }
+        }
+        let queues: Vec<QueueId> = desk.queues.keys().cloned().collect();
+        for queue in queues {
+            desk.look_at_hours(now, &queue);
         }
         for (id, agent) in &desk.agents {
             let load = desk.loads.get(id).cloned().unwrap_or_default();
             desk.shown.insert(id.clone(), agent.shown(&load));
-        }
-        for session in records.sessions {
-            desk.admit(now, session);
         }
         for offer in records.offers {
             desk.restore_offer(now, offer);
@@ -78,6 +92,7 @@ impl Desk {
         desk.restored_spool = records.outbound;
         // Nobody is there yet to whom anything could go.
         desk.draft = Draft::default();
+        desk.draft.changes = forgotten;
         desk
     }
 
@@ -193,7 +208,22 @@ impl Desk {
                     self.timers.set(*deadline, Timer::WrapUp(id));
                 }
             }
-            State::Queued | State::Offered { .. } | State::Closed { .. } | State::Filed { .. } => {}
+            State::Drafting { agent, .. } => {
+                if let Some(load) = self.loads.get_mut(agent) {
+                    load.drafting.insert(id);
+                }
+            }
+            State::Parked { agent, until, .. } => {
+                if let Some(load) = self.loads.get_mut(agent) {
+                    load.parked.insert(id);
+                }
+                self.timers.set(*until, Timer::Parked(id));
+            }
+            State::Queued
+            | State::Offered { .. }
+            | State::Closed { .. }
+            | State::Filed { .. }
+            | State::Cancelled { .. } => {}
         }
         self.interactions.insert(id, interaction);
         if waits {

@@ -1,10 +1,15 @@
 //! A clock that was set back while the gateway was down: times that lie ahead become now, so that
 //! nobody waits for yesterday to come again.
 
+use std::time::Duration;
+
 use super::queue::COOLDOWN_MAX;
 use super::{Desk, Fact, Interaction, PresenceCause, State, Timer};
 use crate::id::{AgentId, InteractionId};
 use crate::time::Timestamp;
+
+/// Longest time for which an interaction is kept for one agent.
+const KEPT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Brings a time that lies ahead to now, and what was to come some time after it to as long after
 /// now.
@@ -24,25 +29,39 @@ impl Interaction {
         let since = match &self.state {
             State::WrappingUp { since, .. }
             | State::Active { since, .. }
+            | State::Drafting { since, .. }
+            | State::Parked { since, .. }
             | State::Held { since, .. } => *since,
-            State::Queued | State::Offered { .. } | State::Closed { .. } | State::Filed { .. } => {
-                self.arrived
-            }
+            State::Queued
+            | State::Offered { .. }
+            | State::Closed { .. }
+            | State::Filed { .. }
+            | State::Cancelled { .. } => self.arrived,
         };
-        since.max(self.arrived) > now
+        let kept = (self.preferred.as_ref()).is_some_and(|kept| kept.until > now + KEPT_MAX);
+        since.max(self.arrived) > now || kept
     }
 
     /// The same, without times that lie ahead.
     fn mended(&self, now: Timestamp) -> Self {
         let mut mended = self.clone();
-        let until = mended.preferred.as_mut().map(|kept| &mut kept.until);
-        bring(now, &mut mended.arrived, until);
+        if let Some(kept) = &mut mended.preferred {
+            kept.until = kept.until.min(now + KEPT_MAX);
+        }
+        bring(now, &mut mended.arrived, None);
         match &mut mended.state {
             State::WrappingUp {
                 since, deadline, ..
             } => bring(now, since, deadline.as_mut()),
-            State::Active { since, .. } | State::Held { since, .. } => bring(now, since, None),
-            State::Queued | State::Offered { .. } | State::Closed { .. } | State::Filed { .. } => {}
+            State::Parked { since, until, .. } => bring(now, since, Some(until)),
+            State::Active { since, .. }
+            | State::Drafting { since, .. }
+            | State::Held { since, .. } => bring(now, since, None),
+            State::Queued
+            | State::Offered { .. }
+            | State::Closed { .. }
+            | State::Filed { .. }
+            | State::Cancelled { .. } => {}
         }
         mended
     }
@@ -67,17 +86,15 @@ impl Desk {
     fn mend_interaction(&mut self, now: Timestamp, mended: Interaction) {
         let id: InteractionId = mended.id;
         self.take_from_line(id);
-        if let State::WrappingUp {
-            deadline: Some(deadline),
-            ..
-        } = &mended.state
-        {
-            self.timers.set(*deadline, Timer::WrapUp(id));
+        match &mended.state {
+            State::WrappingUp {
+                deadline: Some(deadline),
+                ..
+            } => self.timers.set(*deadline, Timer::WrapUp(id)),
+            State::Parked { until, .. } => self.timers.set(*until, Timer::Parked(id)),
+            _ => {}
         }
-        let (waits, holder) = (
-            mended.state == State::Queued,
-            mended.state.holder().cloned(),
-        );
+        let (waits, holder) = (mended.state == State::Queued, mended.state.owner().cloned());
         self.change(id, now, |found| *found = mended);
         if waits {
             self.line_up(now, id);
@@ -107,8 +124,6 @@ impl Desk {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::id::{AgentId, InteractionId, OfferId, SessionId};
+use crate::id::{AgentId, InteractionId, OfferId, QueueId, SessionId};
 use crate::time::Timestamp;
 
 /// What is to be looked at when a deadline comes.
@@ -31,8 +31,12 @@ pub(super) enum Timer {
     Cooldown(AgentId),
     /// The interaction has rested since it was declined; it may go round again.
     Declined(InteractionId),
+    /// A parked interaction comes back.
+    Parked(InteractionId),
     /// The place of a waiting interaction changes by itself.
     Standing(InteractionId),
+    /// A queue may open or close.
+    Hours(QueueId),
 }
 
 /// All deadlines, earliest first.

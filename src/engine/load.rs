@@ -97,6 +97,7 @@ pub(super) fn records(store: &dyn Store) -> Result<Records, StartError> {
         agents: all(store, keys::AGENTS)?,
         sessions: all(store, keys::SESSIONS)?,
         offers: all(store, keys::OFFERS)?,
+        pauses: all(store, keys::PAUSES)?,
         ..Records::default()
     };
     for_each(store, keys::OPEN, |mark, _| {

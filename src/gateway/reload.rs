@@ -44,6 +44,7 @@ impl Running {
             .reconfigure(config.queues(), config.house())
             .await;
         reconfigured.map_err(ReloadError::Queues)?;
+        let intake = intake.succeeding(&self.receiver.get());
         self.receiver.replace(Arc::new(intake));
         Ok(self.parts.config.fixed(config))
     }

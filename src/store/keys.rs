@@ -11,6 +11,7 @@
 //! | `agent/SLUG` | an agent |
 //! | `key/ID` | an API key |
 //! | `session/ID` | an open session |
+//! | `pause/QUEUE` | that a queue is paused |
 //! | `offer/ID` | an offer that is live or ended not long ago |
 //! | `interaction/ID` | an interaction |
 //! | `open/ID` | marks an interaction that is not closed |
@@ -26,7 +27,7 @@
 //! | `event/SLUG 00 NUMBER` | an entry of an agent's event log |
 //! | `request/DIGEST` | what a request id was answered |
 //! | `delivery/DIGEST` | what became of a letter, by its fingerprint |
-//! | `due/TIME KEY` | marks a `request`, `delivery`, `acknowledged` or `suppressed` that is forgotten then |
+//! | `due/TIME KEY` | marks a `request`, `delivery`, `acknowledged` or `suppressed` that is forgotten then; further ones in the value |
 
 use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::threading::ClueKey;
@@ -46,6 +47,8 @@ pub const KEYS: &[u8] = b"key/";
 pub const SESSIONS: &[u8] = b"session/";
 /// All remembered offers.
 pub const OFFERS: &[u8] = b"offer/";
+/// All pauses of queues.
+pub const PAUSES: &[u8] = b"pause/";
 /// Marks of all interactions that are not closed.
 pub const OPEN: &[u8] = b"open/";
 /// Marks of all outbound messages that are not settled.
@@ -83,6 +86,12 @@ pub fn key(id: KeyId) -> Vec<u8> {
 #[must_use]
 pub fn session(id: SessionId) -> Vec<u8> {
     join(&[SESSIONS, &id.to_bytes()])
+}
+
+/// That a queue is paused.
+#[must_use]
+pub fn pause(queue: &QueueId) -> Vec<u8> {
+    join(&[PAUSES, queue.as_str().as_bytes()])
 }
 
 /// A remembered offer.
@@ -244,6 +253,31 @@ pub fn due(at: Timestamp, key: &[u8]) -> Vec<u8> {
     join(&[DUE, &at.as_millis().to_be_bytes(), key])
 }
 
+/// The value of a mark of [`due`]: keys that are to be forgotten together with the one that it
+/// names. Each begins with its length in two bytes; a key longer than that says is left out, and
+/// no key is.
+#[must_use]
+pub fn due_too<'a>(keys: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut value = Vec::new();
+    for key in keys {
+        if let Ok(len) = u16::try_from(key.len()) {
+            value.extend_from_slice(&len.to_be_bytes());
+            value.extend_from_slice(key);
+        }
+    }
+    value
+}
+
+/// The keys in a value of [`due_too`], up to where it is none. Older marks have none.
+pub fn fallen_due_too(mut value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (len, rest) = value.split_first_chunk()?;
+        let (key, rest) = rest.split_at_checked(u16::from_be_bytes(*len).into())?;
+        value = rest;
+        Some(key)
+    })
+}
+
 /// The time and the key that a mark of [`due`] names.
 #[must_use]
 pub fn fallen_due(mark: &[u8]) -> Option<(Timestamp, &[u8])> {
@@ -272,6 +306,18 @@ mod tests {
             assert_eq!(fallen_due(broken), None);
             assert_eq!(opened(broken), None);
         }
+    }
+
+    #[test]
+    fn one_mark_tells_of_several_keys() {
+        let keys = [&b"request/x"[..], b"", b"delivery/y"];
+        let value = due_too(keys);
+        assert!(fallen_due_too(&value).eq(keys));
+        assert_eq!(fallen_due_too(b"").next(), None);
+        // What was cut off is no key.
+        let cut = &value[..value.len() - 1];
+        assert!(fallen_due_too(cut).eq(keys.into_iter().take(2)));
+        assert_eq!(fallen_due_too(b"\0").next(), None);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::previous::{MessageV1, OutboundV1};
 use crate::desk::{
-    Agent, Answer, Case, Counters, Event, Filing, Interaction, Message, Offer, Session,
+    Agent, Answer, Case, Counters, Event, Filing, Interaction, Message, Offer, Pause, Session,
 };
 use crate::id::{AgentId, KeyId};
 use crate::mail::dossier::Dossier;
@@ -175,6 +175,7 @@ stored! {
     ApiKey => "key" 1,
     Session => "session" 2,
     Offer => "offer" 2,
+    Pause => "pause" 1,
     Interaction => "interaction" 3,
     Delivery => "delivery" 1,
     Dossier => "dossier" 1,

@@ -3,11 +3,14 @@
 //! The laws themselves are the world's: it checks them after each step. Here it is led into
 //! corners.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use postroom::desk::skill;
 use postroom::desk::{
-    AfterWork, AgentChanges, AgentState, CodePolicy, Command, DeclineAction, Handling, HoldReason,
-    HouseRules, NewAgent, OfferClock, Policy, QueueSettings, Requested, State, Thread, Work,
+    self, AfterWork, Ageing, AgentChanges, AgentState, CancelCause, CodePolicy, Command,
+    DeclineAction, Handling, HoldReason, HouseRules, NewAgent, OfferClock, Policy, QueueSettings,
+    Requested, State, Thread, Work,
 };
 use postroom::id::{AgentId, InteractionId, OfferId, QueueId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -26,13 +29,21 @@ enum Step {
         queues: Vec<usize>,
         thread: Option<(Index, bool)>,
         worth: Worth,
+        priority: i32,
+        skills: Vec<usize>,
     },
     Release(Index),
     Dismiss(Index),
+    Raise(Index, i32),
+    Teach(usize, Vec<usize>),
+    Share(usize, desk::Strategy),
     Merge(Index, Index),
     Agent(usize, Act),
     Member(usize, usize, bool),
     Account(usize, Account),
+    Pause(usize, bool),
+    Forced(usize, Option<Wish>),
+    Notice(usize),
     Submission(Index, Report),
     Configure(bool),
     Hold(bool),
@@ -70,6 +81,12 @@ enum Act {
     Save(Which, bool),
     Extend(Which),
     Complete(Which, Option<Wish>),
+    Transfer(Which, usize),
+    Requeue(Which),
+    Cancel(Which),
+    Pull(Option<usize>, Which),
+    Park(Which, u64),
+    Resume(Which),
 }
 
 /// Whether a letter is work.
@@ -106,6 +123,9 @@ enum Report {
 const AGENTS: usize = 3;
 const QUEUES: usize = 2;
 
+/// What letters ask for, and agents can do.
+const SKILLS: [&str; 3] = ["german", "german:3", "law:2"];
+
 fn wish() -> impl Strategy<Value = Wish> {
     prop_oneof![3 => Just(Wish::Available), 1 => Just(Wish::Offline)]
 }
@@ -131,6 +151,13 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (which(), any::<bool>()).prop_map(|(which, coded)| Act::Save(which, coded)),
         1 => which().prop_map(Act::Extend),
         2 => (which(), next()).prop_map(|(which, next)| Act::Complete(which, next)),
+        2 => (which(), 0..QUEUES).prop_map(|(which, queue)| Act::Transfer(which, queue)),
+        1 => which().prop_map(Act::Requeue),
+        1 => which().prop_map(Act::Cancel),
+        2 => (proptest::option::of(0..QUEUES), which())
+            .prop_map(|(queue, which)| Act::Pull(queue, which)),
+        2 => (which(), 0..200_u64).prop_map(|(which, time)| Act::Park(which, time)),
+        2 => which().prop_map(Act::Resume),
     ]
 }
 
@@ -150,6 +177,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]);
     let queues = prop::sample::subsequence((0..QUEUES).collect::<Vec<_>>(), 1..=QUEUES);
     let thread = proptest::option::of(any::<(Index, bool)>());
+    let skills = || {
+        let all: Vec<_> = (0..SKILLS.len()).collect();
+        prop_oneof![2 => Just(Vec::new()), 1 => prop::sample::subsequence(all, 0..=2)]
+    };
+    let strategy = prop::sample::select(vec![
+        desk::Strategy::LongestIdle,
+        desk::Strategy::RoundRobin,
+        desk::Strategy::MostSkilled,
+        desk::Strategy::LeastLoaded,
+    ]);
     let worth = prop_oneof![
         6 => Just(Worth::Wanted),
         1 => Just(Worth::Machine),
@@ -164,14 +201,27 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         6 => wait.prop_map(|wait| Step::Wait(Duration::from_millis(wait))),
-        4 => (queues, thread, worth)
-            .prop_map(|(queues, thread, worth)| Step::Mail { queues, thread, worth }),
+        4 => (queues, thread, worth, -1..2, skills()).prop_map(
+            |(queues, thread, worth, priority, skills)| Step::Mail {
+                queues,
+                thread,
+                worth,
+                priority,
+                skills,
+            }
+        ),
+        1 => (any::<Index>(), -1..2).prop_map(|(which, to)| Step::Raise(which, to)),
+        1 => (0..AGENTS, skills()).prop_map(|(agent, skills)| Step::Teach(agent, skills)),
+        1 => (0..QUEUES, strategy).prop_map(|(queue, to)| Step::Share(queue, to)),
         1 => any::<Index>().prop_map(Step::Release),
         1 => any::<Index>().prop_map(Step::Dismiss),
         1 => any::<(Index, Index)>().prop_map(|(case, into)| Step::Merge(case, into)),
         20 => (0..AGENTS, act()).prop_map(|(agent, act)| Step::Agent(agent, act)),
         1 => (0..AGENTS, 0..QUEUES, any::<bool>()).prop_map(|(a, q, j)| Step::Member(a, q, j)),
         2 => (0..AGENTS, account).prop_map(|(agent, account)| Step::Account(agent, account)),
+        1 => (0..QUEUES, any::<bool>()).prop_map(|(queue, on)| Step::Pause(queue, on)),
+        1 => (0..AGENTS, proptest::option::of(wish())).prop_map(|(a, wish)| Step::Forced(a, wish)),
+        1 => (0..QUEUES).prop_map(Step::Notice),
         2 => (any::<Index>(), report).prop_map(|(which, report)| Step::Submission(which, report)),
         1 => any::<bool>().prop_map(Step::Configure),
         1 => any::<bool>().prop_map(Step::Hold),
@@ -203,6 +253,13 @@ impl Play {
         let mut gentle = queue("support");
         gentle.post_processing = Some(Duration::from_secs(60));
         gentle.waiting_max = 4;
+        gentle.preferred_agent = Duration::from_secs(45);
+        gentle.skill_relax = Some(Duration::from_secs(20));
+        gentle.ageing = Some(Ageing {
+            every: Duration::from_secs(7),
+            max: 2,
+        });
+        gentle.pull = true;
         gentle.codes = CodePolicy::Required;
         gentle.takes_back = true;
         gentle.offer_clock = OfferClock::Shown;
@@ -272,7 +329,41 @@ impl Play {
                 queues,
                 thread,
                 worth,
-            } => self.mail(queues, thread.as_ref(), *worth),
+                priority,
+                skills,
+            } => {
+                let handling = Handling {
+                    priority: *priority,
+                    skills: skills.iter().map(|at| SKILLS[*at].to_owned()).collect(),
+                    ..Handling::default()
+                };
+                self.mail(queues, thread.as_ref(), *worth, handling);
+            }
+            Step::Raise(which, priority) => {
+                if let Some(interaction) = self.any_interaction(which) {
+                    self.give(Command::Prioritise {
+                        interaction,
+                        priority: *priority,
+                    });
+                }
+            }
+            Step::Teach(agent, skills) => {
+                let skills = skills.iter().filter_map(|at| skill::asked(SKILLS[*at]));
+                let changes = AgentChanges {
+                    skills: Some(
+                        skills
+                            .map(|(name, level)| (name.to_owned(), level))
+                            .collect(),
+                    ),
+                    ..AgentChanges::default()
+                };
+                let agent = self.agents[*agent].clone();
+                self.give(Command::UpdateAgent { agent, changes });
+            }
+            Step::Share(queue, strategy) => {
+                self.queues[*queue].strategy = *strategy;
+                self.give(Command::SetQueues(self.queues.clone()));
+            }
             Step::Release(which) => {
                 if let Some(interaction) = self.any_interaction(which) {
                     self.give(Command::Release { interaction });
@@ -296,12 +387,44 @@ impl Play {
                 let agent = self.agents[*agent].clone();
                 let queue = self.queues[*queue].id.clone();
                 self.give(if *joins {
-                    Command::JoinQueue { agent, queue }
+                    let weight = None;
+                    Command::JoinQueue {
+                        agent,
+                        queue,
+                        weight,
+                    }
                 } else {
                     Command::LeaveQueue { agent, queue }
                 });
             }
             Step::Account(agent, account) => self.account(*agent, *account),
+            Step::Pause(queue, on) => {
+                let queue = self.queues[*queue].id.clone();
+                self.give(if *on {
+                    let reason = String::new();
+                    Command::PauseQueue { queue, reason }
+                } else {
+                    Command::ResumeQueue { queue }
+                });
+            }
+            Step::Forced(agent, wish) => {
+                let agent = self.agents[*agent].clone();
+                self.give(match wish {
+                    Some(wish) => Command::ForcePresence {
+                        agent,
+                        state: asked(*wish),
+                        note: String::new(),
+                    },
+                    None => Command::ForceSignOut {
+                        session: self.world.session(&agent).unwrap_or(nobody()),
+                    },
+                });
+            }
+            Step::Notice(queue) => self.give(Command::PostNotice {
+                agents: BTreeSet::new(),
+                queues: BTreeSet::from([self.queues[*queue].id.clone()]),
+                text: "hello".into(),
+            }),
             Step::Submission(which, report) => self.submission(which, *report),
             Step::Configure(short) => {
                 let mut queues = self.queues.clone();
@@ -370,7 +493,13 @@ impl Play {
         (!known.is_empty()).then(|| *which.get(&known))
     }
 
-    fn mail(&mut self, queues: &[usize], thread: Option<&(Index, bool)>, worth: Worth) {
+    fn mail(
+        &mut self,
+        queues: &[usize],
+        thread: Option<&(Index, bool)>,
+        worth: Worth,
+        handling: Handling,
+    ) {
         let queues: Vec<QueueId> = queues
             .iter()
             .map(|at| self.queues[*at].id.clone())
@@ -402,7 +531,7 @@ impl Play {
         let handling = Handling {
             work,
             by_machine: matches!(worth, Worth::Machine),
-            ..Handling::default()
+            ..handling
         };
         self.give(handled(&queues, thread, handling));
     }
@@ -444,8 +573,9 @@ impl Play {
 
     fn work(&self, agent: &AgentId, which: &Which) -> InteractionId {
         let all: Vec<InteractionId> = self.world.kept.interactions.keys().copied().collect();
-        let own = (self.world.desk.presence(agent))
-            .map_or_else(Vec::new, |presence| presence.interactions);
+        let own = (self.world.desk.presence(agent)).map_or_else(Vec::new, |presence| {
+            [presence.interactions, presence.parked].concat()
+        });
         match which {
             Which::Own => own.first().copied(),
             Which::Any(at) => (!all.is_empty()).then(|| *at.get(&all)),
@@ -517,6 +647,41 @@ impl Play {
                 session,
                 interaction: self.work(&agent, which),
             },
+            Act::Transfer(which, queue) => Command::Transfer {
+                session,
+                interaction: self.work(&agent, which),
+                queue: self.queues[*queue].id.clone(),
+                note: "for you".into(),
+            },
+            Act::Requeue(which) => Command::Requeue {
+                session,
+                interaction: self.work(&agent, which),
+                note: String::new(),
+            },
+            Act::Cancel(which) => Command::Cancel {
+                session,
+                interaction: self.work(&agent, which),
+                cause: CancelCause::Duplicate,
+                note: String::new(),
+            },
+            Act::Pull(queue, which) => Command::Pull {
+                session,
+                queue: queue.map(|queue| self.queues[queue].id.clone()),
+                interaction: match (queue, which) {
+                    (Some(_), Which::Own) => None,
+                    _ => Some(self.work(&agent, which)),
+                },
+            },
+            Act::Park(which, time) => Command::Park {
+                session,
+                interaction: self.work(&agent, which),
+                time: Duration::from_secs(*time),
+                note: String::new(),
+            },
+            Act::Resume(which) => Command::Resume {
+                session,
+                interaction: self.work(&agent, which),
+            },
             Act::Complete(which, next) => Command::CompleteWrapUp {
                 session,
                 interaction: self.work(&agent, which),
@@ -576,13 +741,20 @@ proptest! {
         }
         for found in left.world.desk.interactions().values() {
             let rests = match &found.state {
-                State::Queued | State::Active { .. } | State::Held { .. } => true,
+                State::Queued
+                | State::Active { .. }
+                | State::Held { .. }
+                | State::Drafting { .. } => true,
                 // Only of those who asked for more time, or whose queue waits for a code.
                 State::WrappingUp { deadline, .. } => {
                     let queue = &left.world.desk.queues()[&found.queue].settings;
                     deadline.is_none() || queue.codes == CodePolicy::Hold
                 }
-                State::Offered { .. } | State::Closed { .. } | State::Filed { .. } => false,
+                State::Offered { .. }
+                | State::Closed { .. }
+                | State::Filed { .. }
+                | State::Parked { .. }
+                | State::Cancelled { .. } => false,
             };
             prop_assert!(rests, "{} is {}", found.id, found.state.name());
         }

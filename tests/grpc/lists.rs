@@ -221,3 +221,46 @@ async fn agents_see_their_queues_and_supervisors_the_line() {
         .unwrap();
     assert_eq!(info.into_inner().api_version, "postroom.v1");
 }
+
+#[tokio::test]
+async fn a_queue_is_paused_and_resumed() {
+    let gateway = Gateway::start().await;
+    gateway.agent("anna", &["support"]).await;
+    let anna = gateway.sign_in("anna").await;
+    let mut queues = QueueServiceClient::new(gateway.local.clone());
+    let pause = |name: &str, reason: &str| pb::PauseQueueRequest {
+        name: name.to_owned(),
+        reason: reason.to_owned(),
+        request_id: format!("pause-{}", reason.len()),
+    };
+    for _ in 0..2 {
+        let asked = pause("queues/support", "the phones ring");
+        let paused = queues.pause_queue(asked).await.unwrap().into_inner();
+        let paused = paused.queue.unwrap();
+        assert_eq!(paused.state(), pb::QueueState::Paused);
+        assert_eq!(paused.pause_reason, "the phones ring");
+        assert!(paused.pause_time.is_some());
+    }
+    let resume = pb::ResumeQueueRequest {
+        name: "queues/support".to_owned(),
+        request_id: String::new(),
+    };
+    let resumed = queues.resume_queue(resume).await.unwrap().into_inner();
+    let resumed = resumed.queue.unwrap();
+    assert_eq!(resumed.state(), pb::QueueState::Open);
+    assert_eq!(
+        (resumed.pause_time, resumed.pause_reason),
+        (None, String::new())
+    );
+
+    let unknown = queues.pause_queue(pause("queues/none", "")).await;
+    refused(unknown, Code::NotFound, "RESOURCE_NOT_FOUND");
+    let long = queues
+        .pause_queue(pause("queues/support", &"x".repeat(16_385)))
+        .await;
+    refused(long, Code::InvalidArgument, "FIELD_INVALID");
+    let mut remote = QueueServiceClient::new(gateway.remote.clone());
+    let asked = by(&anna, pause("queues/support", "no"));
+    let agents_wish = remote.pause_queue(asked).await;
+    refused(agents_wish, Code::PermissionDenied, "ROLE_REQUIRED");
+}

@@ -11,7 +11,7 @@ use tonic_types::StatusExt as _;
 use super::gateway::{Gateway, by, refused, sign_in};
 
 /// An agent at work: signed in, watching and Available.
-async fn at_work(
+pub(super) async fn at_work(
     gateway: &Gateway,
     id: &str,
 ) -> (String, tonic::Streaming<pb::WatchSessionResponse>) {
@@ -473,6 +473,7 @@ async fn post_processing_and_its_codes() {
         state: pb::AgentState::WorkOffline.into(),
         reason_code: "tea".to_owned(),
         request_id: String::new(),
+        note: String::new(),
     };
     let status = presences.set_presence(by(&anna, tea)).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);

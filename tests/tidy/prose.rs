@@ -132,7 +132,7 @@ fn the_readme_explains_every_key_of_the_configuration() {
 #[test]
 fn the_defaults_that_are_written_are_the_defaults() {
     let config = configuration();
-    let smallest = "[gateway]\ndata_dir = \"d\"\nname = \"shop.example\"\n[[queue]]\nid = \"support\"\naddresses = [\"a@shop.example\"]\n[[rule]]\nname = \"x\"\npriority = 1\n[[dkim]]\ndomain = \"shop.example\"\nselector = \"a\"\nkey_file = \"k\"\n";
+    let smallest = "[gateway]\ndata_dir = \"d\"\nname = \"shop.example\"\n[[queue]]\nid = \"support\"\naddresses = [\"a@shop.example\"]\n[[hours]]\nid = \"office\"\ntime_zone = \"UTC\"\nmonday = [\"09:00-17:00\"]\n[[rule]]\nname = \"x\"\npriority = 1\n[[dkim]]\ndomain = \"shop.example\"\nselector = \"a\"\nkey_file = \"k\"\n";
     let parsed = postroom::config::Config::parse(smallest).unwrap();
     // The printed form names every field with its value, whatever type it has.
     let printed = format!("{parsed:?}");
