@@ -45,6 +45,7 @@
 //! | a supervisor of work | `supervisor lea gives i1 to anna`, `supervisor lea moves i1 to queue sales` |
 //! | alerts | `alert about m2 is cleared` |
 //! | the process ends, and a new one begins | `stop`, `restart` |
+//! | the machine falls asleep, and wakes | `stop`, `wakes` |
 //! | nothing | `time passes` |
 //! | a look | `show` |
 
@@ -58,6 +59,8 @@ mod mails;
 mod names;
 #[path = "desk/pairs.rs"]
 mod pairs;
+#[path = "desk/policy.rs"]
+mod policy;
 #[path = "desk/world.rs"]
 mod world;
 
@@ -229,6 +232,11 @@ impl Stage {
             ["stop"] => {
                 self.stopped = true;
                 Ok(Vec::new())
+            }
+            ["wakes"] => {
+                self.stopped = false;
+                let effects = self.world.leap(self.now);
+                Ok(self.names.lines(&effects))
             }
             ["restart"] => {
                 self.stopped = false;

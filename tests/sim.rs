@@ -285,6 +285,9 @@ impl Day {
         self.streams.clear();
         let effects = self.world.restart(self.now);
         self.follow("restart", &effects);
+        // A leap of the clock finds nothing more to take back.
+        let effects = self.world.leap(self.now);
+        self.follow("and the machine was asleep", &effects);
         self.check();
     }
 

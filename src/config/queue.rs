@@ -10,7 +10,8 @@ use toml::Spanned;
 use super::check::Check;
 use super::hours::Hours;
 use crate::desk::{
-    self, Ageing, CodePolicy, DeclineAction, Mailbox, OfferClock, QueueSettings, Strategy,
+    self, Ageing, COOLDOWN_MAX, CodePolicy, DeclineAction, Mailbox, OfferClock, QueueSettings,
+    Strategy,
 };
 use crate::id::QueueId;
 use crate::intake::policy::Door;
@@ -470,7 +471,7 @@ pub(super) fn check_all(queues: &[Queue], signed_addresses: bool, check: &mut Ch
             let what = format!("post_processing_seconds of queue {id} is over 86400");
             check.blame(&queue.id, what);
         }
-        if queue.cooldown_seconds > 3600 {
+        if queue.cooldown_seconds > COOLDOWN_MAX.as_secs() {
             let what = format!("cooldown_seconds of queue {id} is over 3600");
             check.blame(&queue.id, what);
         }
@@ -546,7 +547,7 @@ fn check_penalties(queue: &Queue, check: &mut Check<'_>) {
         }
     }
     if let Some(most) = &queue.cooldown_max_seconds
-        && !(queue.cooldown_seconds..=3600).contains(most.get_ref())
+        && !(queue.cooldown_seconds..=COOLDOWN_MAX.as_secs()).contains(most.get_ref())
     {
         let what = format!(
             "queue {id}: cooldown_max_seconds must be cooldown_seconds, which is {}, to 3600",

@@ -46,6 +46,7 @@ mod reporting;
 mod restore;
 mod routing;
 mod sending;
+mod setback;
 mod signing;
 mod supervising;
 mod timers;
@@ -77,7 +78,9 @@ pub use offer::{Offer, OfferState, RescindCause};
 pub use opening::{Opening, Pause};
 pub use parking::{PARK_BOUNDS, PARKED_MAX};
 pub use prioritising::PRIORITY_MAX;
-pub use queue::{CodePolicy, DeclineAction, Mailbox, OfferClock, Queue, QueueSettings};
+pub use queue::{
+    COOLDOWN_MAX, CodePolicy, DeclineAction, Mailbox, OfferClock, Queue, QueueSettings,
+};
 pub use refusal::Refusal;
 pub use reporting::Report;
 pub use restore::Records;

@@ -17,7 +17,7 @@ pub enum RescindCause {
     StateChanged,
     /// The agent no longer serves the queue.
     MembershipEnded,
-    /// The gateway was started anew.
+    /// The gateway was started anew, or the machine was asleep.
     Restart,
     /// The queue was paused, or its hours ended.
     QueueClosed,

@@ -22,6 +22,9 @@ pub enum DeclineAction {
     WorkOffline,
 }
 
+/// Longest time for which an agent who declined may be left alone.
+pub const COOLDOWN_MAX: Duration = Duration::from_secs(3600);
+
 /// Whether an interaction is to be classified before post-processing ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CodePolicy {

@@ -1,7 +1,6 @@
 //! Restoring: the desk as it was when its last effects were written, and what a restart changes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::agent::Load;
 use super::{
@@ -12,9 +11,6 @@ use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
 use crate::outbound::message::Outbound;
 use crate::outbound::spool::Spool;
 use crate::time::Timestamp;
-
-/// Longest time for which an interaction is kept for one agent.
-const KEPT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// All records that the desk holds, as the store has them.
 #[derive(Debug, Default)]
@@ -101,16 +97,11 @@ impl Desk {
         desk
     }
 
-    /// What follows from a start: live offers are taken back, submissions that were cut off are
+    /// What follows from a start: times that lie ahead are mended, live offers are taken back, submissions that were cut off are
     /// unconfirmed, deadlines that passed are due.
     pub fn start(&mut self, now: Timestamp) -> Effects {
-        let live: Vec<OfferId> = (self.offers.values())
-            .filter(|offer| offer.state.is_live())
-            .map(|offer| offer.id)
-            .collect();
-        for offer in live {
-            self.rescind(now, offer, RescindCause::Restart);
-        }
+        self.mend_times(now);
+        self.rescind_live(now);
         let records = std::mem::take(&mut self.restored_spool);
         let (spool, changes) = Spool::restore(records, now, self.policy.submissions);
         self.spool = spool;
@@ -119,6 +110,23 @@ impl Desk {
         }
         self.review_spool(now);
         self.tick(now)
+    }
+
+    /// What follows from a leap of the clock: nobody could answer meanwhile, so live offers are
+    /// taken back without blame. All else falls due as it does at a start.
+    pub fn leap(&mut self, now: Timestamp) -> Effects {
+        self.rescind_live(now);
+        self.tick(now)
+    }
+
+    fn rescind_live(&mut self, now: Timestamp) {
+        let live: Vec<OfferId> = (self.offers.values())
+            .filter(|offer| offer.state.is_live())
+            .map(|offer| offer.id)
+            .collect();
+        for offer in live {
+            self.rescind(now, offer, RescindCause::Restart);
+        }
     }
 
     /// Takes over from a desk that got ahead of what could be written: the records are the truth,
@@ -178,7 +186,7 @@ impl Desk {
         self.offers.insert(id, offer);
     }
 
-    fn restore_interaction(&mut self, now: Timestamp, mut interaction: Interaction) {
+    fn restore_interaction(&mut self, now: Timestamp, interaction: Interaction) {
         let id = interaction.id;
         // Mail is never dropped because a queue was deleted from the configuration: the queue
         // comes back with default rules for as long as something is in it.
@@ -186,11 +194,7 @@ impl Desk {
             .entry(interaction.queue.clone())
             .or_insert_with(|| Queue::new(QueueSettings::new(interaction.queue.clone())));
         let waits = interaction.state == State::Queued;
-        if let Some(preferred) = &mut interaction.preferred {
-            // A clock that was set back must not keep it for years.
-            preferred.until = preferred.until.min(now + KEPT_MAX);
-        }
-        match &mut interaction.state {
+        match &interaction.state {
             State::Held { .. } => queue.held += 1,
             State::Active { agent, .. } => {
                 if let Some(load) = self.loads.get_mut(agent) {
@@ -198,17 +202,12 @@ impl Desk {
                 }
             }
             State::WrappingUp {
-                agent,
-                since,
-                deadline,
+                agent, deadline, ..
             } => {
                 if let Some(load) = self.loads.get_mut(agent) {
                     load.wrapping.insert(id);
                 }
                 if let Some(deadline) = deadline {
-                    // A clock that was set back must not hold the agent for years.
-                    let longest = deadline.since(*since);
-                    *deadline = (*deadline).min(now + longest);
                     self.timers.set(*deadline, Timer::WrapUp(id));
                 }
             }
@@ -218,16 +217,10 @@ impl Desk {
                 }
                 self.drafts.insert((interaction.case, id));
             }
-            State::Parked {
-                agent,
-                since,
-                until,
-            } => {
+            State::Parked { agent, until, .. } => {
                 if let Some(load) = self.loads.get_mut(agent) {
                     load.parked.insert(id);
                 }
-                let longest = until.since(*since);
-                *until = (*until).min(now + longest);
                 self.timers.set(*until, Timer::Parked(id));
             }
             State::Queued

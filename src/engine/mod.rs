@@ -285,7 +285,11 @@ impl Runner {
             self.try_store(now);
             self.forget_streams(now, &mut group);
             if self.store_rests_until.is_none() {
-                let effects = self.desk.tick(now);
+                let leapt = self.shared.clock.leapt();
+                let effects = match leapt {
+                    true => self.desk.leap(now),
+                    false => self.desk.tick(now),
+                };
                 group.add(effects).done(false);
                 self.sweep(now, &mut group);
             }

@@ -115,7 +115,7 @@ const fn offer_state(state: &OfferState) -> pb::OfferState {
     }
 }
 
-const fn rescind_cause(cause: RescindCause) -> pb::OfferRescindCause {
+pub(super) const fn rescind_cause(cause: RescindCause) -> pb::OfferRescindCause {
     match cause {
         RescindCause::StreamLost => pb::OfferRescindCause::StreamLost,
         RescindCause::SessionLost => pb::OfferRescindCause::SessionLost,

@@ -210,7 +210,21 @@ fn refused(refusal: Refusal) -> Status {
                 | OfferState::Accepted
                 | OfferState::Rejected(_) => R::OfferResolved,
             };
-            fail(Code::FailedPrecondition, reason).with("resource", format!("offers/{offer}"))
+            let failure =
+                fail(Code::FailedPrecondition, reason).with("resource", format!("offers/{offer}"));
+            match state {
+                OfferState::Rescinded(cause) => {
+                    let name = super::convert::rescind_cause(cause).as_str_name();
+                    let cause = name.strip_prefix("OFFER_RESCIND_CAUSE_").unwrap_or(name);
+                    failure.with("cause", cause)
+                }
+                OfferState::Pending
+                | OfferState::Shown
+                | OfferState::Accepted
+                | OfferState::Rejected(_)
+                | OfferState::Missed
+                | OfferState::Undelivered => failure,
+            }
         }
         Refusal::InteractionUnknown(id) => {
             fail(Code::NotFound, R::ResourceNotFound).with("resource", format!("interactions/{id}"))

@@ -52,6 +52,10 @@ enum Step {
     Hold(bool),
     House(bool, bool),
     Restart,
+    /// With a clock that was set on or back while nobody looked.
+    RestartAt(Duration, bool),
+    /// The machine was asleep for so long.
+    Leap(Duration),
 }
 
 /// What an administrator does to an account.
@@ -241,6 +245,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::Hold),
         1 => any::<(bool, bool)>().prop_map(|(all, back)| Step::House(all, back)),
         1 => Just(Step::Restart),
+        1 => (0..90_000_u64, any::<bool>())
+            .prop_map(|(shift, back)| Step::RestartAt(Duration::from_secs(shift), back)),
+        1 => (60..90_000_u64).prop_map(|asleep| Step::Leap(Duration::from_secs(asleep))),
     ]
 }
 
@@ -315,6 +322,17 @@ impl Play {
 
     fn step(&mut self, step: &Step) {
         let effects = match step {
+            Step::Leap(asleep) => {
+                self.now = self.now + *asleep;
+                self.world.leap(self.now)
+            }
+            Step::RestartAt(shift, back) => {
+                self.now = match back {
+                    true => self.now - *shift,
+                    false => self.now + *shift,
+                };
+                self.world.restart(self.now)
+            }
             Step::Wait(wait) => {
                 self.now = self.now + *wait;
                 self.world.tick(self.now)
@@ -324,7 +342,7 @@ impl Play {
         };
         self.said.push(format!("{effects:?}"));
         match step {
-            Step::Wait(_) => {}
+            Step::Wait(_) | Step::Leap(_) | Step::RestartAt(..) => {}
             Step::Mail {
                 queues,
                 thread,

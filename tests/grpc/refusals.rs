@@ -182,11 +182,13 @@ async fn a_rescinded_offer_says_so() {
         name: listed.offers[0].name.clone(),
         request_id: String::new(),
     };
-    refused(
+    let metadata = refused(
         offers.accept_offer(by(&anna, accept)).await,
         Code::FailedPrecondition,
         "OFFER_RESCINDED",
     );
+    let cause = ("cause".to_owned(), "STATE_CHANGED".to_owned());
+    assert!(metadata.contains(&cause), "{metadata:?}");
 }
 
 #[tokio::test]
