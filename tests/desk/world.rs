@@ -9,7 +9,7 @@ use postroom::desk::{
     Actor, Agent, AgentState, Case, Change, CodePolicy, Command, Concern, Correspondent, Counters,
     Desk, Effects, Event, Fact, Handling, Hindrance, Ingest, Interaction, Message, Offer, Opening,
     Origin, Outgoing, Pause, Policy, Presence, Queue, QueueSettings, ROUNDS_ALERT, Records,
-    Refusal, Reply, Requested, Session, State, Strategy, Target, Thread,
+    Refusal, Requested, Session, State, Strategy, Target, Thread,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::mail::clue::OwnKeys;

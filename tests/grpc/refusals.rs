@@ -474,7 +474,6 @@ async fn post_processing_and_its_codes() {
         state: pb::AgentState::WorkOffline.into(),
         reason_code: "tea".to_owned(),
         request_id: String::new(),
-        note: String::new(),
     };
     let status = presences.set_presence(by(&anna, tea)).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
