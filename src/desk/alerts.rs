@@ -92,7 +92,12 @@ impl Desk {
         let mut changed: BTreeSet<InteractionId> = self.draft.interactions.clone();
         for agent in &self.draft.agents {
             if let Some(load) = self.loads.get(agent) {
-                changed.extend(load.active.iter().chain(&load.wrapping));
+                changed.extend(
+                    load.active
+                        .iter()
+                        .chain(&load.wrapping)
+                        .chain(&load.drafting),
+                );
             }
         }
         let mut queues: BTreeSet<QueueId> = BTreeSet::new();
