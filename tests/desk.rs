@@ -12,7 +12,7 @@
 //!
 //! | command | example |
 //! |---|---|
-//! | a queue, with rules | `queue support offer=30 wrap-up=60 rejected=offline missed=cooldown limit=2 cooldown=5 max=100`, `queue support open=09:00-12:00+13:00-17:00` |
+//! | a queue, with rules | `queue support offer=30 wrap-up=60 rejected=offline missed=cooldown limit=2 cooldown=5 max=100`, `queue support open=09:00-12:00+13:00-17:00 overflow=sales:60` |
 //! | an account | `agent anna serves support sales` |
 //! | sign-in, stream, Available | `anna starts` |
 //! | sign-in | `anna signs in`, `anna signs in as available`, `anna takes over` |
@@ -54,7 +54,7 @@ use std::time::Duration;
 
 use names::Names;
 use postroom::desk::{
-    AgentChanges, Case, Command, DeclineAction, Effects, Handling, HoldReason, Hours, NewAgent,
+    AgentChanges, Case, Command, DeclineAction, Effects, Handling, HoldReason, Hours, Overflow, NewAgent,
     Policy, QueueSettings, Refusal, Requested, Span, State, Thread, Work, Zone,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
@@ -592,6 +592,14 @@ fn set(mut queue: QueueSettings, rule: &str) -> Result<QueueSettings, String> {
         "missed" => queue.missed_action = action()?,
         "limit" => queue.missed_limit = u32::try_from(count()?).map_err(|_| "too many")?,
         "cooldown" => queue.cooldown = Duration::from_secs(count()?),
+        "overflow" => {
+            let (to, after) = value.split_once(':').ok_or("to where, and when?")?;
+            let after = after.parse().map_err(|_| "not a number")?;
+            queue.overflow = Some(Overflow {
+                to: slug(to)?,
+                after: Duration::from_secs(after),
+            });
+        }
         "open" => queue.hours = Some(daily(value)?),
         "max" => queue.waiting_max = usize::try_from(count()?).map_err(|_| "too many")?,
         _ => return Err(format!("no rule {name}")),

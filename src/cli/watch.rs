@@ -152,6 +152,7 @@ fn told(payload: &Payload) -> (&'static str, Ink, String) {
         Payload::InteractionUnassigned(it) => {
             ("given back", Ink::Care, interaction(&it.interaction))
         }
+        Payload::InteractionOverflowed(it) => ("mail goes on", Ink::Care, interaction(&it.interaction)),
         Payload::QueueChanged(it) => {
             let ink = match it.state() {
                 pb::QueueState::Open => Ink::Good,

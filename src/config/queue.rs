@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::check::Check;
 use super::hours::Hours;
-use crate::desk::{self, Ageing, DeclineAction, Mailbox, QueueSettings, Strategy};
+use crate::desk::{self, Ageing, DeclineAction, Mailbox, Overflow, QueueSettings, Strategy};
 use crate::id::QueueId;
 use crate::intake::policy::Door;
 use crate::intake::responsibility::Mode;
@@ -125,6 +125,13 @@ pub struct Queue {
     /// How much the priority grows at most, 1 to 200. Default: `10`.
     #[serde(default = "ageing_max")]
     pub ageing_max: Spanned<u32>,
+    /// The queue in which what waits too long goes on waiting, with its age; it is that queue's from
+    /// then on. Together with `overflow_after_seconds`. Default: none.
+    pub overflow_to: Option<Spanned<String>>,
+    /// How long something waits before that, in seconds of its open hours, up to 604800; not while
+    /// the other queue is closed or full. Default: `0`, never.
+    #[serde(default = "never")]
+    pub overflow_after_seconds: Spanned<u64>,
     /// The `[[hours]]` in which it offers what waits in it. Mail is taken at any time.
     /// Default: none, it is always open.
     pub hours: Option<Spanned<String>>,
@@ -259,6 +266,13 @@ impl Queue {
                 every,
                 max: *self.ageing_max.get_ref(),
             }),
+            overflow: match &self.overflow_to {
+                Some(to) => Some(Overflow {
+                    to: to.get_ref().parse().ok()?,
+                    after: Duration::from_secs(*self.overflow_after_seconds.get_ref()),
+                }),
+                None => None,
+            },
             hours: match &self.hours {
                 Some(name) => Some(Arc::clone(hours.get(name.get_ref())?)),
                 None => None,
@@ -303,6 +317,7 @@ impl Queue {
 
 /// Checks each queue, and that no two of them claim the same id or address.
 pub(super) fn check_all(queues: &[Queue], signed_addresses: bool, check: &mut Check<'_>) {
+    check_overflow(queues, check);
     let mut ids: BTreeMap<&str, usize> = BTreeMap::new();
     let mut owners: BTreeMap<String, &str> = BTreeMap::new();
     for queue in queues {
@@ -364,6 +379,52 @@ pub(super) fn check_all(queues: &[Queue], signed_addresses: bool, check: &mut Ch
 /// Longest time after which an order of waiting changes by itself, in seconds: a week.
 const ORDER_SECONDS_MAX: u64 = 7 * 86_400;
 
+/// Checks where each queue overflows to, and that nothing goes round.
+fn check_overflow(queues: &[Queue], check: &mut Check<'_>) {
+    let named = |id: &str| queues.iter().find(|queue| queue.id.get_ref() == id);
+    let next = |queue: &Queue| named(queue.overflow_to.as_ref()?.get_ref());
+    for queue in queues {
+        let id = queue.id.get_ref();
+        let after = &queue.overflow_after_seconds;
+        if *after.get_ref() > ORDER_SECONDS_MAX {
+            let what = format!("overflow_after_seconds is over {ORDER_SECONDS_MAX}");
+            check.blame(after, what);
+        }
+        let Some(to) = &queue.overflow_to else {
+            if *after.get_ref() > 0 {
+                let what = "overflow_after_seconds says when, and overflow_to is missing";
+                check.blame(after, what.to_owned());
+            }
+            continue;
+        };
+        if *after.get_ref() == 0 {
+            let what = format!("queue {id}: overflow_to needs overflow_after_seconds");
+            check.blame(to, what);
+        }
+        let Some(target) = named(to.get_ref()) else {
+            let what = format!("queue {id} overflows to {}, which is no queue", to.get_ref());
+            check.blame(to, what);
+            continue;
+        };
+        if !target.enabled {
+            let what = format!("queue {id} overflows to {}, which is not enabled", to.get_ref());
+            check.blame(to, what);
+        }
+        // Whoever comes back to this queue within as many steps as there are queues goes round.
+        let mut way = vec![id.as_str()];
+        let mut at = Some(target);
+        while let Some(found) = at.filter(|_| way.len() <= queues.len()) {
+            way.push(found.id.get_ref());
+            if found.id.get_ref() == id {
+                let what = format!("what overflows goes round: {}", way.join(" to "));
+                check.blame(to, what);
+                break;
+            }
+            at = next(found);
+        }
+    }
+}
+
 /// Checks what the order of waiting depends on.
 fn check_order(queue: &Queue, check: &mut Check<'_>) {
     for (key, value, max) in [
@@ -417,5 +478,69 @@ fn check_acknowledgement(queue: &Queue, check: &mut Check<'_>) {
     {
         let what = format!("acknowledgement_text must be 1 to {TEXT_BYTES_MAX} bytes of text");
         check.blame(text, what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    /// A file of queues `a`, `b` and `c`, each with these lines; they begin in lines 5, 8 and 11 as
+    /// long as each has one.
+    fn file(rules: [&str; 3]) -> String {
+        let mut text = "[gateway]\ndata_dir = \"/tmp/x\"\nname = \"shop.example\"\n".to_owned();
+        for (id, rules) in ["qa", "qb", "qc"].into_iter().zip(rules) {
+            text += &format!("[[queue]]\nid = \"{id}\"\naddresses = [\"{id}@shop.example\"]\n{rules}");
+        }
+        text
+    }
+
+    fn to(queue: &str) -> String {
+        format!("overflow_to = \"{queue}\"\noverflow_after_seconds = 600\n")
+    }
+
+    #[test]
+    fn what_overflows_ends_somewhere() {
+        let chain = Config::parse(&file([&to("qb"), &to("qc"), ""])).unwrap().queues();
+        assert_eq!(chain[0].overflow.as_ref().unwrap().to.as_str(), "qb");
+        assert_eq!(chain[2].overflow, None);
+        for (rules, complaints) in [
+            ([&*to("qa"), "", ""], vec!["7: what overflows goes round: qa to qa"]),
+            (
+                [&to("qb"), &to("qa"), ""],
+                vec![
+                    "7: what overflows goes round: qa to qb to qa",
+                    "12: what overflows goes round: qb to qa to qb",
+                ],
+            ),
+            (
+                [&to("qb"), &to("qc"), &to("qb")],
+                vec![
+                    "12: what overflows goes round: qb to qc to qb",
+                    "17: what overflows goes round: qc to qb to qc",
+                ],
+            ),
+            ([&to("qx"), "", ""], vec!["7: queue qa overflows to qx, which is no queue"]),
+            (
+                [&to("qb"), "enabled = false\n", ""],
+                vec!["7: queue qa overflows to qb, which is not enabled"],
+            ),
+            (
+                ["overflow_to = \"qb\"\n", "", ""],
+                vec!["7: queue qa: overflow_to needs overflow_after_seconds"],
+            ),
+            (
+                ["overflow_after_seconds = 9\n", "", ""],
+                vec!["7: overflow_after_seconds says when, and overflow_to is missing"],
+            ),
+            (
+                ["overflow_to = \"qb\"\noverflow_after_seconds = 604801\n", "", ""],
+                vec!["8: overflow_after_seconds is over 604800"],
+            ),
+        ] {
+            let problems = Config::parse(&file(rules)).unwrap_err();
+            let found: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            assert_eq!(found, complaints, "{rules:?}");
+        }
     }
 }

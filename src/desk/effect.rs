@@ -265,6 +265,13 @@ pub enum Fact {
     },
     /// The agent's account changed. The password hash is left out.
     AgentUpdated(Box<Agent>),
+    /// A waiting interaction went on to another queue, in which it waits now.
+    InteractionOverflowed {
+        /// Which.
+        interaction: Box<Interaction>,
+        /// The queue that it waited in.
+        from: QueueId,
+    },
     /// A queue opened, closed, or was paused.
     QueueChanged {
         /// Which.
@@ -295,6 +302,7 @@ impl Fact {
             Self::InteractionFiled(_) => "interaction filed",
             Self::InteractionUnassigned { .. } => "interaction unassigned",
             Self::AgentUpdated(_) => "agent updated",
+            Self::InteractionOverflowed { .. } => "interaction overflowed",
             Self::QueueChanged { .. } => "queue changed",
         }
     }

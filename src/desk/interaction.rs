@@ -211,6 +211,8 @@ pub struct Interaction {
     pub skills: BTreeSet<String>,
     /// For whom it is kept, if they are there; nobody else is offered it.
     pub preferred: Option<Preferred>,
+    /// When it came into its queue, if it came from another; else when it arrived.
+    pub entered: Option<Timestamp>,
 }
 
 impl Interaction {

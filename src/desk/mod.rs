@@ -31,6 +31,7 @@ mod holding;
 mod merging;
 mod offering;
 mod opening;
+mod overflowing;
 mod presence;
 mod reporting;
 mod restore;
@@ -57,6 +58,7 @@ pub use interaction::{HoldReason, Interaction, Outcome, State};
 pub use message::{Correspondent, Direction, Message, Origin};
 pub use offer::{Offer, OfferState, RescindCause};
 pub use opening::{Opening, Pause};
+pub use overflowing::Overflow;
 pub use queue::{DeclineAction, Mailbox, Queue, QueueSettings};
 pub use refusal::Refusal;
 pub use reporting::Report;
@@ -328,6 +330,7 @@ impl Desk {
                 Timer::SignOut(session) => self.sign_out_due(now, session),
                 Timer::WrapUp(interaction) => self.wrap_up_due(now, interaction),
                 Timer::Cooldown(agent) => self.touch(&agent, PresenceCause::AgentRequest),
+                Timer::Overflow(interaction) => self.overflow_due(now, interaction),
                 Timer::Hours(queue) => self.hours_due(now, &queue),
                 Timer::Declined(interaction) => self.declined_due(now, interaction),
                 Timer::Standing(interaction) => self.standing_due(now, interaction),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::hours::Hours;
 use super::opening::{Opening, Pause};
+use super::overflowing::Overflow;
 use super::routing::{Ageing, Line, Place, Strategy};
 use crate::id::{InteractionId, QueueId};
 use crate::mail::acknowledgement::Template;
@@ -70,6 +71,8 @@ pub struct QueueSettings {
     pub skill_relax: Option<Duration>,
     /// How priorities grow with waiting, if they do.
     pub ageing: Option<Ageing>,
+    /// Where it sends what waits too long; `None` for nowhere.
+    pub overflow: Option<Overflow>,
     /// When it offers what waits in it; `None` for always.
     pub hours: Option<Arc<Hours>>,
 }
@@ -96,7 +99,17 @@ impl QueueSettings {
             preferred_agent: Duration::ZERO,
             skill_relax: None,
             ageing: None,
+            overflow: None,
             hours: None,
+        }
+    }
+
+    /// When something will have waited so long in its open hours; `None` if not within a year.
+    #[must_use]
+    pub fn when_waited(&self, from: Timestamp, time: Duration) -> Option<Timestamp> {
+        match &self.hours {
+            Some(hours) => hours.when_open_for(from, time),
+            None => Some(from + time),
         }
     }
 

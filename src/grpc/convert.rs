@@ -525,6 +525,9 @@ pub(super) fn queue(queue: &Queue) -> pb::Queue {
             .map_or_else(String::new, |hours| hours.zone().name().to_owned()),
         next_change_time: queue.next_change().map(time),
         pause_time: queue.pause().map(|pause| time(pause.since)),
+        overflow_queue: (settings.overflow.as_ref())
+            .map_or_else(String::new, |overflow| queue_name(&overflow.to)),
+        overflow_wait: (settings.overflow.as_ref()).map(|overflow| duration(overflow.after)),
         pause_reason: (queue.pause()).map_or_else(String::new, |pause| pause.reason.clone()),
     }
 }

@@ -28,6 +28,7 @@ pub(super) fn queue_shown(event: &Event) -> Option<&QueueId> {
         | Fact::InteractionFiled(_)
         | Fact::InteractionUnassigned { .. }
         | Fact::AgentUpdated(_)
+        | Fact::InteractionOverflowed { .. }
         | Fact::QueueChanged { .. } => None,
     }
 }
@@ -141,6 +142,12 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
         Fact::AgentUpdated(changed) => P::AgentUpdated(pb::AgentUpdated {
             agent: Some(agent(changed)),
         }),
+        Fact::InteractionOverflowed { interaction, from } => {
+            P::InteractionOverflowed(pb::InteractionOverflowed {
+                interaction: whole(interaction),
+                from_queue: queue_name(from),
+            })
+        }
         Fact::QueueChanged { queue, opening } => P::QueueChanged(pb::QueueChanged {
             queue: queue_name(queue),
             state: queue_state(*opening).into(),
@@ -171,6 +178,7 @@ pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::Se
             D::InteractionQueued(_)
             | D::InteractionHeld(_)
             | D::InteractionFiled(_)
+            | D::InteractionOverflowed(_)
             | D::QueueChanged(_) => return None,
         })
     });

@@ -194,6 +194,11 @@ impl Names {
                 let name = self.interaction(found.id);
                 format!("{name} held in {}: {}", found.queue, reason.words())
             }
+            Fact::InteractionOverflowed { interaction, from } => format!(
+                "{} goes on from {from} to {}",
+                self.interaction(interaction.id),
+                interaction.queue
+            ),
             Fact::QueueChanged { queue, opening } => {
                 let how = match opening {
                     Opening::Open => "open",

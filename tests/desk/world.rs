@@ -147,6 +147,7 @@ impl Client {
             | Fact::DeliveryUpdated(_)
             | Fact::AgentUpdated(_)
             | Fact::QueueChanged { .. }
+            | Fact::InteractionOverflowed { .. }
             | Fact::MembershipChanged { .. } => {}
         }
     }
