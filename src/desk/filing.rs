@@ -217,6 +217,7 @@ impl Desk {
             changed: now,
             skills: letter.handling.skills.clone(),
             preferred,
+            entered: None,
         };
         let queue = self.queues.get_mut(&target.queue);
         let case = self.cases.get_mut(&number);
