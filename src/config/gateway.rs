@@ -6,6 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::check::Check;
+use crate::desk::Zone;
 use crate::mail::address::normal_domain;
 
 /// This installation.
@@ -26,6 +27,14 @@ pub struct Gateway {
     /// queues as well. Default: `false`.
     #[serde(default)]
     pub tag_foreign: bool,
+    /// The time zone in which the days of agents are counted, and those of queues without
+    /// `[[hours]]`, such as `Europe/Berlin`. Default: `UTC`.
+    #[serde(default = "time_zone")]
+    pub time_zone: Spanned<String>,
+}
+
+fn time_zone() -> Spanned<String> {
+    super::unplaced("UTC")
 }
 
 impl Gateway {
@@ -33,6 +42,11 @@ impl Gateway {
         let name = &self.name;
         if normal_domain(name.get_ref()).is_err() {
             check.blame(name, "gateway.name is not a domain name".to_owned());
+        }
+        if self.time_zone.get_ref().parse::<Zone>().is_err() {
+            let zone = self.time_zone.get_ref();
+            let what = format!("there is no time zone {zone:?}");
+            check.blame(&self.time_zone, what);
         }
         for domain in &self.queue_domains {
             if normal_domain(domain.get_ref()).is_err() {

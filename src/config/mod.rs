@@ -35,7 +35,7 @@ pub use queue::{Decline, Queue};
 pub use rule::Rule;
 pub use store::Store;
 
-use crate::desk::QueueSettings;
+use crate::desk::{QueueSettings, Zone};
 use crate::intake::policy::Policy;
 use crate::mail::address::normal_domain;
 
@@ -157,6 +157,7 @@ impl Config {
                 self.gateway.data_dir == other.gateway.data_dir,
             ),
             ("gateway.name", self.gateway.name == other.gateway.name),
+            ("gateway.time_zone", self.zone() == other.zone()),
             ("milter.listen", self.milter.listen == other.milter.listen),
             (
                 "milter.connections_max",
@@ -193,12 +194,19 @@ impl Config {
         }
     }
 
+    /// The time zone of the gateway; UTC if it does not pass [`Self::parse`].
+    #[must_use]
+    pub fn zone(&self) -> Zone {
+        self.gateway.time_zone.get_ref().parse().unwrap_or_default()
+    }
+
     /// The queues as the desk wants them. Those that do not pass [`Self::parse`] are left out.
     #[must_use]
     pub fn queues(&self) -> Vec<QueueSettings> {
         let hours = hours::known(&self.hours);
         let queues = self.queue.iter();
-        queues.filter_map(|queue| queue.settings(&hours)).collect()
+        let zone = self.zone();
+        queues.filter_map(|queue| queue.settings(&hours, &zone)).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::check::Check;
 use super::hours::Hours;
-use crate::desk::{self, Ageing, DeclineAction, Mailbox, Overflow, QueueSettings, Strategy};
+use crate::desk::{self, Ageing, DeclineAction, Mailbox, Overflow, QueueSettings, Service, Strategy, Zone};
 use crate::id::QueueId;
 use crate::intake::policy::Door;
 use crate::intake::responsibility::Mode;
@@ -132,6 +132,22 @@ pub struct Queue {
     /// the other queue is closed or full. Default: `0`, never.
     #[serde(default = "never")]
     pub overflow_after_seconds: Spanned<u64>,
+    /// How soon its mail is to be accepted, in seconds of its open hours, up to 2592000. What is
+    /// near that or over it is told on `WatchDesk`. Default: `0`, nothing is promised.
+    #[serde(default = "never")]
+    pub accept_within_seconds: Spanned<u64>,
+    /// How soon it is to be answered, likewise. Default: `0`, nothing is promised.
+    #[serde(default = "never")]
+    pub answer_within_seconds: Spanned<u64>,
+    /// How soon it is to be closed, likewise. Default: `0`, nothing is promised.
+    #[serde(default = "never")]
+    pub close_within_seconds: Spanned<u64>,
+    /// Of how many in a hundred that is to be true, 1 to 100. Default: `80`.
+    #[serde(default = "eighty")]
+    pub target_percent: Spanned<u8>,
+    /// After how much of the time there is a warning, in per cent, 1 to 99. Default: `80`.
+    #[serde(default = "eighty")]
+    pub warn_percent: Spanned<u8>,
     /// The `[[hours]]` in which it offers what waits in it. Mail is taken at any time.
     /// Default: none, it is always open.
     pub hours: Option<Spanned<String>>,
@@ -203,6 +219,10 @@ fn never() -> Spanned<u64> {
     Spanned::new(0..0, 0)
 }
 
+fn eighty() -> Spanned<u8> {
+    Spanned::new(0..0, 80)
+}
+
 fn ageing_max() -> Spanned<u32> {
     Spanned::new(0..0, 10)
 }
@@ -222,7 +242,12 @@ impl Queue {
     pub(super) fn settings(
         &self,
         hours: &BTreeMap<String, Arc<desk::Hours>>,
+        zone: &Zone,
     ) -> Option<QueueSettings> {
+        let hours = match &self.hours {
+            Some(name) => Some(Arc::clone(hours.get(name.get_ref())?)),
+            None => None,
+        };
         let id: QueueId = self.id.get_ref().parse().ok()?;
         let display_name = if self.display_name.is_empty() {
             id.to_string()
@@ -273,10 +298,15 @@ impl Queue {
                 }),
                 None => None,
             },
-            hours: match &self.hours {
-                Some(name) => Some(Arc::clone(hours.get(name.get_ref())?)),
-                None => None,
+            service: Service {
+                accept: unless_zero(&self.accept_within_seconds),
+                answer: unless_zero(&self.answer_within_seconds),
+                close: unless_zero(&self.close_within_seconds),
+                percent: *self.target_percent.get_ref(),
+                warn: *self.warn_percent.get_ref(),
             },
+            zone: (hours.as_ref()).map_or_else(|| zone.clone(), |hours| hours.zone().clone()),
+            hours,
         })
     }
 
@@ -373,11 +403,44 @@ pub(super) fn check_all(queues: &[Queue], signed_addresses: bool, check: &mut Ch
         }
         check_acknowledgement(queue, check);
         check_order(queue, check);
+        check_service(queue, check);
     }
 }
 
 /// Longest time after which an order of waiting changes by itself, in seconds: a week.
 const ORDER_SECONDS_MAX: u64 = 7 * 86_400;
+
+/// Longest time that is promised, in seconds of open hours: thirty days.
+const PROMISE_SECONDS_MAX: u64 = 30 * 86_400;
+
+/// Checks what is promised: nobody can answer before accepting, nor close before answering.
+fn check_service(queue: &Queue, check: &mut Check<'_>) {
+    let promised = [
+        ("accept_within_seconds", &queue.accept_within_seconds),
+        ("answer_within_seconds", &queue.answer_within_seconds),
+        ("close_within_seconds", &queue.close_within_seconds),
+    ];
+    let mut before: Option<(&str, u64)> = None;
+    for (key, value) in promised {
+        let seconds = *value.get_ref();
+        if seconds > PROMISE_SECONDS_MAX {
+            check.blame(value, format!("{key} is over {PROMISE_SECONDS_MAX}"));
+        }
+        if seconds == 0 {
+            continue;
+        }
+        if let Some((earlier, least)) = before.filter(|(_, least)| seconds < *least) {
+            check.blame(value, format!("{key} is less than {earlier}, {least}"));
+        }
+        before = Some((key, seconds));
+    }
+    if !(1..=100).contains(queue.target_percent.get_ref()) {
+        check.blame(&queue.target_percent, "target_percent must be 1 to 100".to_owned());
+    }
+    if !(1..=99).contains(queue.warn_percent.get_ref()) {
+        check.blame(&queue.warn_percent, "warn_percent must be 1 to 99".to_owned());
+    }
+}
 
 /// Checks where each queue overflows to, and that nothing goes round.
 fn check_overflow(queues: &[Queue], check: &mut Check<'_>) {
@@ -485,8 +548,8 @@ fn check_acknowledgement(queue: &Queue, check: &mut Check<'_>) {
 mod tests {
     use crate::config::Config;
 
-    /// A file of queues `a`, `b` and `c`, each with these lines; they begin in lines 5, 8 and 11 as
-    /// long as each has one.
+    /// A file of the queues `qa`, `qb` and `qc`, each with lines of its own; the first's begin in
+    /// line 7.
     fn file(rules: [&str; 3]) -> String {
         let mut text = "[gateway]\ndata_dir = \"/tmp/x\"\nname = \"shop.example\"\n".to_owned();
         for (id, rules) in ["qa", "qb", "qc"].into_iter().zip(rules) {
@@ -497,6 +560,26 @@ mod tests {
 
     fn to(queue: &str) -> String {
         format!("overflow_to = \"{queue}\"\noverflow_after_seconds = 600\n")
+    }
+
+    #[test]
+    fn promises_are_possible() {
+        for (rules, complaint) in [
+            ("accept_within_seconds = 2592001\n", "7: accept_within_seconds is over 2592000"),
+            (
+                "accept_within_seconds = 60\nclose_within_seconds = 59\n",
+                "8: close_within_seconds is less than accept_within_seconds, 60",
+            ),
+            ("target_percent = 101\n", "7: target_percent must be 1 to 100"),
+            ("warn_percent = 100\n", "7: warn_percent must be 1 to 99"),
+        ] {
+            let problems = Config::parse(&file([rules, "", ""])).unwrap_err();
+            assert_eq!(problems[0].to_string(), complaint);
+            assert_eq!(problems.len(), 1, "{rules}");
+        }
+        let rules = "accept_within_seconds = 60\nanswer_within_seconds = 60\n";
+        let queues = Config::parse(&file([rules, "", ""])).unwrap().queues();
+        assert_eq!(queues[0].service.answer, queues[0].service.accept);
     }
 
     #[test]

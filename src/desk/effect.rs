@@ -11,7 +11,9 @@ use super::command::Filing;
 use super::interaction::Interaction;
 use super::message::Message;
 use super::offer::Offer;
+use super::figures::{AgentFigure, QueueFigure};
 use super::opening::{Opening, Pause};
+use super::service::Goal;
 use super::session::{EndCause, Session, SessionView};
 use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::dossier::Dossier;
@@ -19,6 +21,7 @@ use crate::mail::threading::ClueKey;
 use crate::mail::token::MainNumber;
 use crate::outbound::hearing::Suppression;
 use crate::outbound::message::Outbound;
+use super::zone::Day;
 use crate::time::Timestamp;
 
 /// All that follows from one command or one tick.
@@ -133,6 +136,10 @@ pub enum Change {
     },
     /// An address that is not written to for a while.
     Suppressed(Box<Suppression>),
+    /// What is to be added to a queue's figures of a day.
+    QueueFigured(QueueId, Day, Box<QueueFigure>),
+    /// What is to be added to an agent's figures of a day.
+    AgentFigured(AgentId, Day, Box<AgentFigure>),
     /// A queue is paused.
     QueuePaused(Pause),
     /// A queue is paused no longer.
@@ -272,6 +279,17 @@ pub enum Fact {
         /// The queue that it waited in.
         from: QueueId,
     },
+    /// Something promised about an interaction is near its end, or was not kept.
+    TargetNear {
+        /// Which.
+        interaction: Box<Interaction>,
+        /// What was promised.
+        goal: Goal,
+        /// Until when.
+        due: Timestamp,
+        /// Whether that has passed.
+        missed: bool,
+    },
     /// A queue opened, closed, or was paused.
     QueueChanged {
         /// Which.
@@ -303,6 +321,8 @@ impl Fact {
             Self::InteractionUnassigned { .. } => "interaction unassigned",
             Self::AgentUpdated(_) => "agent updated",
             Self::InteractionOverflowed { .. } => "interaction overflowed",
+            Self::TargetNear { missed: false, .. } => "target near",
+            Self::TargetNear { missed: true, .. } => "target missed",
             Self::QueueChanged { .. } => "queue changed",
         }
     }

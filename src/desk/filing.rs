@@ -218,6 +218,9 @@ impl Desk {
             skills: letter.handling.skills.clone(),
             preferred,
             entered: None,
+            accepted: None,
+            answered: None,
+            warned: 0,
         };
         let queue = self.queues.get_mut(&target.queue);
         let case = self.cases.get_mut(&number);

@@ -120,6 +120,7 @@ impl Desk {
         self.change(id, now, |found| {
             found.message_count += 1;
             found.outcome = Some(Outcome::Replied);
+            found.answered.get_or_insert(now);
         });
         if let Some(case) = self.cases.get_mut(&case) {
             case.message_count += 1;

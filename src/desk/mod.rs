@@ -11,12 +11,14 @@ pub mod agent;
 pub mod case;
 pub mod command;
 pub mod effect;
+pub mod figures;
 pub mod hours;
 pub mod interaction;
 pub mod message;
 pub mod offer;
 pub mod queue;
 pub mod refusal;
+pub mod service;
 pub mod session;
 pub mod skill;
 pub mod zone;
@@ -64,11 +66,13 @@ pub use refusal::Refusal;
 pub use reporting::Report;
 pub use restore::Records;
 pub use routing::{Ageing, Place, Preferred, Strategy, Turns, WEIGHT_DEFAULT, WEIGHT_MAX};
+pub use service::{Goal, Service};
 pub use session::{EndCause, Session, SessionView};
 pub use zone::{Day, Zone};
 
 use acknowledging::Budget;
 use agent::Load;
+use figures::Before;
 use routing::{Changed, Seat, Standing};
 use session::Link;
 use timers::{Timer, Timers};
@@ -106,6 +110,8 @@ pub struct Policy {
     pub log_entries: u64,
     /// How many submissions run at the same time.
     pub submissions: usize,
+    /// The time zone in which the days of agents are counted.
+    pub zone: Zone,
 }
 
 impl Default for Policy {
@@ -122,6 +128,7 @@ impl Default for Policy {
             offer_memory: Duration::from_secs(3600),
             log_entries: 10_000,
             submissions: 4,
+            zone: Zone::default(),
         }
     }
 }
@@ -194,6 +201,8 @@ struct Draft {
     /// Cases whose last interaction was closed by this command.
     rested: BTreeMap<MainNumber, Case>,
     changes: Vec<Change>,
+    /// What is to be added to the figures.
+    figures: figures::Additions,
     events: Vec<Event>,
     ended: Vec<(SessionId, EndCause)>,
     body: Option<MessageId>,
@@ -331,6 +340,7 @@ impl Desk {
                 Timer::WrapUp(interaction) => self.wrap_up_due(now, interaction),
                 Timer::Cooldown(agent) => self.touch(&agent, PresenceCause::AgentRequest),
                 Timer::Overflow(interaction) => self.overflow_due(now, interaction),
+                Timer::Service(interaction) => self.service_due(now, interaction),
                 Timer::Hours(queue) => self.hours_due(now, &queue),
                 Timer::Declined(interaction) => self.declined_due(now, interaction),
                 Timer::Standing(interaction) => self.standing_due(now, interaction),
@@ -411,6 +421,7 @@ impl Desk {
                 changes.push(Change::LogTrimmed(agent.clone(), old));
             }
         }
+        changes.extend(draft.figures.changes());
         if draft.counted {
             changes.push(Change::Counters(self.counters));
         }
@@ -595,10 +606,15 @@ impl Desk {
     /// Changes an interaction and notes that it changed.
     fn change(&mut self, id: InteractionId, now: Timestamp, change: impl FnOnce(&mut Interaction)) {
         if let Some(interaction) = self.interactions.get_mut(&id) {
+            let before = Before::of(interaction);
             change(interaction);
             interaction.version += 1;
             interaction.changed = now;
             self.draft.interactions.insert(id);
+            if let Some(queue) = self.queues.get(&interaction.queue) {
+                let (settings, zone) = (&queue.settings, &self.policy.zone);
+                (self.draft.figures).interaction(now, &before, interaction, settings, zone);
+            }
         }
     }
 }

@@ -211,6 +211,10 @@ impl Desk {
     fn decline(&mut self, now: Timestamp, id: OfferId, state: OfferState) {
         if let Some(offer) = self.offers.get(&id) {
             let (interaction, agent) = (offer.interaction, offer.agent.clone());
+            if let Some(queue) = self.queues.get(&offer.queue) {
+                let (by, missed) = ((&agent, &self.policy.zone), state == OfferState::Missed);
+                (self.draft.figures).declined(now, by, &queue.settings, missed);
+            }
             self.change(interaction, now, |found| {
                 found.declined.insert(agent);
             });

@@ -146,6 +146,10 @@ impl Desk {
             if previous == Some(shown) {
                 continue;
             }
+            if let Some(previous) = previous {
+                let time = (agent.since, now);
+                (self.draft.figures).shown(time, &id, previous, &self.policy.zone);
+            }
             agent.since = now;
             agent.cause = cause;
             self.draft.agents.insert(id.clone());

@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::hours::Hours;
 use super::opening::{Opening, Pause};
 use super::overflowing::Overflow;
+use super::service::Service;
+use super::zone::Zone;
 use super::routing::{Ageing, Line, Place, Strategy};
 use crate::id::{InteractionId, QueueId};
 use crate::mail::acknowledgement::Template;
@@ -71,6 +73,10 @@ pub struct QueueSettings {
     pub skill_relax: Option<Duration>,
     /// How priorities grow with waiting, if they do.
     pub ageing: Option<Ageing>,
+    /// What it promises.
+    pub service: Service,
+    /// The time zone in which its days are counted.
+    pub zone: Zone,
     /// Where it sends what waits too long; `None` for nowhere.
     pub overflow: Option<Overflow>,
     /// When it offers what waits in it; `None` for always.
@@ -99,6 +105,8 @@ impl QueueSettings {
             preferred_agent: Duration::ZERO,
             skill_relax: None,
             ageing: None,
+            service: Service::default(),
+            zone: Zone::default(),
             overflow: None,
             hours: None,
         }
@@ -110,6 +118,15 @@ impl QueueSettings {
         match &self.hours {
             Some(hours) => hours.when_open_for(from, time),
             None => Some(from + time),
+        }
+    }
+
+    /// How long something has waited, in its open hours.
+    #[must_use]
+    pub fn waited(&self, from: Timestamp, to: Timestamp) -> Duration {
+        match &self.hours {
+            Some(hours) => hours.open_between(from, to),
+            None => to.since(from),
         }
     }
 

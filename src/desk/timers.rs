@@ -33,6 +33,8 @@ pub(super) enum Timer {
     Declined(InteractionId),
     /// The place of a waiting interaction changes by itself.
     Standing(InteractionId),
+    /// What was promised about the interaction may be near its end.
+    Service(InteractionId),
     /// The interaction may have waited too long for its queue.
     Overflow(InteractionId),
     /// A queue may open or close.

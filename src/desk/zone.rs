@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use jiff::civil::{DateTime, date};
 use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
@@ -172,10 +173,31 @@ fn moment(at: Timestamp) -> Option<jiff::Timestamp> {
     jiff::Timestamp::from_millisecond(millis).ok()
 }
 
+/// The parts of a time that lie in each day, in order; at most `days` of them.
+pub(super) fn by_day(
+    zone: &Zone,
+    from: Timestamp,
+    to: Timestamp,
+    days: usize,
+) -> impl Iterator<Item = (Day, Duration)> + '_ {
+    let mut begin = from;
+    std::iter::from_fn(move || {
+        if begin >= to {
+            return None;
+        }
+        let day = zone.day(begin);
+        let end = zone.begin(day.next()).min(to);
+        // A calendar that goes back over midnight has the day twice.
+        let end = if end > begin { end } else { to };
+        let part = (day, end.since(begin));
+        begin = end;
+        Some(part)
+    })
+    .take(days)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn zone(name: &str) -> Zone {
@@ -300,6 +322,10 @@ mod tests {
             let day: Day = day.parse().unwrap();
             let (begin, end) = (berlin.begin(day), berlin.begin(day.next()));
             assert_eq!(end.since(begin), Duration::from_secs(hours * 3600));
+            let parts: Vec<_> = by_day(&berlin, begin, end, 9).collect();
+            assert_eq!(parts, [(day, end.since(begin))]);
+            let first: Vec<_> = by_day(&berlin, begin - Duration::from_secs(60), end, 1).collect();
+            assert_eq!(first, [(day.before(), Duration::from_secs(60))]);
             assert_eq!(berlin.day(begin), day);
             assert_eq!(berlin.day(end - Duration::from_millis(1)), day);
         }
@@ -310,6 +336,7 @@ mod tests {
         let zone = zone("Pacific/Kiritimati");
         assert_eq!(zone.day(Timestamp::MAX), Day::MAX);
         assert_eq!(zone.begin(Day(0)), Timestamp::ZERO);
+        assert_eq!(by_day(&zone, Timestamp::ZERO, Timestamp::MAX, 5).count(), 5);
         assert!(zone.begin(Day::MAX) < zone.begin(Day::MAX.next()) || Day::MAX.next() == Day::MAX);
     }
 }
