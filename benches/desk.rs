@@ -242,7 +242,11 @@ fn encode(effects: &Effects) -> usize {
         | Change::Acknowledged { .. }
         | Change::SessionEnded(_)
         | Change::OfferForgotten(_)
-        | Change::LogTrimmed(..) => 0,
+        | Change::LogTrimmed(..)
+        | Change::QueuePaused(_)
+        | Change::QueueFigured(..)
+        | Change::AgentFigured(..)
+        | Change::QueueResumed(_) => 0,
     };
     effects.changes.iter().map(size).sum()
 }

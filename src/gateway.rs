@@ -168,6 +168,7 @@ pub async fn start_on(
     let name = config.gateway.name.get_ref().clone();
     let store = Arc::new(open(config).await?);
     let mut settings = engine::Settings::new(queues.clone());
+    settings.policy.zone = config.zone();
     settings.signed_addresses = config.outbound.signed_addresses;
     settings.dkim = Arc::new(dkim_keys(config)?);
     let (engine, handle, submissions) =

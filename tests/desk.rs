@@ -12,7 +12,7 @@
 //!
 //! | command | example |
 //! |---|---|
-//! | a queue, with rules | `queue support offer=30 wrap-up=60 rejected=offline missed=cooldown limit=2 cooldown=5 max=100`, `queue support open=09:00-12:00+13:00-17:00 overflow=sales:60` |
+//! | a queue, with rules | `queue support offer=30 wrap-up=60 rejected=offline missed=cooldown limit=2 cooldown=5 max=100`, `queue support open=09:00-12:00+13:00-17:00 overflow=sales:60`, `queue support accept=60 answer=300 close=600 warn=50` |
 //! | an account | `agent anna serves support sales` |
 //! | sign-in, stream, Available | `anna starts` |
 //! | sign-in | `anna signs in`, `anna signs in as available`, `anna takes over` |
@@ -33,7 +33,7 @@
 //! | the submitter | `m2 handed over`, `m2 accepted`, `m2 deferred`, `m2 refused`, `m2 lost`, `m2 again` |
 //! | the process ends, and a new one begins | `stop`, `restart` |
 //! | nothing | `time passes` |
-//! | a look | `show` |
+//! | a look | `show`, `figures` |
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
@@ -53,7 +53,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use names::Names;
-use postroom::desk::{
+use postroom::desk::{Day, 
     AgentChanges, Case, Command, DeclineAction, Effects, Handling, HoldReason, Hours, Overflow, NewAgent,
     Policy, QueueSettings, Refusal, Requested, Span, State, Thread, Work, Zone,
 };
@@ -205,6 +205,7 @@ impl Stage {
         match words.as_slice() {
             ["time", "passes"] => Ok(Vec::new()),
             ["show"] => Ok(self.show()),
+            ["figures"] => Ok(self.figures()),
             ["stop"] => {
                 self.stopped = true;
                 Ok(Vec::new())
@@ -491,6 +492,23 @@ impl Stage {
         }
     }
 
+    /// What the days are written down as.
+    fn figures(&self) -> Vec<String> {
+        let kept = &self.world.kept;
+        let line = |who: &dyn std::fmt::Display, day: &Day, figure: &dyn std::fmt::Debug| {
+            // What is nought says nothing.
+            let text = format!("{figure:?}").replace("_ms:", ":");
+            let text = text.replace("Tally { met: 0, late: 0, lost: 0 }", "0");
+            let inner = text.split_once('{').map_or("", |(_, rest)| rest);
+            let parts = inner.trim_end_matches('}').trim().split(", ");
+            let told: Vec<&str> = parts.filter(|part| !part.ends_with(": 0")).collect();
+            format!("{who} on {day}: {}", told.join(", "))
+        };
+        let queues = kept.queue_figures.iter().map(|((id, day), sum)| line(id, day, sum));
+        let agents = kept.agent_figures.iter().map(|((id, day), sum)| line(id, day, sum));
+        queues.chain(agents).collect()
+    }
+
     /// The desk as it is.
     fn show(&mut self) -> Vec<String> {
         let desk = self.world.desk.clone();
@@ -600,6 +618,10 @@ fn set(mut queue: QueueSettings, rule: &str) -> Result<QueueSettings, String> {
                 after: Duration::from_secs(after),
             });
         }
+        "accept" => queue.service.accept = Some(Duration::from_secs(count()?)),
+        "answer" => queue.service.answer = Some(Duration::from_secs(count()?)),
+        "close" => queue.service.close = Some(Duration::from_secs(count()?)),
+        "warn" => queue.service.warn = value.parse().map_err(|_| "not a number")?,
         "open" => queue.hours = Some(daily(value)?),
         "max" => queue.waiting_max = usize::try_from(count()?).map_err(|_| "too many")?,
         _ => return Err(format!("no rule {name}")),

@@ -153,6 +153,10 @@ fn told(payload: &Payload) -> (&'static str, Ink, String) {
             ("given back", Ink::Care, interaction(&it.interaction))
         }
         Payload::InteractionOverflowed(it) => ("mail goes on", Ink::Care, interaction(&it.interaction)),
+        Payload::TargetNear(it) => {
+            let how = if it.missed { "target missed" } else { "target near" };
+            (how, Ink::Care, interaction(&it.interaction))
+        }
         Payload::QueueChanged(it) => {
             let ink = match it.state() {
                 pb::QueueState::Open => Ink::Good,

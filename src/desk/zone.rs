@@ -335,7 +335,8 @@ mod tests {
     fn absurd_times_are_answered() {
         let zone = zone("Pacific/Kiritimati");
         assert_eq!(zone.day(Timestamp::MAX), Day::MAX);
-        assert_eq!(zone.begin(Day(0)), Timestamp::ZERO);
+        let east: Zone = "Asia/Kathmandu".parse().unwrap();
+        assert_eq!(east.begin(Day(0)), Timestamp::ZERO);
         assert_eq!(by_day(&zone, Timestamp::ZERO, Timestamp::MAX, 5).count(), 5);
         assert!(zone.begin(Day::MAX) < zone.begin(Day::MAX.next()) || Day::MAX.next() == Day::MAX);
     }

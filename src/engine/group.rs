@@ -1,6 +1,7 @@
 //! A group: what the commands of one round want written, as one journal write and one sync.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,6 +134,16 @@ impl<'a> Group<'a> {
         batch.put(key, value);
     }
 
+    /// Adds to figures that are kept. Whoever cannot be read is begun anew: figures are worth less
+    /// than the work that they count.
+    fn add_up<T: Stored + AddAssign + Default>(&mut self, batch: &mut Batch, key: Vec<u8>, more: T) {
+        let mut sum: T = self.look_up(&key).ok().flatten().unwrap_or_default();
+        sum += more;
+        let value = record::encode(&sum);
+        self.fresh.insert(key.clone(), value.clone());
+        batch.put(key, value);
+    }
+
     fn write(&mut self, batch: &mut Batch, change: Change) {
         match change {
             Change::Counters(counters) => {
@@ -195,6 +206,14 @@ impl<'a> Group<'a> {
             } => {
                 let key = keys::acknowledged(&queue, &address);
                 self.remember(batch, key, &Acknowledged { until }, until);
+            }
+            Change::QueueFigured(queue, day, more) => {
+                let key = keys::queue_figure(&queue, day);
+                self.add_up(batch, key, *more);
+            }
+            Change::AgentFigured(agent, day, more) => {
+                let key = keys::agent_figure(&agent, day);
+                self.add_up(batch, key, *more);
             }
             Change::QueuePaused(pause) => {
                 batch.put(keys::pause(&pause.queue), record::encode(&pause));

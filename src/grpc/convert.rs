@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::pb;
 use crate::desk::{
-    Agent, AgentState, Case, Correspondent, Direction, Interaction, Message, Offer, OfferState,
+    Agent, AgentState, Case, Correspondent, Direction, Goal, Interaction, Message, Offer, OfferState,
     Opening, Outcome, Presence, PresenceCause, Queue, QueueSettings, Requested, RescindCause, Role,
     SessionView, State,
 };
@@ -498,6 +498,14 @@ pub(super) fn case(case: &Case) -> pb::Case {
         merged_into: case
             .merged_into
             .map_or_else(String::new, |into| format!("cases/{into}")),
+    }
+}
+
+pub(super) const fn service_goal(goal: Goal) -> pb::ServiceGoal {
+    match goal {
+        Goal::Accept => pb::ServiceGoal::Accept,
+        Goal::Answer => pb::ServiceGoal::Answer,
+        Goal::Close => pb::ServiceGoal::Close,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::convert::{
     agent, agent_name, agent_state, delivery, interaction, long, membership, message, message_name,
-    offer, presence, queue_name, queue_state, time,
+    offer, presence, queue_name, queue_state, service_goal, time,
 };
 use super::pb;
 use crate::desk::{
@@ -29,6 +29,7 @@ pub(super) fn queue_shown(event: &Event) -> Option<&QueueId> {
         | Fact::InteractionUnassigned { .. }
         | Fact::AgentUpdated(_)
         | Fact::InteractionOverflowed { .. }
+        | Fact::TargetNear { .. }
         | Fact::QueueChanged { .. } => None,
     }
 }
@@ -148,6 +149,17 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
                 from_queue: queue_name(from),
             })
         }
+        Fact::TargetNear {
+            interaction,
+            goal,
+            due,
+            missed,
+        } => P::TargetNear(pb::TargetNear {
+            interaction: whole(interaction),
+            goal: service_goal(*goal).into(),
+            due_time: Some(time(*due)),
+            missed: *missed,
+        }),
         Fact::QueueChanged { queue, opening } => P::QueueChanged(pb::QueueChanged {
             queue: queue_name(queue),
             state: queue_state(*opening).into(),
@@ -179,6 +191,7 @@ pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::Se
             | D::InteractionHeld(_)
             | D::InteractionFiled(_)
             | D::InteractionOverflowed(_)
+            | D::TargetNear(_)
             | D::QueueChanged(_) => return None,
         })
     });

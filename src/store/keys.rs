@@ -11,6 +11,8 @@
 //! | `agent/SLUG` | an agent |
 //! | `key/ID` | an API key |
 //! | `session/ID` | an open session |
+//! | `figure/q/QUEUE 00 DAY` | what a queue did in a day |
+//! | `figure/a/SLUG 00 DAY` | what an agent did in a day |
 //! | `pause/QUEUE` | that a queue is paused |
 //! | `offer/ID` | an offer that is live or ended not long ago |
 //! | `interaction/ID` | an interaction |
@@ -29,6 +31,7 @@
 //! | `delivery/DIGEST` | what became of a letter, by its fingerprint |
 //! | `due/TIME KEY` | marks a `request`, `delivery`, `acknowledged` or `suppressed` that is forgotten then |
 
+use crate::desk::Day;
 use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::threading::ClueKey;
 use crate::mail::token::MainNumber;
@@ -86,6 +89,37 @@ pub fn key(id: KeyId) -> Vec<u8> {
 #[must_use]
 pub fn session(id: SessionId) -> Vec<u8> {
     join(&[SESSIONS, &id.to_bytes()])
+}
+
+/// All figures of a queue, day by day.
+#[must_use]
+pub fn queue_figures(queue: &QueueId) -> Vec<u8> {
+    join(&[b"figure/q/", queue.as_str().as_bytes(), &[0]])
+}
+
+/// What a queue did in a day.
+#[must_use]
+pub fn queue_figure(queue: &QueueId, day: Day) -> Vec<u8> {
+    join(&[&queue_figures(queue), &day.number().to_be_bytes()])
+}
+
+/// All figures of an agent, day by day.
+#[must_use]
+pub fn agent_figures(agent: &AgentId) -> Vec<u8> {
+    join(&[b"figure/a/", agent.as_str().as_bytes(), &[0]])
+}
+
+/// What an agent did in a day.
+#[must_use]
+pub fn agent_figure(agent: &AgentId, day: Day) -> Vec<u8> {
+    join(&[&agent_figures(agent), &day.number().to_be_bytes()])
+}
+
+/// The day that a key of figures ends with.
+#[must_use]
+pub fn figured(key: &[u8]) -> Option<Day> {
+    let (_, day) = key.split_last_chunk::<4>()?;
+    Some(Day::from_number(u32::from_be_bytes(*day)))
 }
 
 /// That a queue is paused.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use postroom::desk::{
-    AgentState, Answer, AssignCause, Change, Effects, EndCause, Event, Fact, Filing, OfferState,
+    AgentState, Answer, AssignCause, Change, Effects, EndCause, Event, Fact, Filing, Goal, OfferState,
     Opening, Presence, PresenceCause, Requested, RescindCause, State, UnassignReason,
     WrapUpOutcome,
 };
@@ -199,6 +199,21 @@ impl Names {
                 self.interaction(interaction.id),
                 interaction.queue
             ),
+            Fact::TargetNear {
+                interaction,
+                goal,
+                due,
+                missed,
+            } => {
+                let goal = match goal {
+                    Goal::Accept => "accepted",
+                    Goal::Answer => "answered",
+                    Goal::Close => "closed",
+                };
+                let how = if *missed { "was" } else { "is" };
+                let name = self.interaction(interaction.id);
+                format!("{name} {how} to be {goal} by {}", clock(*due))
+            }
             Fact::QueueChanged { queue, opening } => {
                 let how = match opening {
                     Opening::Open => "open",

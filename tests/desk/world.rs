@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::time::Duration;
 
-use postroom::desk::{
+use postroom::desk::figures::{AgentFigure, QueueFigure};
+use postroom::desk::{Day, 
     Agent, AgentState, Case, Change, Command, Correspondent, Counters, Desk, Effects, Event, Fact,
     Handling, Ingest, Interaction, Message, Offer, Opening, Origin, Pause, Policy, Presence, Queue,
     QueueSettings, Records, Refusal, Reply, Requested, Session, State, Target, Thread,
@@ -27,6 +28,8 @@ pub(crate) struct Kept {
     pub(crate) cases: BTreeMap<MainNumber, Case>,
     pub(crate) messages: BTreeMap<MessageId, Message>,
     pub(crate) outbound: BTreeMap<MessageId, Outbound>,
+    pub(crate) queue_figures: BTreeMap<(QueueId, Day), QueueFigure>,
+    pub(crate) agent_figures: BTreeMap<(AgentId, Day), AgentFigure>,
     pub(crate) pauses: BTreeMap<QueueId, Pause>,
 }
 
@@ -74,6 +77,12 @@ impl Kept {
             | Change::Suppressed(_) => {}
             Change::Outbound(outbound) => {
                 self.outbound.insert(outbound.id, *outbound);
+            }
+            Change::QueueFigured(queue, day, more) => {
+                *self.queue_figures.entry((queue, day)).or_default() += *more;
+            }
+            Change::AgentFigured(agent, day, more) => {
+                *self.agent_figures.entry((agent, day)).or_default() += *more;
             }
             Change::QueuePaused(pause) => {
                 self.pauses.insert(pause.queue.clone(), pause);
@@ -148,6 +157,7 @@ impl Client {
             | Fact::AgentUpdated(_)
             | Fact::QueueChanged { .. }
             | Fact::InteractionOverflowed { .. }
+            | Fact::TargetNear { .. }
             | Fact::MembershipChanged { .. } => {}
         }
     }
