@@ -1,8 +1,15 @@
 //! What a letter costs, step by step: a short one, a typical one, a large one, and letters made to
 //! take long. Time a byte must not grow with size.
+//!
+//! `signed/letter.eml` carries an RSA and an Ed25519 signature of keys that were thrown away;
+//! `signed/zone.txt` has their public halves.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot begin is to stop")]
 #![expect(missing_docs, reason = "criterion's macro writes a public function")]
+
+#[expect(dead_code, reason = "the tests ask more of it")]
+#[path = "../tests/support/dns.rs"]
+mod dns;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -11,7 +18,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use dns::Dns;
 use postroom::content::Content;
+use postroom::intake::authenticate::{Authenticator, DEADLINE, Resolver, Route};
 use postroom::intake::fingerprint::Unfinished;
 use postroom::mail::address::Address;
 use postroom::mail::automatic::{Facts, classify};
@@ -22,7 +31,7 @@ use postroom::mail::letter::{Letter, View};
 use postroom::mail::quotation::{self, Hints};
 use postroom::mail::threading::{self, Circumstances, Known, Windows};
 use postroom::mail::token::Keyring;
-use postroom::mail::trust::{self, Authentication, Standing};
+use postroom::mail::trust::{self, Authentication, Standing, Trust, Verdict};
 use postroom::milter::{self, Arrival};
 use postroom::time::Timestamp;
 
@@ -188,6 +197,120 @@ fn steps(c: &mut Criterion) {
     }
 }
 
+/// The processor time of this thread: a busy machine makes a letter wait, but not cost more.
+fn processor_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    let nanoseconds = text.split_whitespace().next().unwrap().parse();
+    Duration::from_nanos(nanoseconds.unwrap())
+}
+
+/// How much processor time some rounds of `work` take.
+fn costs<T>(rounds: u64, mut work: impl FnMut() -> T) -> Duration {
+    let start = processor_time();
+    for _ in 0..rounds {
+        black_box(work());
+    }
+    processor_time() - start
+}
+
+/// What a signed letter of 8 KiB costs whose sender's records are known: SPF, DKIM, DMARC, and then
+/// all that is decided about it before the answer. In processor time.
+fn signed(c: &mut Criterion) {
+    let both = include_str!("signed/letter.eml");
+    let signature = |selector: &str| {
+        let mut fields = both.match_indices("DKIM-Signature:").map(|(start, _)| {
+            let field = both.get(start..).unwrap();
+            let end = field.match_indices("\r\n").find(|(at, _)| {
+                let next = field.as_bytes().get(at + 2);
+                !matches!(next, Some(b'\t' | b' '))
+            });
+            field.get(..end.unwrap().0 + 2).unwrap()
+        });
+        let name = format!(" s={selector};");
+        fields.find(|field| field.contains(&name)).unwrap()
+    };
+    let with_rsa = both.replace(signature("ed"), "");
+    let with_ed25519 = both.replace(signature("rsa"), "");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let dns = runtime.block_on(Dns::start(include_str!("signed/zone.txt")));
+    let resolver = Resolver::Servers(vec![dns.addr()]);
+    let authenticator = Authenticator::new(&resolver, "mx.shop.example", DEADLINE).unwrap();
+    let joerg: Address = "joerg@customer.example".parse().unwrap();
+    let route = Route {
+        client: "192.0.2.7".parse().ok(),
+        helo: "out.customer.example",
+        mail_from: Some(&joerg),
+    };
+    let authenticated = |letter: &Letter, raw: &[u8]| {
+        let asked = authenticator.authenticate(route, &letter.author, raw, None);
+        runtime.block_on(asked)
+    };
+    let (keyring, standing) = (
+        Keyring::new(1, [(1, [7; 32])]).unwrap(),
+        Standing::default(),
+    );
+    let queues = BTreeSet::from(["support".parse().unwrap()]);
+    let ours: Address = "support@shop.example".parse().unwrap();
+    let recipients = [(ours.clone(), ours)];
+    let known = Known::default();
+    let mut group = c.benchmark_group("letter_signed_8KiB");
+    group.measurement_time(Duration::from_secs(3));
+    for (name, raw, signatures) in [
+        ("rsa", with_rsa.as_str(), 1),
+        ("ed25519", &with_ed25519, 1),
+        ("both", both, 2),
+    ] {
+        let raw = raw.as_bytes();
+        let arrival = arrival(raw);
+        let facts = Facts {
+            keyring: &keyring,
+            host: "mx.shop.example",
+            envelope_sender: b"joerg@customer.example",
+            to_return_path: false,
+            from_queue: false,
+            own_message_id: false,
+        };
+        let judged = || {
+            let letter = Letter::read_header(black_box(raw));
+            let prints = Unfinished::new(&arrival).finish(raw);
+            let authentication = authenticated(&letter, raw);
+            let assessment = trust::assess(&letter.author, &authentication, &standing);
+            let circumstances = Circumstances {
+                sender: letter.author.identity(),
+                trust: assessment.trust,
+                queues: &queues,
+                now: NOW,
+                windows: Windows::default(),
+            };
+            let clues = clue::clues(&letter, &recipients);
+            let place = threading::thread(&letter, &clues, &known, &keyring, circumstances);
+            let header = Header::parse(raw);
+            let body = raw.get(header.body_start()..).unwrap();
+            let kind = classify(&letter, &header, body, &facts);
+            (assessment.trust, prints, place, kind)
+        };
+        // What is measured is a proven letter, and nobody is asked about it any more.
+        let letter = Letter::read_header(raw);
+        let first = authenticated(&letter, raw);
+        let proved = (first.dkim.iter()).filter(|found| found.verdict == Verdict::Pass);
+        assert_eq!(proved.count(), signatures, "{name}: {first:?}");
+        assert_eq!(first.spf.verdict, Verdict::Pass);
+        assert_eq!(judged().0, Trust::A);
+        dns.asked();
+        group.bench_function(BenchmarkId::new("trust", name), |b| {
+            b.iter_custom(|rounds| costs(rounds, || authenticated(&letter, raw)));
+        });
+        group.bench_function(BenchmarkId::new("before_the_answer", name), |b| {
+            b.iter_custom(|rounds| costs(rounds, judged));
+        });
+        assert_eq!(dns.asked(), Vec::<String>::new(), "{name}");
+    }
+    group.finish();
+}
+
 /// Letters made to take long, at two sizes: the throughput of the two has to be alike.
 fn shapes(c: &mut Criterion) {
     let mut parts = String::from("Content-Type: multipart/mixed; boundary=b\r\n\r\n");
@@ -232,6 +355,6 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(800));
-    targets = steps, shapes
+    targets = steps, signed, shapes
 }
 criterion_main!(benches);

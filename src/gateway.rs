@@ -139,7 +139,7 @@ impl Parts {
             self.handle.clone(),
             Routes::new(&config.queues()),
             config.policy(),
-            Arc::new(authenticator),
+            authenticator,
             config.milter.message_bytes_max,
         ))
     }
@@ -168,6 +168,7 @@ pub async fn start_on(
     let name = config.gateway.name.get_ref().clone();
     let store = Arc::new(open(config).await?);
     let mut settings = engine::Settings::new(queues.clone());
+    settings.policy.house = config.house();
     settings.policy.zone = config.zone();
     settings.signed_addresses = config.outbound.signed_addresses;
     settings.dkim = Arc::new(dkim_keys(config)?);

@@ -12,7 +12,11 @@
 //!
 //! | command | example |
 //! |---|---|
-//! | a queue, with rules | `queue support offer=30 wrap-up=60 rejected=offline missed=cooldown limit=2 cooldown=5 max=100`, `queue support open=09:00-12:00+13:00-17:00 overflow=sales:60`, `queue support accept=60 answer=300 close=600 warn=50` |
+//! | how a queue is shared out | `queue support strategy=most_skilled preferred=60 relax=60 ageing=60/5` |
+//! | what an agent can do, in full | `anna can german:3 law` |
+//! | a queue, with rules | `queue support offer=30 wrap-up=60 rejected=offline missed=cooldown limit=2 cooldown=5 max=100 pull=on transfers=off`, `queue support open=09:00-12:00+13:00-17:00 overflow=sales:60`, `queue support accept=60 answer=300 close=600 warn=50` |
+//! | more of its rules | `queue support clock=shown codes=hold extensions=2 extension=30 rejects=3 cooldown-max=60 reject=no takes-back=yes` |
+//! | rules for every agent | `house after-work=return wrap-up=slot reason=offline:lunch reason=wrap-up:sold` |
 //! | an account | `agent anna serves support sales` |
 //! | sign-in, stream, Available | `anna starts` |
 //! | sign-in | `anna signs in`, `anna signs in as available`, `anna takes over` |
@@ -22,14 +26,20 @@
 //! | offers | `anna sees o1`, `anna accepts o1`, `anna rejects o1 not-mine`, `anna rejects o1 then offline tea`, `anna rejects o1 then available` |
 //! | answers | `anna replies i1`, `anna replies i1 from x@y.example`, `anna replies i1 having read m1` |
 //! | ends | `anna ends i1` |
-//! | post-processing | `anna saves i1 sold`, `anna completes i1`, `anna completes i1 then offline tea` |
+//! | hands on | `anna transfers i1 to sales`, `anna requeues i1`, `anna cancels i1` |
+//! | helps herself | `anna pulls from support`, `anna pulls i1` |
+//! | sets aside | `anna parks i1 for 600`, `anna resumes i1` |
+//! | post-processing | `anna saves i1 sold`, `anna extends i1`, `anna completes i1`, `anna completes i1 as sold`, `anna completes i1 then offline tea` |
 //! | an older session of hers | `anna's old session accepts o1` |
 //! | an account | `anna may hold 3`, `anna is disabled`, `anna is enabled`, `anna is removed` |
-//! | membership | `anna joins sales`, `anna leaves sales` |
+//! | membership | `anna joins sales`, `anna joins sales with 20`, `anna leaves sales` |
 //! | mail | `mail for support`, `mail for support sales`, `mail of c1 for support`, `mail after c1 for support` |
 //! | mail that is no work yet, or none | `held mail for support`, `quiet mail of c1 for support`, `machine's mail of c1 for support` |
+//! | mail with a rule's orders | `mail needing german:3 law for support`, `mail at 5 for support` |
+//! | why somebody is not offered something | `why not i1 to anna` |
+//! | a supervisor | `i1 is moved to 5`, `i1 is released`, `i1 is dismissed`, `c1 is merged into c2`, `tokens of c1 are revoked` |
 //! | a queue is paused | `pause queue support lunch`, `resume queue support` |
-//! | a supervisor | `i1 is released`, `i1 is dismissed`, `c1 is merged into c2`, `tokens of c1 are revoked` |
+//! | a supervisor of agents | `supervisor lea sets anna available`, `supervisor lea sets anna offline lunch: eat something`, `supervisor lea signs anna out`, `supervisor lea tells anna: hello`, `… tells all of support sales: hello`, `… tells everybody: hello` |
 //! | the submitter | `m2 handed over`, `m2 accepted`, `m2 deferred`, `m2 refused`, `m2 lost`, `m2 again` |
 //! | the process ends, and a new one begins | `stop`, `restart` |
 //! | nothing | `time passes` |
@@ -43,6 +53,8 @@ mod laws;
 mod names;
 #[path = "desk/pairs.rs"]
 mod pairs;
+#[path = "desk/recount.rs"]
+mod recount;
 #[path = "desk/world.rs"]
 mod world;
 
@@ -53,9 +65,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use names::Names;
-use postroom::desk::{Day, 
-    AgentChanges, Case, Command, DeclineAction, Effects, Handling, HoldReason, Hours, Overflow, NewAgent,
-    Policy, QueueSettings, Refusal, Requested, Span, State, Thread, Work, Zone,
+use postroom::desk::skill::{Skills, asked};
+use postroom::desk::{
+    Actor, AfterWork, Ageing, AgentChanges, CancelCause, Case, CodePolicy, Command, Day,
+    DeclineAction, Effects, Handling, HoldReason, Hours, HouseRules, NewAgent, OfferClock,
+    Overflow, Policy, QueueSettings, ReasonKind, Refusal, Requested, Span, State, Strategy, Thread,
+    Work, Zone,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -225,6 +240,13 @@ impl Stage {
                 let queues = self.queues.clone();
                 Ok(self.give(Command::SetQueues(queues)))
             }
+            ["house", rules @ ..] => {
+                let house = HouseRules::default();
+                let house = rules
+                    .iter()
+                    .try_fold(house, |house, rule| decree(house, rule))?;
+                Ok(self.give(Command::SetHouseRules(house)))
+            }
             ["agent", id, "serves", queues @ ..] => Ok(self.give(Command::CreateAgent(NewAgent {
                 id: slug(id)?,
                 display_name: String::new(),
@@ -233,7 +255,57 @@ impl Stage {
                 capacity: 1,
                 queues: queues.iter().map(|id| queue(id).id).collect(),
             }))),
+            ["mail", "needing", rest @ ..] => {
+                let ends = rest.iter().position(|word| *word == "for");
+                let (skills, rest) = rest.split_at(ends.ok_or("mail for whom?")?);
+                let skills = skills.iter().map(|skill| (*skill).to_owned()).collect();
+                self.mail(
+                    rest,
+                    Handling {
+                        skills,
+                        ..Handling::default()
+                    },
+                )
+            }
+            ["mail", "at", priority, rest @ ..] => {
+                let priority = priority.parse().map_err(|_| "at which priority?")?;
+                self.mail(
+                    rest,
+                    Handling {
+                        priority,
+                        ..Handling::default()
+                    },
+                )
+            }
             ["mail", rest @ ..] => self.mail(rest, Handling::default()),
+            [name, "is", "moved", "to", priority] => {
+                let interaction = *pick(&self.names.interactions, 'i', name)?;
+                let priority = priority.parse().map_err(|_| "to which priority?")?;
+                Ok(self.give(Command::Prioritise {
+                    interaction,
+                    priority,
+                }))
+            }
+            ["why", "not", name, "to", agent] => {
+                let interaction = *pick(&self.names.interactions, 'i', name)?;
+                let desk = &self.world.desk;
+                let why = desk.explain(self.now, interaction, &slug(agent)?);
+                Ok((why.ok_or("no such pair")?.iter())
+                    .map(|hindrance| format!("{agent}: {hindrance}"))
+                    .collect())
+            }
+            [agent, "can", skills @ ..] => {
+                let skills = skills.iter().map(|text| {
+                    let (name, level) = asked(text).ok_or("no such skill")?;
+                    Ok((name.to_owned(), level))
+                });
+                let changes = AgentChanges {
+                    skills: Some(skills.collect::<Result<Skills, String>>()?),
+                    ..AgentChanges::default()
+                };
+                let agent = slug(agent)?;
+                Ok(self.give(Command::UpdateAgent { agent, changes }))
+            }
             ["held", "mail", rest @ ..] => {
                 let work = Work::Held {
                     reason: HoldReason::Rule("suspicious".into()),
@@ -318,9 +390,15 @@ impl Stage {
                 let agent = slug(agent)?;
                 Ok(self.give(Command::DeleteAgent { agent }))
             }
-            [agent, "joins", queue] => Ok(self.give(Command::JoinQueue {
+            ["supervisor", lea, ..] => self.supervisor(lea, line),
+            [agent, "joins", queue, weight @ ..] => Ok(self.give(Command::JoinQueue {
                 agent: slug(agent)?,
                 queue: slug(queue)?,
+                weight: match weight {
+                    [] => None,
+                    ["with", weight] => Some(weight.parse().map_err(|_| "how much?")?),
+                    _ => return Err("with how much?".into()),
+                },
             })),
             [agent, "leaves", queue] => Ok(self.give(Command::LeaveQueue {
                 agent: slug(agent)?,
@@ -348,6 +426,31 @@ impl Stage {
             }
             [] => Err("nothing to do".into()),
         }
+    }
+
+    /// What somebody who is no agent does to those who are.
+    fn supervisor(&mut self, lea: &str, line: &str) -> Result<Vec<String>, String> {
+        let (line, note) = line.split_once(": ").unwrap_or((line, ""));
+        let note = note.to_owned();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let command = match &words[2..] {
+            ["sets", agent, wish @ ..] => Command::ForcePresence {
+                agent: slug(agent)?,
+                state: requested(wish)?,
+                note,
+            },
+            ["signs", agent, "out"] => {
+                let sessions = self.sessions.get(&slug(agent)?);
+                let session = sessions.and_then(|sessions| sessions.last().copied());
+                let session = session.unwrap_or(nobody());
+                Command::ForceSignOut { session }
+            }
+            ["tells", "everybody"] => notice(&[], &[], note)?,
+            ["tells", "all", "of", queues @ ..] => notice(&[], queues, note)?,
+            ["tells", agents @ ..] => notice(agents, &[], note)?,
+            _ => return Err("supervisors do not do that".into()),
+        };
+        Ok(self.give_by(Actor::Supervisor(lea.to_owned()), command))
     }
 
     /// A letter: `for QUEUE…`, `of CASE for QUEUE…` or `after CASE for QUEUE…`.
@@ -446,19 +549,63 @@ impl Stage {
                 interaction: interaction(name)?,
                 note: String::new(),
             },
+            ["transfers", name, "to", queue] => Command::Transfer {
+                session,
+                interaction: interaction(name)?,
+                queue: slug(queue)?,
+                note: String::new(),
+            },
+            ["requeues", name] => Command::Requeue {
+                session,
+                interaction: interaction(name)?,
+                note: String::new(),
+            },
+            ["cancels", name] => Command::Cancel {
+                session,
+                interaction: interaction(name)?,
+                cause: CancelCause::Spam,
+                note: String::new(),
+            },
+            ["pulls", "from", queue] => Command::Pull {
+                session,
+                queue: Some(slug(queue)?),
+                interaction: None,
+            },
+            ["pulls", name] => Command::Pull {
+                session,
+                queue: None,
+                interaction: Some(interaction(name)?),
+            },
+            ["parks", name, "for", seconds] => Command::Park {
+                session,
+                interaction: interaction(name)?,
+                time: Duration::from_secs(seconds.parse().map_err(|_| "how long?")?),
+                note: String::new(),
+            },
+            ["resumes", name] => Command::Resume {
+                session,
+                interaction: interaction(name)?,
+            },
             ["saves", name, code] => Command::SaveWrapUp {
                 session,
                 interaction: interaction(name)?,
                 notes: None,
                 disposition: Some((*code).to_owned()),
             },
+            ["extends", name] => Command::ExtendWrapUp {
+                session,
+                interaction: interaction(name)?,
+            },
             ["completes", name, rest @ ..] => Command::CompleteWrapUp {
                 session,
                 interaction: interaction(name)?,
                 notes: None,
-                disposition: None,
+                disposition: match rest {
+                    ["as", code] => Some((*code).to_owned()),
+                    _ => None,
+                },
                 next: match rest {
-                    [] => None,
+                    [] | ["as", _] => None,
                     ["then", next @ ..] => Some(requested(next)?),
                     _ => return Err("then what?".into()),
                 },
@@ -482,7 +629,16 @@ impl Stage {
     }
 
     fn give(&mut self, command: Command) -> Vec<String> {
-        let done: Result<Effects, Refusal> = self.world.handle(self.now, command);
+        let done = self.world.handle(self.now, command);
+        self.said(done)
+    }
+
+    fn give_by(&mut self, by: Actor, command: Command) -> Vec<String> {
+        let done = self.world.handle_by(self.now, Some(by), command);
+        self.said(done)
+    }
+
+    fn said(&mut self, done: Result<Effects, Refusal>) -> Vec<String> {
         match done {
             Ok(effects) => self.names.lines(&effects),
             Err(refusal) => vec![format!(
@@ -504,8 +660,14 @@ impl Stage {
             let told: Vec<&str> = parts.filter(|part| !part.ends_with(": 0")).collect();
             format!("{who} on {day}: {}", told.join(", "))
         };
-        let queues = kept.queue_figures.iter().map(|((id, day), sum)| line(id, day, sum));
-        let agents = kept.agent_figures.iter().map(|((id, day), sum)| line(id, day, sum));
+        let queues = kept
+            .queue_figures
+            .iter()
+            .map(|((id, day), sum)| line(id, day, sum));
+        let agents = kept
+            .agent_figures
+            .iter()
+            .map(|((id, day), sum)| line(id, day, sum));
         queues.chain(agents).collect()
     }
 
@@ -542,6 +704,14 @@ impl Stage {
 /// A session that never was.
 fn nobody() -> SessionId {
     SessionId::new(Timestamp::ZERO, 0)
+}
+
+fn notice(agents: &[&str], queues: &[&str], text: String) -> Result<Command, String> {
+    Ok(Command::PostNotice {
+        agents: (agents.iter().map(|id| slug(id))).collect::<Result<_, _>>()?,
+        queues: (queues.iter().map(|id| slug(id))).collect::<Result<_, _>>()?,
+        text,
+    })
 }
 
 fn reject(session: SessionId, offer: OfferId, why: &str, next: Option<Requested>) -> Command {
@@ -610,6 +780,24 @@ fn set(mut queue: QueueSettings, rule: &str) -> Result<QueueSettings, String> {
         "missed" => queue.missed_action = action()?,
         "limit" => queue.missed_limit = u32::try_from(count()?).map_err(|_| "too many")?,
         "cooldown" => queue.cooldown = Duration::from_secs(count()?),
+        "strategy" => {
+            queue.strategy = match value {
+                "longest_idle" => Strategy::LongestIdle,
+                "round_robin" => Strategy::RoundRobin,
+                "most_skilled" => Strategy::MostSkilled,
+                "least_loaded" => Strategy::LeastLoaded,
+                _ => return Err("no such strategy".into()),
+            }
+        }
+        "preferred" => queue.preferred_agent = Duration::from_secs(count()?),
+        "relax" => queue.skill_relax = Some(Duration::from_secs(count()?)),
+        "ageing" => {
+            let (every, max) = value.split_once('/').ok_or("ageing=EVERY/MAX")?;
+            queue.ageing = Some(Ageing {
+                every: Duration::from_secs(every.parse().map_err(|_| "not a number")?),
+                max: max.parse().map_err(|_| "not a number")?,
+            });
+        }
         "overflow" => {
             let (to, after) = value.split_once(':').ok_or("to where, and when?")?;
             let after = after.parse().map_err(|_| "not a number")?;
@@ -623,6 +811,17 @@ fn set(mut queue: QueueSettings, rule: &str) -> Result<QueueSettings, String> {
         "close" => queue.service.close = Some(Duration::from_secs(count()?)),
         "warn" => queue.service.warn = value.parse().map_err(|_| "not a number")?,
         "open" => queue.hours = Some(daily(value)?),
+        "pull" => queue.pull = value == "on",
+        "transfers" => queue.accepts_transfers = value == "on",
+        "cooldown-max" => queue.cooldown_max = Duration::from_secs(count()?),
+        "rejects" => queue.rejected_limit = u32::try_from(count()?).map_err(|_| "too many")?,
+        "reject" => queue.may_reject = value == "yes",
+        "clock" if value == "shown" => queue.offer_clock = OfferClock::Shown,
+        "codes" if value == "required" => queue.codes = CodePolicy::Required,
+        "codes" if value == "hold" => queue.codes = CodePolicy::Hold,
+        "extensions" => queue.extensions_max = u32::try_from(count()?).map_err(|_| "too many")?,
+        "extension" => queue.extension = Duration::from_secs(count()?),
+        "takes-back" => queue.takes_back = value == "yes",
         "max" => queue.waiting_max = usize::try_from(count()?).map_err(|_| "too many")?,
         _ => return Err(format!("no rule {name}")),
     }
@@ -643,6 +842,26 @@ fn daily(ranges: &str) -> Result<Arc<Hours>, String> {
     let spans = spans.ok_or("no hours")?;
     let week = std::array::from_fn(|_| spans.clone());
     Ok(Arc::new(Hours::new(Zone::default(), week, BTreeMap::new())))
+}
+
+/// The rules for every agent with one changed.
+fn decree(mut house: HouseRules, rule: &str) -> Result<HouseRules, String> {
+    match rule.split_once('=').ok_or("a rule has a value")? {
+        ("after-work", "return") => house.after_work = AfterWork::Return,
+        ("wrap-up", "slot") => house.wrap_up_holds_all = false,
+        ("reason", reason) => {
+            let (kind, code) = reason.split_once(':').ok_or("kind:code")?;
+            let kind = match kind {
+                "offline" => ReasonKind::Offline,
+                "reject" => ReasonKind::Reject,
+                "wrap-up" => ReasonKind::WrapUp,
+                _ => return Err(format!("no kind {kind}")),
+            };
+            house.reasons.insert((kind, code.to_owned()), String::new());
+        }
+        _ => return Err(format!("no rule {rule}")),
+    }
+    Ok(house)
 }
 
 /// What the submitter reports.

@@ -12,6 +12,9 @@ mod grpc {
     mod letters;
     mod lists;
     mod refusals;
+    mod routing;
     mod story;
     mod streams;
+    mod supervising;
+    mod verbs;
 }

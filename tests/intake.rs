@@ -5,6 +5,10 @@
 
 #[path = "support/dns.rs"]
 mod dns;
+#[path = "support/gated.rs"]
+mod gated;
+#[path = "intake/order.rs"]
+mod order;
 #[path = "intake/responsibility.rs"]
 mod responsibility;
 #[path = "intake/rules.rs"]
@@ -88,11 +92,16 @@ impl House {
     }
 
     async fn send(&self, from: &str, to: &[&str], letter: &str) -> Outcome {
+        self.send_by("192.0.2.1", from, to, letter).await
+    }
+
+    /// As [`House::send`], by the client with this address.
+    async fn send_by(&self, client: &str, from: &str, to: &[&str], letter: &str) -> Outcome {
         let mut mta = Client::connect(&self.running.milter, Offer::POSTFIX)
             .await
             .unwrap();
         let caller = Caller {
-            ip: Some("192.0.2.1".parse().unwrap()),
+            ip: Some(client.parse().unwrap()),
             ..Caller::default()
         };
         mta.open(caller).await.unwrap();
@@ -278,6 +287,23 @@ async fn a_silent_name_server_is_waited_for() {
     house.send("ada@ada.example", &queue, &letter).await;
     assert_eq!(house.open_interactions().await.len(), 1);
     assert_eq!(dns.asked(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_reload_forgets_no_answer_of_the_same_servers() {
+    let dns = Dns::start("ada.example TXT v=spf1 ip4:192.0.2.1 -all").await;
+    let resolver = Resolver::Servers(vec![dns.addr()]);
+    let mut house = House::open_with("", resolver).await;
+    let queue = ["support@shop.example"];
+    house.send("ada@ada.example", &queue, LETTER).await;
+    assert!(!dns.asked().is_empty());
+    // Something else changes.
+    house.config.milter.message_bytes_max = 2000;
+    house.running.reload(&house.config).await.unwrap();
+    let second = LETTER.replace("<1@", "<2@");
+    house.send("ada@ada.example", &queue, &second).await;
+    assert_eq!(dns.asked(), Vec::<String>::new());
+    assert_eq!(house.open_interactions().await[1].trust, Trust::B);
 }
 
 #[tokio::test]

@@ -25,9 +25,11 @@ mod support {
 mod mta {
     mod afterwards;
     mod conversations;
+    mod envelopes;
     pub(crate) mod once;
     pub(crate) mod opendkim;
     mod shapes;
+    mod shortages;
     pub(crate) mod site;
     pub(crate) mod topology;
     pub(crate) mod way;

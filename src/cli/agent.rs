@@ -82,6 +82,7 @@ struct List {
 #[command(after_help = "\
 Example:
   postroom agent set mira --capacity 3 --config /etc/postroom/postroom.toml
+  postroom agent set mira --skill german:3 --skill law --config /etc/postroom/postroom.toml
   postroom agent set mira --disabled true --socket /var/lib/postroom/control.sock
 
 A disabled account signs nobody in, and an open session ends at once; work stays in the agent's
@@ -101,6 +102,10 @@ struct Set {
     /// Whether the account may not be used.
     #[arg(long, value_name = "BOOL")]
     disabled: Option<bool>,
+    /// All that the agent can do, as rules have it, and how well, 1 to 10: german:3, or german for
+    /// german:1; may be repeated.
+    #[arg(long, value_name = "SKILL", value_parser = skill)]
+    skill: Vec<pb::Skill>,
     #[command(flatten)]
     door: Door,
 }
@@ -195,12 +200,23 @@ async fn add(asked: Add, page: Page) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Reads a skill with its level.
+fn skill(text: &str) -> Result<pb::Skill, &'static str> {
+    let read = postroom::desk::skill::asked(text);
+    let (name, level) = read.ok_or("write it as german:3, with a level of 1 to 10")?;
+    Ok(pb::Skill {
+        name: name.to_owned(),
+        level: i32::from(level),
+    })
+}
+
 async fn set(asked: Set, page: Page) -> Result<(), Failure> {
     let given = [
         ("display_name", asked.name.is_some()),
         ("capacity", asked.capacity.is_some()),
         ("supervisor", asked.supervisor.is_some()),
         ("disabled", asked.disabled.is_some()),
+        ("skills", !asked.skill.is_empty()),
     ];
     let given = given.iter().filter(|(_, given)| *given);
     let paths: Vec<String> = given.map(|(field, _)| (*field).to_owned()).collect();
@@ -216,6 +232,7 @@ async fn set(asked: Set, page: Page) -> Result<(), Failure> {
             capacity: asked.capacity.unwrap_or_default(),
             supervisor: asked.supervisor.unwrap_or_default(),
             disabled: asked.disabled.unwrap_or_default(),
+            skills: asked.skill,
             ..pb::Agent::default()
         }),
         update_mask: Some(prost_types::FieldMask { paths }),
@@ -279,12 +296,16 @@ fn show(page: Page, agent: &pb::Agent) -> Result<(), Failure> {
         1 => String::new(),
         capacity => format!("  holds {capacity}"),
     };
+    let skills: Vec<String> = (agent.skills.iter())
+        .map(|skill| format!("  {}:{}", skill.name, skill.level))
+        .collect();
+    let skills = skills.concat();
     let password = match agent.password_set {
         true => String::new(),
         false => page.ink(Ink::Care, "  no password"),
     };
     page.line(format!(
-        "{:<24} {:<24} {}{capacity}{supervisor}{password}{disabled}",
+        "{:<24} {:<24} {}{capacity}{skills}{supervisor}{password}{disabled}",
         agent.name.strip_prefix("agents/").unwrap_or(&agent.name),
         plain(&agent.display_name),
         queues.join(",")

@@ -150,11 +150,19 @@ fn told(payload: &Payload) -> (&'static str, Ink, String) {
         Payload::InteractionHeld(it) => ("mail held", Ink::Care, interaction(&it.interaction)),
         Payload::InteractionFiled(it) => ("mail filed", Ink::Faint, interaction(&it.interaction)),
         Payload::InteractionUnassigned(it) => {
-            ("given back", Ink::Care, interaction(&it.interaction))
+            let why = word(it.reason().as_str_name(), "UNASSIGN_REASON_");
+            let which = format!("{why}: {}", interaction(&it.interaction));
+            ("let go", Ink::Care, which)
         }
-        Payload::InteractionOverflowed(it) => ("mail goes on", Ink::Care, interaction(&it.interaction)),
+        Payload::InteractionOverflowed(it) => {
+            ("mail goes on", Ink::Care, interaction(&it.interaction))
+        }
         Payload::TargetNear(it) => {
-            let how = if it.missed { "target missed" } else { "target near" };
+            let how = if it.missed {
+                "target missed"
+            } else {
+                "target near"
+            };
             (how, Ink::Care, interaction(&it.interaction))
         }
         Payload::QueueChanged(it) => {
@@ -176,6 +184,13 @@ fn told(payload: &Payload) -> (&'static str, Ink, String) {
             let name = it.agent.as_ref().map_or("", |agent| &agent.display_name);
             ("account changed", Ink::Faint, plain(name))
         }
+        Payload::PresenceForced(it) => {
+            let later = if it.deferred { ", later" } else { "" };
+            let state = state_word(it.state());
+            let which = format!("{state}{later} {}", plain(&it.note));
+            ("presence forced", Ink::Care, which)
+        }
+        Payload::NoticePosted(it) => ("notice", Ink::Care, plain(&it.text)),
     }
 }
 

@@ -4,6 +4,7 @@
 //! problem is reported with its line, all at once. `contrib/postroom.toml` is the commented
 //! example; the README has the same fields as a table.
 
+mod agents;
 mod authentication;
 mod check;
 mod control;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
+pub use agents::{Agents, Reason};
 pub use authentication::Authentication;
 pub use check::Problem;
 use check::{Check, line_of};
@@ -35,7 +37,7 @@ pub use queue::{Decline, Queue};
 pub use rule::Rule;
 pub use store::Store;
 
-use crate::desk::{QueueSettings, Zone};
+use crate::desk::{HouseRules, QueueSettings, Zone};
 use crate::intake::policy::Policy;
 use crate::mail::address::normal_domain;
 
@@ -70,6 +72,12 @@ pub struct Config {
     /// Opening hours that queues may name.
     #[serde(default)]
     pub hours: Vec<Hours>,
+    /// What holds for every agent.
+    #[serde(default)]
+    pub agents: Agents,
+    /// The reasons that agents give.
+    #[serde(default)]
+    pub reason: Vec<Reason>,
     /// What shall be done with some letters. The first that matches decides, and the others are
     /// not asked; a letter that none matches is filed as usual.
     #[serde(default)]
@@ -144,6 +152,7 @@ impl Config {
             queue.check_hours(&self.hours, check);
         }
         queue::check_all(&self.queue, self.outbound.signed_addresses, check);
+        agents::check_reasons(&self.reason, check);
         self.check_rules(check);
     }
 
@@ -194,6 +203,12 @@ impl Config {
         }
     }
 
+    /// What holds for every agent, as the desk wants it.
+    #[must_use]
+    pub fn house(&self) -> HouseRules {
+        agents::house(&self.agents, &self.reason)
+    }
+
     /// The time zone of the gateway; UTC if it does not pass [`Self::parse`].
     #[must_use]
     pub fn zone(&self) -> Zone {
@@ -206,7 +221,9 @@ impl Config {
         let hours = hours::known(&self.hours);
         let queues = self.queue.iter();
         let zone = self.zone();
-        queues.filter_map(|queue| queue.settings(&hours, &zone)).collect()
+        queues
+            .filter_map(|queue| queue.settings(&hours, &zone))
+            .collect()
     }
 }
 
@@ -264,6 +281,30 @@ addresses = ["Support@Shop.Example"]
                 "9: offer_timeout_seconds must be",
             ),
             (
+                &format!("{SMALL}preferred_agent_seconds = 86401\n"),
+                "9: preferred_agent_seconds is over 86400",
+            ),
+            (
+                &format!("{SMALL}skill_relax_seconds = 604801\n"),
+                "9: skill_relax_seconds is over 604800",
+            ),
+            (
+                &format!("{SMALL}ageing_seconds = 604801\n"),
+                "9: ageing_seconds is over 604800",
+            ),
+            (
+                &format!("{SMALL}ageing_max = 0\n"),
+                "9: ageing_max must be 1 to 200",
+            ),
+            (
+                &format!("{SMALL}ageing_max = 201\n"),
+                "9: ageing_max must be 1 to 200",
+            ),
+            (
+                &format!("{SMALL}strategy = \"random\"\n"),
+                "9: unknown variant `random`",
+            ),
+            (
                 &format!("{SMALL}[[queue]]\nid = \"support\"\naddresses = [\"a@b.c\"]\n"),
                 "10: queue support is defined twice, first in line 7",
             ),
@@ -280,6 +321,45 @@ addresses = ["Support@Shop.Example"]
             (
                 &format!("{SMALL}follow_up_days = 3\n"),
                 "9: queue support: follow_up_days must not be less than reopen_days",
+            ),
+            (
+                &format!("{SMALL}wrap_up_codes = \"required\"\n"),
+                "9: queue support: wrap_up_codes = \"required\" leaves no time",
+            ),
+            (
+                &format!("{SMALL}wrap_up_extensions = 1\n"),
+                "9: queue support: there is no post-processing to extend",
+            ),
+            (
+                &format!("{SMALL}cooldown_max_seconds = 4\n"),
+                "9: queue support: cooldown_max_seconds must be",
+            ),
+            (
+                &format!("{SMALL}rejected_limit = 0\n"),
+                "9: queue support: rejected_limit must be",
+            ),
+            (
+                &format!("{SMALL}[[reason]]\ncode = \"a b\"\nkind = \"reject\"\n"),
+                "10: reason \"a b\" is not",
+            ),
+            (
+                &format!("{SMALL}[[reason]]\ncode = \"missed\"\nkind = \"offline\"\n"),
+                "10: offline reason missed is Postroom's own",
+            ),
+            (
+                &format!("{SMALL}[[reason]]\ncode = \"tea\"\nkind = \"break\"\n"),
+                "11: unknown variant",
+            ),
+            (
+                &format!("{SMALL}[[reason]]\ncode = \"tea\"\nkind = \"offline\"\nlabel = \" \"\n"),
+                "12: label must be",
+            ),
+            (
+                &format!(
+                    "{SMALL}{0}{0}",
+                    "[[reason]]\ncode = \"tea\"\nkind = \"offline\"\n"
+                ),
+                "13: offline reason tea is defined twice, first in line 10",
             ),
         ];
         for (text, complaint) in rows {

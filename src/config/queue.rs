@@ -9,7 +9,10 @@ use toml::Spanned;
 
 use super::check::Check;
 use super::hours::Hours;
-use crate::desk::{self, Ageing, DeclineAction, Mailbox, Overflow, QueueSettings, Service, Strategy, Zone};
+use crate::desk::{
+    self, Ageing, CodePolicy, DeclineAction, Mailbox, OfferClock, Overflow, QueueSettings, Service,
+    Strategy, Zone,
+};
 use crate::id::QueueId;
 use crate::intake::policy::Door;
 use crate::intake::responsibility::Mode;
@@ -38,6 +41,38 @@ impl From<Decline> for DeclineAction {
     }
 }
 
+/// Whether post-processing needs a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Codes {
+    /// No.
+    Optional,
+    /// Agents cannot finish without; `timed-out` is written when time runs out.
+    Required,
+    /// It does not end before.
+    Hold,
+}
+
+/// From when the time to answer an offer counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clock {
+    /// From when it was made.
+    Made,
+    /// From when it was on the screen.
+    Shown,
+}
+
+/// What becomes of the work of an agent who is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Abandoned {
+    /// It waits for them.
+    Keep,
+    /// It goes back to its old place in line.
+    Requeue,
+}
+
 /// One queue.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,24 +96,53 @@ pub struct Queue {
     /// How long an offer waits for an answer, in seconds, 5 to 600. Default: `30`.
     #[serde(default = "offer_timeout")]
     pub offer_timeout_seconds: Spanned<u64>,
+    /// From when that time counts: `made`, or `shown` for from when the offer is on the screen.
+    /// Default: `made`.
+    #[serde(default = "made")]
+    pub offer_clock: Clock,
     /// How long post-processing lasts, in seconds, up to 86400; 0 switches it off. Default: `0`.
     #[serde(default)]
     pub post_processing_seconds: u64,
-    /// What a rejected offer does to the agent: `cooldown` or `work_offline`.
-    /// Default: `cooldown`.
+    /// Whether post-processing needs a code: `optional`; `required`, so that agents cannot finish
+    /// without and `timed-out` is written when time runs out; or `hold`, so that it does not end
+    /// before. Default: `optional`.
+    #[serde(default = "optional")]
+    pub wrap_up_codes: Spanned<Codes>,
+    /// How often agents may ask for more post-processing time, up to 100. Default: `3`, or
+    /// none without post-processing.
+    pub wrap_up_extensions: Option<Spanned<u32>>,
+    /// How much they get each time, in seconds, 1 to 86400. Default: `60`.
+    #[serde(default = "extension_seconds")]
+    pub wrap_up_extension_seconds: Spanned<u64>,
+    /// What becomes of the work of an agent who is missing for so long that the session is given up:
+    /// `keep` waits for them, `requeue` puts it back to its old place in line. Default: `keep`.
+    #[serde(default = "keep")]
+    pub abandoned_work: Abandoned,
+    /// Whether agents may reject offers. Default: `true`.
+    #[serde(default = "enabled")]
+    pub reject_allowed: bool,
+    /// What rejected offers do to the agent: `cooldown` or `work_offline`. Default: `cooldown`.
     #[serde(default = "cooldown")]
     pub rejected_action: Decline,
+    /// How many offers in a row may be rejected before that; until then it is the cooldown.
+    /// Default: `1`.
+    #[serde(default = "rejected_limit")]
+    pub rejected_limit: Spanned<u32>,
     /// What too many missed offers do to the agent: `cooldown` or `work_offline`.
     /// Default: `work_offline`.
     #[serde(default = "work_offline")]
     pub missed_action: Decline,
-    /// How many offers in a row may be missed before that. Default: `3`.
+    /// How many offers in a row may be missed before that; until then it is the cooldown.
+    /// Default: `3`.
     #[serde(default = "missed_limit")]
-    pub missed_limit: u32,
+    pub missed_limit: Spanned<u32>,
     /// How long an agent who rejected or missed an offer is left alone, in seconds, up to 3600.
     /// Default: `5`.
     #[serde(default = "cooldown_seconds")]
     pub cooldown_seconds: u64,
+    /// How long that may become, in seconds, up to 3600: it doubles with each further offer in a row
+    /// that is rejected, or missed. Default: `cooldown_seconds`, so it stays the same.
+    pub cooldown_max_seconds: Option<Spanned<u64>>,
     /// How many interactions may wait; further mail is told to come back. Default: `100000`.
     #[serde(default = "waiting_max")]
     pub waiting_max: usize,
@@ -103,6 +167,13 @@ pub struct Queue {
     /// not less than `reopen_days`. Later ones are linked to nothing. Default: `90`.
     #[serde(default = "follow_up_days")]
     pub follow_up_days: Spanned<u32>,
+    /// Whether agents of other queues may transfer their work to it. Default: `true`.
+    #[serde(default = "accepts_transfers")]
+    pub accepts_transfers: bool,
+    /// Whether its agents may take work out of it that they were not offered (`PullInteraction`).
+    /// Default: `false`.
+    #[serde(default)]
+    pub pull: bool,
     /// Who goes first among idle agents who can do it: `longest_idle`, `round_robin` (least
     /// recently offered something from here), `most_skilled` (best at what a rule asks for) or
     /// `least_loaded` (smallest part of the capacity in use). Among equals: longest idle.
@@ -153,6 +224,10 @@ pub struct Queue {
     pub hours: Option<Spanned<String>>,
 }
 
+const fn accepts_transfers() -> bool {
+    true
+}
+
 /// Who goes first among idle agents.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -195,9 +270,32 @@ const fn work_offline() -> Decline {
     Decline::WorkOffline
 }
 
-const fn missed_limit() -> u32 {
-    3
+const fn made() -> Clock {
+    Clock::Made
 }
+
+fn optional() -> Spanned<Codes> {
+    Spanned::new(0..0, Codes::Optional)
+}
+
+fn extension_seconds() -> Spanned<u64> {
+    Spanned::new(0..0, 60)
+}
+
+const fn keep() -> Abandoned {
+    Abandoned::Keep
+}
+
+fn rejected_limit() -> Spanned<u32> {
+    Spanned::new(0..0, 1)
+}
+
+fn missed_limit() -> Spanned<u32> {
+    Spanned::new(0..0, 3)
+}
+
+/// How often post-processing may be extended, if nothing is said.
+const EXTENSIONS: u32 = 3;
 
 const fn cooldown_seconds() -> u64 {
     5
@@ -272,8 +370,27 @@ impl Queue {
                 .then(|| Duration::from_secs(self.post_processing_seconds)),
             rejected_action: self.rejected_action.into(),
             missed_action: self.missed_action.into(),
-            missed_limit: self.missed_limit.max(1),
+            missed_limit: (*self.missed_limit.get_ref()).max(1),
             cooldown: Duration::from_secs(self.cooldown_seconds),
+            cooldown_max: Duration::from_secs(
+                (self.cooldown_max_seconds.as_ref())
+                    .map_or(self.cooldown_seconds, |most| *most.get_ref()),
+            ),
+            may_reject: self.reject_allowed,
+            rejected_limit: (*self.rejected_limit.get_ref()).max(1),
+            offer_clock: match self.offer_clock {
+                Clock::Made => OfferClock::Made,
+                Clock::Shown => OfferClock::Shown,
+            },
+            codes: match self.wrap_up_codes.get_ref() {
+                Codes::Optional => CodePolicy::Optional,
+                Codes::Required => CodePolicy::Required,
+                Codes::Hold => CodePolicy::Hold,
+            },
+            extensions_max: (self.wrap_up_extensions.as_ref())
+                .map_or(EXTENSIONS, |most| *most.get_ref()),
+            extension: Duration::from_secs(*self.wrap_up_extension_seconds.get_ref()),
+            takes_back: self.abandoned_work == Abandoned::Requeue,
             waiting_max: self.waiting_max.max(1),
             allowed: Allowed {
                 bulk: self.allow_bulk,
@@ -284,6 +401,8 @@ impl Queue {
                 reopen: days(self.reopen_days),
                 follow_up: days(*self.follow_up_days.get_ref()),
             },
+            accepts_transfers: self.accepts_transfers,
+            pull: self.pull,
             strategy: self.strategy.into(),
             preferred_agent: Duration::from_secs(*self.preferred_agent_seconds.get_ref()),
             skill_relax: unless_zero(&self.skill_relax_seconds),
@@ -401,6 +520,8 @@ pub(super) fn check_all(queues: &[Queue], signed_addresses: bool, check: &mut Ch
             let what = format!("cooldown_seconds of queue {id} is over 3600");
             check.blame(&queue.id, what);
         }
+        check_post_processing(queue, check);
+        check_penalties(queue, check);
         check_acknowledgement(queue, check);
         check_order(queue, check);
         check_service(queue, check);
@@ -435,10 +556,16 @@ fn check_service(queue: &Queue, check: &mut Check<'_>) {
         before = Some((key, seconds));
     }
     if !(1..=100).contains(queue.target_percent.get_ref()) {
-        check.blame(&queue.target_percent, "target_percent must be 1 to 100".to_owned());
+        check.blame(
+            &queue.target_percent,
+            "target_percent must be 1 to 100".to_owned(),
+        );
     }
     if !(1..=99).contains(queue.warn_percent.get_ref()) {
-        check.blame(&queue.warn_percent, "warn_percent must be 1 to 99".to_owned());
+        check.blame(
+            &queue.warn_percent,
+            "warn_percent must be 1 to 99".to_owned(),
+        );
     }
 }
 
@@ -465,12 +592,18 @@ fn check_overflow(queues: &[Queue], check: &mut Check<'_>) {
             check.blame(to, what);
         }
         let Some(target) = named(to.get_ref()) else {
-            let what = format!("queue {id} overflows to {}, which is no queue", to.get_ref());
+            let what = format!(
+                "queue {id} overflows to {}, which is no queue",
+                to.get_ref()
+            );
             check.blame(to, what);
             continue;
         };
         if !target.enabled {
-            let what = format!("queue {id} overflows to {}, which is not enabled", to.get_ref());
+            let what = format!(
+                "queue {id} overflows to {}, which is not enabled",
+                to.get_ref()
+            );
             check.blame(to, what);
         }
         // Whoever comes back to this queue within as many steps as there are queues goes round.
@@ -509,6 +642,54 @@ fn check_order(queue: &Queue, check: &mut Check<'_>) {
     }
     if !(1..=200).contains(queue.ageing_max.get_ref()) {
         check.blame(&queue.ageing_max, "ageing_max must be 1 to 200".to_owned());
+    }
+}
+
+/// Checks that what is asked of post-processing can be had.
+fn check_post_processing(queue: &Queue, check: &mut Check<'_>) {
+    let id = queue.id.get_ref();
+    let none = queue.post_processing_seconds == 0;
+    if none && *queue.wrap_up_codes.get_ref() == Codes::Required {
+        let what = format!(
+            "queue {id}: wrap_up_codes = \"required\" leaves no time to give one: set post_processing_seconds, or \"hold\""
+        );
+        check.blame(&queue.wrap_up_codes, what);
+    }
+    if let Some(most) = &queue.wrap_up_extensions {
+        if none && *most.get_ref() > 0 {
+            let what = format!("queue {id}: there is no post-processing to extend");
+            check.blame(most, what);
+        }
+        if *most.get_ref() > 100 {
+            let what = format!("queue {id}: wrap_up_extensions is over 100");
+            check.blame(most, what);
+        }
+    }
+    if !(1..=86_400).contains(queue.wrap_up_extension_seconds.get_ref()) {
+        let what = format!("queue {id}: wrap_up_extension_seconds must be 1 to 86400");
+        check.blame(&queue.wrap_up_extension_seconds, what);
+    }
+}
+
+/// Checks that limits can be reached, and that a cooldown does not shrink.
+fn check_penalties(queue: &Queue, check: &mut Check<'_>) {
+    let id = queue.id.get_ref();
+    for (key, limit) in [
+        ("rejected_limit", &queue.rejected_limit),
+        ("missed_limit", &queue.missed_limit),
+    ] {
+        if *limit.get_ref() == 0 {
+            check.blame(limit, format!("queue {id}: {key} must be at least 1"));
+        }
+    }
+    if let Some(most) = &queue.cooldown_max_seconds
+        && !(queue.cooldown_seconds..=3600).contains(most.get_ref())
+    {
+        let what = format!(
+            "queue {id}: cooldown_max_seconds must be cooldown_seconds, which is {}, to 3600",
+            queue.cooldown_seconds
+        );
+        check.blame(most, what);
     }
 }
 
@@ -553,7 +734,8 @@ mod tests {
     fn file(rules: [&str; 3]) -> String {
         let mut text = "[gateway]\ndata_dir = \"/tmp/x\"\nname = \"shop.example\"\n".to_owned();
         for (id, rules) in ["qa", "qb", "qc"].into_iter().zip(rules) {
-            text += &format!("[[queue]]\nid = \"{id}\"\naddresses = [\"{id}@shop.example\"]\n{rules}");
+            text +=
+                &format!("[[queue]]\nid = \"{id}\"\naddresses = [\"{id}@shop.example\"]\n{rules}");
         }
         text
     }
@@ -565,12 +747,18 @@ mod tests {
     #[test]
     fn promises_are_possible() {
         for (rules, complaint) in [
-            ("accept_within_seconds = 2592001\n", "7: accept_within_seconds is over 2592000"),
+            (
+                "accept_within_seconds = 2592001\n",
+                "7: accept_within_seconds is over 2592000",
+            ),
             (
                 "accept_within_seconds = 60\nclose_within_seconds = 59\n",
                 "8: close_within_seconds is less than accept_within_seconds, 60",
             ),
-            ("target_percent = 101\n", "7: target_percent must be 1 to 100"),
+            (
+                "target_percent = 101\n",
+                "7: target_percent must be 1 to 100",
+            ),
             ("warn_percent = 100\n", "7: warn_percent must be 1 to 99"),
         ] {
             let problems = Config::parse(&file([rules, "", ""])).unwrap_err();
@@ -584,11 +772,16 @@ mod tests {
 
     #[test]
     fn what_overflows_ends_somewhere() {
-        let chain = Config::parse(&file([&to("qb"), &to("qc"), ""])).unwrap().queues();
+        let chain = Config::parse(&file([&to("qb"), &to("qc"), ""]))
+            .unwrap()
+            .queues();
         assert_eq!(chain[0].overflow.as_ref().unwrap().to.as_str(), "qb");
         assert_eq!(chain[2].overflow, None);
         for (rules, complaints) in [
-            ([&*to("qa"), "", ""], vec!["7: what overflows goes round: qa to qa"]),
+            (
+                [&*to("qa"), "", ""],
+                vec!["7: what overflows goes round: qa to qa"],
+            ),
             (
                 [&to("qb"), &to("qa"), ""],
                 vec![
@@ -603,7 +796,10 @@ mod tests {
                     "17: what overflows goes round: qc to qb to qc",
                 ],
             ),
-            ([&to("qx"), "", ""], vec!["7: queue qa overflows to qx, which is no queue"]),
+            (
+                [&to("qx"), "", ""],
+                vec!["7: queue qa overflows to qx, which is no queue"],
+            ),
             (
                 [&to("qb"), "enabled = false\n", ""],
                 vec!["7: queue qa overflows to qb, which is not enabled"],
@@ -617,7 +813,11 @@ mod tests {
                 vec!["7: overflow_after_seconds says when, and overflow_to is missing"],
             ),
             (
-                ["overflow_to = \"qb\"\noverflow_after_seconds = 604801\n", "", ""],
+                [
+                    "overflow_to = \"qb\"\noverflow_after_seconds = 604801\n",
+                    "",
+                    "",
+                ],
                 vec!["8: overflow_after_seconds is over 604800"],
             ),
         ] {

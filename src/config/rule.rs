@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::Config;
 use super::check::Check;
-use crate::desk::skill;
+use crate::desk::{PRIORITY_MAX, skill};
 use crate::id::QueueId;
 use crate::intake::rules::{self, Action, AddressPattern, Conditions, FieldPattern, Orders};
 use crate::mail::address::Address;
@@ -25,9 +25,6 @@ const PATTERNS_MAX: usize = 200;
 
 /// Longest name in characters: it stands in log lines.
 const NAME_CHARS_MAX: usize = 60;
-
-/// Highest and lowest priority are this far from 0.
-const PRIORITY_MAX: i32 = 100;
 
 /// Most skills that a rule asks for; an agent has to have all of them.
 const SKILLS_MAX: usize = 8;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::agent::Load;
 use super::routing::Turns;
-use super::skill::Skills;
+use super::skill::{LEVEL_MAX, SKILLS_MAX, Skills, is_name};
 use super::{
     Agent, AgentChanges, Desk, EndCause, Fact, NewAgent, Pending, PresenceCause, Refusal,
-    Requested, RescindCause, State, UnassignReason, WrapUpOutcome, bounded,
+    Requested, RescindCause, UnassignReason, WrapUpOutcome, bounded,
 };
-use crate::id::{AgentId, InteractionId};
+use crate::id::AgentId;
 use crate::time::Timestamp;
 
 /// Longest display name, in bytes.
@@ -57,6 +57,7 @@ impl Desk {
             weights: BTreeMap::new(),
             turns: Turns::default(),
             rounds: BTreeMap::new(),
+            rejects: 0,
         };
         self.shown
             .insert(new.id.clone(), agent.shown(&Load::default()));
@@ -89,11 +90,13 @@ impl Desk {
             bounded("display_name", name, NAME_BYTES_MAX)?;
         }
         capacity_fits(changes.capacity.unwrap_or(agent.capacity))?;
+        skills_fit(changes.skills.as_ref().unwrap_or(&agent.skills))?;
         let before = agent.clone();
         agent.display_name = (changes.display_name).unwrap_or_else(|| before.display_name.clone());
         agent.supervisor = changes.supervisor.unwrap_or(before.supervisor);
         agent.capacity = changes.capacity.unwrap_or(before.capacity);
         agent.disabled = changes.disabled.unwrap_or(before.disabled);
+        agent.skills = (changes.skills).unwrap_or_else(|| before.skills.clone());
         if *agent == before {
             return Ok(Pending::Agent(id.clone()));
         }
@@ -132,9 +135,10 @@ impl Desk {
         id: &AgentId,
     ) -> Result<Pending, Refusal> {
         let load = (self.loads.get(id)).ok_or_else(|| Refusal::AgentUnknown(id.clone()))?;
-        let (active, wrapping) = (load.active.clone(), load.wrapping.clone());
+        let owned = load.active.union(&load.parked).copied().collect::<Vec<_>>();
+        let wrapping = load.wrapping.clone();
         self.rescind_all(now, id, RescindCause::StateChanged);
-        for interaction in active {
+        for interaction in owned {
             self.give_back(now, id, interaction, UnassignReason::Requeued);
         }
         for interaction in wrapping {
@@ -178,37 +182,24 @@ impl Desk {
             self.former.insert(id, agent);
         }
     }
-
-    /// Takes an interaction out of an agent's hands and puts it back to its old place in line.
-    pub(super) fn give_back(
-        &mut self,
-        now: Timestamp,
-        agent: &AgentId,
-        id: InteractionId,
-        reason: UnassignReason,
-    ) {
-        self.change(id, now, |found| found.enter(State::Queued, now));
-        if let Some(load) = self.loads.get_mut(agent) {
-            load.active.remove(&id);
-        }
-        let Some(found) = self.interactions.get(&id) else {
-            return;
-        };
-        let interaction = Box::new(found.clone());
-        let fact = Fact::InteractionUnassigned {
-            interaction: interaction.clone(),
-            reason,
-        };
-        self.tell(now, Some(agent), fact);
-        self.line_up(now, id);
-        self.tell(now, None, Fact::InteractionQueued(interaction));
-    }
 }
 
 /// Refuses a capacity that nobody has.
 const fn capacity_fits(capacity: u32) -> Result<(), Refusal> {
     if capacity == 0 || capacity > CAPACITY_MAX {
         return Err(Refusal::OutOfRange("capacity", 1, CAPACITY_MAX as u64));
+    }
+    Ok(())
+}
+
+/// Refuses skills that say nothing.
+fn skills_fit(skills: &Skills) -> Result<(), Refusal> {
+    if skills.len() > SKILLS_MAX {
+        return Err(Refusal::OutOfRange("agent.skills", 0, SKILLS_MAX as u64));
+    }
+    let fits = |(name, level): (&String, &u8)| is_name(name) && (1..=LEVEL_MAX).contains(level);
+    if !skills.iter().all(fits) {
+        return Err(Refusal::OutOfRange("agent.skills", 1, LEVEL_MAX.into()));
     }
     Ok(())
 }

@@ -63,6 +63,10 @@ pub enum PresenceCause {
     SignIn,
     /// The agent signed out, or was given up.
     SignOut,
+    /// The agent took something out of a queue.
+    Pull,
+    /// Something that was parked came back into the agent's hands.
+    Resume,
 }
 
 /// Rights that a credential carries. See the access table in `proto/`.
@@ -125,6 +129,8 @@ pub struct Agent {
     pub turns: Turns,
     /// The number of the last offer from each queue whose agents take turns.
     pub rounds: BTreeMap<QueueId, u64>,
+    /// Offers rejected in a row.
+    pub rejects: u32,
 }
 
 /// What an agent is shown as, with the work behind it.
@@ -144,8 +150,10 @@ pub struct Presence {
     pub cause: PresenceCause,
     /// The live offer, if there is one.
     pub pending_offer: Option<OfferId>,
-    /// Interactions being handled or wrapped up.
+    /// Interactions being handled, written or wrapped up.
     pub interactions: Vec<InteractionId>,
+    /// Interactions that the agent has set aside.
+    pub parked: Vec<InteractionId>,
 }
 
 /// What the agent holds at this moment. Derived from the interactions, kept beside the agent so
@@ -158,12 +166,28 @@ pub(super) struct Load {
     pub(super) wrapping: BTreeSet<InteractionId>,
     /// Live offers.
     pub(super) offers: BTreeSet<OfferId>,
+    /// Mails being written that answer nothing.
+    pub(super) drafting: BTreeSet<InteractionId>,
+    /// What was set aside. It takes no room.
+    pub(super) parked: BTreeSet<InteractionId>,
 }
 
 impl Load {
     /// Whether there is nothing in hand. Offers are not in hand.
     pub(super) fn is_empty(&self) -> bool {
-        self.active.is_empty() && self.wrapping.is_empty()
+        self.in_hand() == 0
+    }
+
+    /// What is in the agent's hands, oldest first.
+    pub(super) fn held(&self) -> Vec<InteractionId> {
+        let all = [&self.active, &self.drafting, &self.wrapping];
+        let all: BTreeSet<InteractionId> = all.into_iter().flatten().copied().collect();
+        all.into_iter().collect()
+    }
+
+    /// How many interactions take room in the agent's hands.
+    pub(super) fn in_hand(&self) -> usize {
+        self.active.len() + self.drafting.len() + self.wrapping.len()
     }
 }
 
@@ -178,20 +202,11 @@ impl Agent {
     pub(super) fn shown(&self, load: &Load) -> AgentState {
         match &self.requested {
             Requested::SignedOut => AgentState::SignedOut,
-            _ if !load.active.is_empty() => AgentState::Busy,
+            _ if !load.active.is_empty() || !load.drafting.is_empty() => AgentState::Busy,
             Requested::WorkOffline(_) => AgentState::WorkOffline,
             Requested::Available if !load.wrapping.is_empty() => AgentState::WrapUp,
             Requested::Available => AgentState::Available,
         }
-    }
-
-    /// Whether nothing about the agent forbids an offer. Whether the client listens is the
-    /// session's to say.
-    pub(super) fn offerable(&self, load: &Load, now: Timestamp) -> bool {
-        self.requested == Requested::Available
-            && load.wrapping.is_empty()
-            && load.active.len() + load.offers.len() < self.capacity as usize
-            && self.cooldown_until <= now
     }
 }
 
@@ -222,6 +237,7 @@ mod tests {
             weights: BTreeMap::new(),
             turns: Turns::default(),
             rounds: BTreeMap::new(),
+            rejects: 0,
         }
     }
 
@@ -244,9 +260,20 @@ mod tests {
             let load = Load {
                 active: active.clone(),
                 wrapping: wrapping.clone(),
-                offers: BTreeSet::new(),
+                ..Load::default()
             };
-            assert_eq!(agent(requested).shown(&load), shown);
+            assert_eq!(agent(requested.clone()).shown(&load), shown);
+            // Whether it is a letter's answer or a mail of its own: work is work.
+            let load = Load {
+                drafting: active.clone(),
+                ..load
+            };
+            let writing = Load {
+                active: BTreeSet::new(),
+                parked: work.clone(),
+                ..load
+            };
+            assert_eq!(agent(requested).shown(&writing), shown);
         }
     }
 }

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use super::agent::Requested;
 use super::case::Case;
-use super::interaction::HoldReason;
+use super::house::HouseRules;
+use super::interaction::{CancelCause, HoldReason};
 use super::message::{Correspondent, Origin};
 use super::queue::QueueSettings;
 use super::reporting::Report;
+use super::skill::Skills;
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::acknowledgement::Acknowledgement;
 use crate::mail::clue::OwnKeys;
@@ -38,6 +40,8 @@ pub enum Command {
         /// Which.
         queue: QueueId,
     },
+    /// Replaces the rules that hold for every agent.
+    SetHouseRules(HouseRules),
     /// Makes an agent's account.
     CreateAgent(NewAgent),
     /// Changes an agent's account.
@@ -65,6 +69,9 @@ pub enum Command {
         agent: AgentId,
         /// Which.
         queue: QueueId,
+        /// How much of the agent it gets, compared with their other queues: 1 to
+        /// [`super::WEIGHT_MAX`]. Left as it is if not given.
+        weight: Option<u8>,
     },
     /// The agent no longer serves the queue. Work in hand stays.
     LeaveQueue {
@@ -155,6 +162,64 @@ pub enum Command {
         /// A note for the case.
         note: String,
     },
+    /// Gives the interaction to another queue.
+    Transfer {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
+        /// To which queue.
+        queue: QueueId,
+        /// A note for whoever takes it up there.
+        note: String,
+    },
+    /// Gives the interaction back to its own queue.
+    Requeue {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
+        /// A note for whoever takes it up.
+        note: String,
+    },
+    /// Puts an end to an interaction that needs no handling.
+    Cancel {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
+        /// Why.
+        cause: CancelCause,
+        /// A note for the case.
+        note: String,
+    },
+    /// Takes an interaction out of the line of a queue.
+    Pull {
+        /// Who.
+        session: SessionId,
+        /// Out of which queue; the interaction's if not given.
+        queue: Option<QueueId>,
+        /// Which; the first that the agent has not declined if not given. One of the two is.
+        interaction: Option<InteractionId>,
+    },
+    /// Sets an interaction aside.
+    Park {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
+        /// For how long at most, within [`super::PARK_BOUNDS`].
+        time: Duration,
+        /// A note for when it comes back.
+        note: String,
+    },
+    /// Takes a parked interaction up again.
+    Resume {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
+    },
     /// Saves notes and disposition during post-processing.
     SaveWrapUp {
         /// Who.
@@ -165,6 +230,13 @@ pub enum Command {
         notes: Option<String>,
         /// New disposition; kept as it is if not given.
         disposition: Option<String>,
+    },
+    /// Asks for more post-processing time, as far as the queue allows.
+    ExtendWrapUp {
+        /// Who.
+        session: SessionId,
+        /// Which.
+        interaction: InteractionId,
     },
     /// Finishes post-processing.
     CompleteWrapUp {
@@ -190,6 +262,13 @@ pub enum Command {
     Dismiss {
         /// Which.
         interaction: InteractionId,
+    },
+    /// Moves a held, waiting or offered interaction up or down in the line of its queue.
+    Prioritise {
+        /// Which.
+        interaction: InteractionId,
+        /// Higher goes first; at most [`super::PRIORITY_MAX`] from 0.
+        priority: i32,
     },
     /// Makes one case a part of another: whatever continues it belongs there from now on.
     MergeCase {
@@ -223,6 +302,81 @@ pub enum Command {
         /// Its record, if it was refused for good and has left the spool. Filled in by the engine.
         settled: Option<Box<Outbound>>,
     },
+    /// Asks for Available or Work Offline in an agent's stead.
+    ForcePresence {
+        /// Whose.
+        agent: AgentId,
+        /// For what.
+        state: Requested,
+        /// A word to the agent; may be empty.
+        note: String,
+    },
+    /// Signs an agent out in their stead.
+    ForceSignOut {
+        /// The session.
+        session: SessionId,
+    },
+    /// Shows a note to agents who are signed in.
+    PostNotice {
+        /// To these.
+        agents: BTreeSet<AgentId>,
+        /// And to those who serve one of these; to everybody if both are empty.
+        queues: BTreeSet<QueueId>,
+        /// What it says.
+        text: String,
+    },
+}
+
+impl Command {
+    /// The session in which an agent asks for this; none where the asker is not an agent about
+    /// their own work.
+    #[must_use]
+    pub const fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::RenewSession { session, .. }
+            | Self::CloseSession { session }
+            | Self::AttachStream { session, .. }
+            | Self::DetachStream { session, .. }
+            | Self::SetPresence { session, .. }
+            | Self::AcknowledgeOffer { session, .. }
+            | Self::AcceptOffer { session, .. }
+            | Self::RejectOffer { session, .. }
+            | Self::EndInteraction { session, .. }
+            | Self::Transfer { session, .. }
+            | Self::Requeue { session, .. }
+            | Self::Cancel { session, .. }
+            | Self::Pull { session, .. }
+            | Self::Park { session, .. }
+            | Self::Resume { session, .. }
+            | Self::SaveWrapUp { session, .. }
+            | Self::ExtendWrapUp { session, .. }
+            | Self::CompleteWrapUp { session, .. } => Some(*session),
+            Self::Reply(reply) => Some(reply.session),
+            Self::SetQueues(_)
+            | Self::PauseQueue { .. }
+            | Self::ResumeQueue { .. }
+            | Self::SetHouseRules(_)
+            | Self::Prioritise { .. }
+            | Self::CreateAgent(_)
+            | Self::SetPassword { .. }
+            | Self::JoinQueue { .. }
+            | Self::LeaveQueue { .. }
+            | Self::OpenSession { .. }
+            | Self::Ingest(_)
+            | Self::Release { .. }
+            | Self::Dismiss { .. }
+            | Self::MergeCase { .. }
+            | Self::RevokeTokens { .. }
+            | Self::HandOver { .. }
+            | Self::FinishSubmission { .. }
+            | Self::RetryDelivery { .. }
+            | Self::UpdateAgent { .. }
+            | Self::DeleteAgent { .. }
+            | Self::ForcePresence { .. }
+            | Self::ForceSignOut { .. }
+            | Self::PostNotice { .. } => None,
+        }
+    }
 }
 
 /// An account to be made.
@@ -253,6 +407,8 @@ pub struct AgentChanges {
     pub capacity: Option<u32>,
     /// Whether the account may not be used. An open session ends at once, its work stays in hand.
     pub disabled: Option<bool>,
+    /// What the agent can do, in full.
+    pub skills: Option<Skills>,
 }
 
 /// An answer to the customer, already composed.

@@ -5,23 +5,24 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::agent::{Agent, AgentState, Presence};
+use super::actor::Actor;
+use super::agent::{Agent, AgentState, Presence, Requested};
 use super::case::Case;
 use super::command::Filing;
+use super::figures::{AgentFigure, QueueFigure};
 use super::interaction::Interaction;
 use super::message::Message;
 use super::offer::Offer;
-use super::figures::{AgentFigure, QueueFigure};
 use super::opening::{Opening, Pause};
 use super::service::Goal;
 use super::session::{EndCause, Session, SessionView};
+use super::zone::Day;
 use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::dossier::Dossier;
 use crate::mail::threading::ClueKey;
 use crate::mail::token::MainNumber;
 use crate::outbound::hearing::Suppression;
 use crate::outbound::message::Outbound;
-use super::zone::Day;
 use crate::time::Timestamp;
 
 /// All that follows from one command or one tick.
@@ -92,6 +93,8 @@ pub enum Answer {
     Work(Box<Interaction>),
     /// A case.
     Case(Box<Case>),
+    /// How many agents were told.
+    Told(usize),
 }
 
 /// A record to be written or removed.
@@ -169,6 +172,8 @@ pub struct Event {
     pub agent: Option<(AgentId, u64)>,
     /// What happened.
     pub fact: Fact,
+    /// Who caused it.
+    pub actor: Actor,
 }
 
 /// Why an agent came to own an interaction.
@@ -176,6 +181,10 @@ pub struct Event {
 pub enum AssignCause {
     /// The agent accepted an offer.
     Accepted,
+    /// The agent took it out of its queue.
+    Pulled,
+    /// It had been parked.
+    Resumed,
 }
 
 /// How post-processing ended.
@@ -194,6 +203,10 @@ pub enum WrapUpOutcome {
 pub enum UnassignReason {
     /// It went back to its place in line.
     Requeued,
+    /// It was given to another queue.
+    Transferred,
+    /// It needed no handling.
+    Cancelled,
 }
 
 /// What happened. Each carries the whole record as it is now. Stored: variants are added at the
@@ -297,6 +310,20 @@ pub enum Fact {
         /// What it is now.
         opening: Opening,
     },
+    /// Somebody else set what the agent asks to be.
+    PresenceForced {
+        /// To what.
+        state: Requested,
+        /// Whether it is kept until the work in hand is done.
+        deferred: bool,
+        /// A word to the agent; may be empty.
+        note: String,
+    },
+    /// A note to the agent.
+    NoticePosted {
+        /// What it says.
+        text: String,
+    },
 }
 
 impl Fact {
@@ -324,6 +351,8 @@ impl Fact {
             Self::TargetNear { missed: false, .. } => "target near",
             Self::TargetNear { missed: true, .. } => "target missed",
             Self::QueueChanged { .. } => "queue changed",
+            Self::PresenceForced { .. } => "presence forced",
+            Self::NoticePosted { .. } => "notice posted",
         }
     }
 }

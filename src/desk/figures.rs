@@ -236,7 +236,7 @@ impl Additions {
             }
             self.reached(now, after, Goal::Answer, settings);
         }
-        if before.state.is_final() || !after.state.is_final() {
+        if before.state.is_final() || !after.state.is_final() || after.is_half() {
             return;
         }
         if let State::Closed { agent, .. } = &after.state {
@@ -250,7 +250,9 @@ impl Additions {
                 self.queue(&after.queue, day).put_away += 1;
             }
             for goal in Goal::ALL {
-                let late = settings.promised(after, goal).is_some_and(|(_, due)| due < now);
+                let late = settings
+                    .promised(after, goal)
+                    .is_some_and(|(_, due)| due < now);
                 if late && after.reached(goal).is_none() {
                     self.queue(&after.queue, day).tally_mut(goal).lost += 1;
                 }
@@ -314,7 +316,9 @@ impl Additions {
         missed: bool,
     ) {
         let (by, of) = (
-            self.agents.entry((agent.clone(), zone.day(now))).or_default(),
+            self.agents
+                .entry((agent.clone(), zone.day(now)))
+                .or_default(),
             self.queues
                 .entry((settings.id.clone(), settings.zone.day(now)))
                 .or_default(),

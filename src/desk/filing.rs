@@ -92,6 +92,7 @@ impl Desk {
         {
             self.acknowledge(now, &acknowledgement, filing);
         }
+        let wanted = letter.handling.work == Work::Wanted;
         let keys = letter.keys.all();
         (self.draft.changes).extend(keys.map(|key| Change::Clue(key, number, message)));
         let dossier = std::mem::take(&mut letter.dossier);
@@ -101,12 +102,15 @@ impl Desk {
             let Some(found) = self.interactions.get(&filing.interaction) else {
                 continue;
             };
-            let holder = found.state.holder().cloned();
+            let owner = found.state.owner().cloned();
             let fact = Fact::MessageReceived {
                 interaction: Box::new(found.clone()),
                 message: Box::new(record.clone()),
             };
-            self.tell(now, holder.as_ref(), fact);
+            self.tell(now, owner.as_ref(), fact);
+            if wanted {
+                self.unpark(now, filing.interaction);
+            }
         }
         self.draft.changes.push(Change::Message(Box::new(record)));
         self.draft.body = Some(message);
@@ -217,6 +221,9 @@ impl Desk {
             changed: now,
             skills: letter.handling.skills.clone(),
             preferred,
+            transfers: 0,
+            follows: None,
+            extensions: 0,
             entered: None,
             accepted: None,
             answered: None,
@@ -244,7 +251,10 @@ impl Desk {
             | State::Offered { .. }
             | State::Active { .. }
             | State::WrappingUp { .. }
-            | State::Closed { .. } => {
+            | State::Closed { .. }
+            | State::Drafting { .. }
+            | State::Parked { .. }
+            | State::Cancelled { .. } => {
                 if let Some(case) = case {
                     case.joinable.insert(target.queue.clone(), id);
                     case.unfinished += 1;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Change, Desk, Fact, Opening, Pending, PresenceCause, Queue, QueueSettings, Refusal,
-    RescindCause,
+    Change, Desk, Fact, HouseRules, Opening, Pending, PresenceCause, Queue, QueueSettings, Refusal,
+    RescindCause, WEIGHT_MAX,
 };
 use crate::id::{AgentId, QueueId};
 use crate::time::Timestamp;
@@ -53,8 +53,24 @@ impl Desk {
         self.reconsider_all();
         let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
         for agent in agents {
+            self.resume_wrap_ups(now, &agent);
             self.refresh_idle(now, &agent);
         }
+        Ok(Pending::Done)
+    }
+
+    /// Takes over the rules that hold for every agent.
+    pub(super) fn set_house_rules(
+        &mut self,
+        now: Timestamp,
+        rules: HouseRules,
+    ) -> Result<Pending, Refusal> {
+        self.policy.house = rules;
+        let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
+        for agent in agents {
+            self.refresh_idle(now, &agent);
+        }
+        self.reconsider_all();
         Ok(Pending::Done)
     }
 
@@ -63,11 +79,25 @@ impl Desk {
         now: Timestamp,
         id: &AgentId,
         queue: &QueueId,
+        weight: Option<u8>,
     ) -> Result<Pending, Refusal> {
         if !self.queues.contains_key(queue) {
             return Err(Refusal::QueueUnknown(queue.clone()));
         }
+        if weight.is_some_and(|weight| !(1..=WEIGHT_MAX).contains(&weight)) {
+            return Err(Refusal::OutOfRange(
+                "membership.weight",
+                1,
+                WEIGHT_MAX.into(),
+            ));
+        }
         let agent = (self.agents.get_mut(id)).ok_or_else(|| Refusal::AgentUnknown(id.clone()))?;
+        if let Some(weight) = weight
+            && agent.weight(queue) != weight
+        {
+            agent.weights.insert(queue.clone(), weight);
+            self.draft.agents.insert(id.clone());
+        }
         if agent.queues.insert(queue.clone()) {
             let fact = Fact::MembershipChanged {
                 queue: queue.clone(),

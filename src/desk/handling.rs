@@ -1,8 +1,8 @@
 //! Handling: an agent answers or ends what they hold.
 
 use super::{
-    Case, Change, Desk, Direction, Fact, Interaction, Message, NOTE_BYTES_MAX, Origin, Outcome,
-    Pending, PresenceCause, Refusal, Reply, State, Timer, bounded,
+    Case, Change, CodePolicy, Desk, Direction, Fact, Interaction, Message, NOTE_BYTES_MAX, Origin,
+    Outcome, Pending, PresenceCause, Refusal, Reply, State, Timer, bounded,
 };
 use crate::id::{AgentId, InteractionId, MessageId, SessionId};
 use crate::mail::message_id::InternetMessageId;
@@ -17,6 +17,7 @@ use crate::time::Timestamp;
 pub(super) enum Needed {
     Active,
     WrappingUp,
+    Parked,
 }
 
 impl Desk {
@@ -29,12 +30,13 @@ impl Desk {
     ) -> Result<(AgentId, &Interaction), Refusal> {
         let agent = self.fence(session)?;
         let found = (self.interactions.get(&id)).ok_or(Refusal::InteractionUnknown(id))?;
-        if found.state.holder() != Some(&agent) {
+        if found.state.owner() != Some(&agent) {
             return Err(Refusal::NotOwner(id));
         }
         let fits = match needed {
             Needed::Active => matches!(found.state, State::Active { .. }),
             Needed::WrappingUp => matches!(found.state, State::WrappingUp { .. }),
+            Needed::Parked => matches!(found.state, State::Parked { .. }),
         };
         if !fits {
             return Err(Refusal::InteractionState {
@@ -43,6 +45,7 @@ impl Desk {
                 needed: match needed {
                     Needed::Active => "active",
                     Needed::WrappingUp => "wrapping up",
+                    Needed::Parked => "parked",
                 },
             });
         }
@@ -151,7 +154,7 @@ impl Desk {
     }
 
     /// Handling is over: post-processing begins if the queue has it, otherwise all is done.
-    fn handled(&mut self, now: Timestamp, agent: &AgentId, id: InteractionId) {
+    pub(super) fn handled(&mut self, now: Timestamp, agent: &AgentId, id: InteractionId) {
         let Some(found) = self.interactions.get(&id) else {
             return;
         };
@@ -165,8 +168,10 @@ impl Desk {
         if let Some(load) = self.loads.get_mut(agent) {
             load.active.remove(&id);
         }
-        let time = (self.queues.get(&queue)).and_then(|queue| queue.settings.post_processing);
-        let Some(time) = time else {
+        let rules = self.queues.get(&queue).map(|queue| &queue.settings);
+        let time = rules.and_then(|rules| rules.post_processing);
+        let holds = rules.is_some_and(|rules| rules.codes == CodePolicy::Hold);
+        if time.is_none() && !holds {
             if let Some(closed) = self.close(now, agent, id) {
                 let fact = Fact::InteractionClosed(Box::new(closed));
                 self.tell(now, Some(agent), fact);
@@ -174,16 +179,19 @@ impl Desk {
             self.settle(now, agent, None);
             self.touch(agent, PresenceCause::WrapUpComplete);
             return;
-        };
+        }
         if let Some(load) = self.loads.get_mut(agent) {
             load.wrapping.insert(id);
         }
-        self.timers.set(now + time, Timer::WrapUp(id));
+        let deadline = time.map(|time| now + time);
+        if let Some(deadline) = deadline {
+            self.timers.set(deadline, Timer::WrapUp(id));
+        }
         self.change(id, now, |found| {
             let wrapping_up = State::WrappingUp {
                 agent: agent.clone(),
                 since: now,
-                deadline: Some(now + time),
+                deadline,
             };
             found.enter(wrapping_up, now);
         });

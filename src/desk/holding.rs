@@ -65,7 +65,10 @@ impl Desk {
             | State::Active { .. }
             | State::WrappingUp { .. }
             | State::Closed { .. }
-            | State::Filed { .. } => {
+            | State::Filed { .. }
+            | State::Drafting { .. }
+            | State::Parked { .. }
+            | State::Cancelled { .. } => {
                 return Err(Refusal::InteractionState {
                     interaction: id,
                     state: found.state.name(),

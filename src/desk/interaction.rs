@@ -63,6 +63,43 @@ pub enum State {
         /// When.
         at: Timestamp,
     },
+    /// A mail that its agent began and has not sent yet.
+    Drafting {
+        /// Whose.
+        agent: AgentId,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Set aside by its agent. It takes no room in their hands and comes back by itself: at its
+    /// time, or with the customer's next letter.
+    Parked {
+        /// Whose it stays.
+        agent: AgentId,
+        /// Since when.
+        since: Timestamp,
+        /// When it comes back.
+        until: Timestamp,
+    },
+    /// It needed no handling, or none any more.
+    Cancelled {
+        /// In whose hands it was.
+        agent: Option<AgentId>,
+        /// When.
+        at: Timestamp,
+        /// Why.
+        cause: CancelCause,
+    },
+}
+
+/// Why an interaction needed no handling. Stored: variants are added at the end only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CancelCause {
+    /// The same matter is being dealt with elsewhere.
+    Duplicate,
+    /// Nobody wants an answer to it.
+    Spam,
+    /// The mail that was begun was not sent.
+    DraftDiscarded,
 }
 
 /// Why a letter is kept back. Stored: variants are added at the end only.
@@ -95,16 +132,29 @@ impl HoldReason {
 }
 
 impl State {
-    /// The agent in whose hands it is: handling or wrapping up.
+    /// The agent in whose hands it is: handling, writing or wrapping up.
     #[must_use]
     pub const fn holder(&self) -> Option<&AgentId> {
         match self {
-            Self::Active { agent, .. } | Self::WrappingUp { agent, .. } => Some(agent),
+            Self::Active { agent, .. }
+            | Self::WrappingUp { agent, .. }
+            | Self::Drafting { agent, .. } => Some(agent),
             Self::Queued
             | Self::Offered { .. }
             | Self::Closed { .. }
             | Self::Held { .. }
-            | Self::Filed { .. } => None,
+            | Self::Filed { .. }
+            | Self::Parked { .. }
+            | Self::Cancelled { .. } => None,
+        }
+    }
+
+    /// The agent whose it is: in hand, or parked.
+    #[must_use]
+    pub const fn owner(&self) -> Option<&AgentId> {
+        match self {
+            Self::Parked { agent, .. } => Some(agent),
+            _ => self.holder(),
         }
     }
 
@@ -119,13 +169,19 @@ impl State {
             Self::Closed { .. } => "closed",
             Self::Held { .. } => "held",
             Self::Filed { .. } => "filed",
+            Self::Drafting { .. } => "drafting",
+            Self::Parked { .. } => "parked",
+            Self::Cancelled { .. } => "cancelled",
         }
     }
 
     /// Whether nothing can happen to it any more.
     #[must_use]
     pub const fn is_final(&self) -> bool {
-        matches!(self, Self::Closed { .. } | Self::Filed { .. })
+        matches!(
+            self,
+            Self::Closed { .. } | Self::Filed { .. } | Self::Cancelled { .. }
+        )
     }
 
     /// Whether a further letter of the case joins it instead of opening a new one.
@@ -133,7 +189,7 @@ impl State {
     pub const fn is_joinable(&self) -> bool {
         matches!(
             self,
-            Self::Queued | Self::Offered { .. } | Self::Active { .. }
+            Self::Queued | Self::Offered { .. } | Self::Active { .. } | Self::Parked { .. }
         )
     }
 
@@ -141,18 +197,22 @@ impl State {
     const fn may_enter(&self, to: &Self) -> bool {
         matches!(
             (self, to),
-            (Self::Queued, Self::Offered { .. })
-                | (Self::Offered { .. }, Self::Queued | Self::Active { .. })
-                | (
-                    Self::Active { .. },
-                    Self::Queued | Self::WrappingUp { .. } | Self::Closed { .. }
-                )
-                | (
-                    Self::WrappingUp { .. },
-                    Self::WrappingUp { .. } | Self::Closed { .. }
-                )
-                | (Self::Held { .. }, Self::Queued | Self::Filed { .. })
-                | (Self::Queued, Self::Filed { .. })
+            (
+                Self::Queued,
+                Self::Offered { .. } | Self::Active { .. } | Self::Filed { .. }
+            ) | (
+                Self::Offered { .. } | Self::Parked { .. },
+                Self::Queued | Self::Active { .. }
+            ) | (
+                Self::Active { .. },
+                Self::WrappingUp { .. } | Self::Closed { .. } | Self::Queued | Self::Parked { .. }
+            ) | (
+                Self::Active { .. } | Self::Parked { .. },
+                Self::Cancelled { .. }
+            ) | (
+                Self::WrappingUp { .. },
+                Self::WrappingUp { .. } | Self::Closed { .. }
+            ) | (Self::Held { .. }, Self::Queued | Self::Filed { .. })
         )
     }
 }
@@ -164,6 +224,8 @@ pub enum Outcome {
     Replied,
     /// It was ended without an answer.
     Ended,
+    /// It was given to another queue: what is left here is the agent's post-processing.
+    Transferred,
 }
 
 /// One piece of work.
@@ -211,6 +273,12 @@ pub struct Interaction {
     pub skills: BTreeSet<String>,
     /// For whom it is kept, if they are there; nobody else is offered it.
     pub preferred: Option<Preferred>,
+    /// How often it was given to another queue.
+    pub transfers: u32,
+    /// The interaction that this one goes on from; that one's messages are this one's too.
+    pub follows: Option<InteractionId>,
+    /// How often its post-processing was extended.
+    pub extensions: u32,
     /// When it came into its queue, if it came from another; else when it arrived.
     pub entered: Option<Timestamp>,
     /// When an agent first accepted it.
@@ -240,5 +308,12 @@ impl Interaction {
         }
         self.state = to;
         self.changed = now;
+    }
+
+    /// Leaves a note for whoever has it next. No note leaves the last one.
+    pub(super) fn note(&mut self, note: String) {
+        if !note.is_empty() {
+            self.notes = note;
+        }
     }
 }

@@ -60,9 +60,9 @@ impl Desk {
             let Some(found) = self.interactions.get(&id) else {
                 continue;
             };
-            if let Some(holder) = found.state.holder().cloned() {
+            if let Some(owner) = found.state.owner().cloned() {
                 let fact = Fact::InteractionUpdated(Box::new(found.clone()));
-                self.tell(now, Some(&holder), fact);
+                self.tell(now, Some(&owner), fact);
             }
         }
         self.keep(case);

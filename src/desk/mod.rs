@@ -7,10 +7,12 @@
 //!
 //! Each noun has a file; the verbs stand with the noun that they move.
 
+pub mod actor;
 pub mod agent;
 pub mod case;
 pub mod command;
 pub mod effect;
+pub mod explain;
 pub mod figures;
 pub mod hours;
 pub mod interaction;
@@ -29,17 +31,24 @@ mod delivery;
 mod filing;
 mod floor;
 mod handling;
+mod hands;
 mod holding;
+mod house;
 mod merging;
 mod offering;
 mod opening;
 mod overflowing;
+mod parking;
 mod presence;
+mod prioritising;
+mod pulling;
 mod reporting;
 mod restore;
 mod routing;
 mod signing;
+mod supervising;
 mod timers;
+mod transferring;
 mod wrapping;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +56,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 pub use accounts::CAPACITY_MAX;
+pub use actor::Actor;
 pub use agent::{Agent, AgentState, Presence, PresenceCause, Requested, Role};
 pub use case::{Case, MERGES_MAX, PEOPLE_MAX, Reopening};
 pub use command::{
@@ -55,19 +65,24 @@ pub use command::{
 pub use effect::{
     Answer, AssignCause, Change, Counters, Effects, Event, Fact, UnassignReason, WrapUpOutcome,
 };
+pub use explain::Hindrance;
 pub use hours::{Hours, Span};
-pub use interaction::{HoldReason, Interaction, Outcome, State};
+pub use house::{AfterWork, HouseRules, ReasonKind};
+pub use interaction::{CancelCause, HoldReason, Interaction, Outcome, State};
 pub use message::{Correspondent, Direction, Message, Origin};
 pub use offer::{Offer, OfferState, RescindCause};
 pub use opening::{Opening, Pause};
 pub use overflowing::Overflow;
-pub use queue::{DeclineAction, Mailbox, Queue, QueueSettings};
+pub use parking::{PARK_BOUNDS, PARKED_MAX};
+pub use prioritising::PRIORITY_MAX;
+pub use queue::{CodePolicy, DeclineAction, Mailbox, OfferClock, Queue, QueueSettings};
 pub use refusal::Refusal;
 pub use reporting::Report;
 pub use restore::Records;
 pub use routing::{Ageing, Place, Preferred, Strategy, Turns, WEIGHT_DEFAULT, WEIGHT_MAX};
 pub use service::{Goal, Service};
 pub use session::{EndCause, Session, SessionView};
+pub use supervising::{NOTICE_BYTES_MAX, NOTICE_READERS_MAX};
 pub use zone::{Day, Zone};
 
 use acknowledging::Budget;
@@ -110,6 +125,8 @@ pub struct Policy {
     pub log_entries: u64,
     /// How many submissions run at the same time.
     pub submissions: usize,
+    /// What holds for every agent.
+    pub house: HouseRules,
     /// The time zone in which the days of agents are counted.
     pub zone: Zone,
 }
@@ -128,6 +145,7 @@ impl Default for Policy {
             offer_memory: Duration::from_secs(3600),
             log_entries: 10_000,
             submissions: 4,
+            house: HouseRules::default(),
             zone: Zone::default(),
         }
     }
@@ -183,6 +201,8 @@ pub struct Desk {
 /// What a command has done so far, while it is being handled. Empty between commands.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Draft {
+    /// Who caused what is being done.
+    actor: Actor,
     counted: bool,
     agents: BTreeSet<AgentId>,
     /// Agents to be removed when all has been told, and which entries of their logs go with them.
@@ -221,6 +241,7 @@ enum Pending {
     Outbound(Box<Outbound>),
     Work(InteractionId),
     Case(Box<Case>),
+    Told(usize),
 }
 
 impl Desk {
@@ -253,21 +274,46 @@ impl Desk {
         }
     }
 
-    /// Does what the command asks, or says why not.
+    /// Does what the command asks, or says why not. What an agent's session asks for is its
+    /// agent's act, the rest the gateway's own.
     ///
     /// # Errors
     ///
     /// A [`Refusal`] means that nothing changed.
     pub fn handle(&mut self, now: Timestamp, command: Command) -> Result<Effects, Refusal> {
+        let session = command.session().and_then(|id| self.sessions.get(&id));
+        let by = session.map_or(Actor::System, |(session, _)| {
+            Actor::Agent(session.agent.clone())
+        });
+        self.handle_by(now, by, command)
+    }
+
+    /// As [`Self::handle`], as the act of somebody, who is named in what is told of it.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] means that nothing changed.
+    pub fn handle_by(
+        &mut self,
+        now: Timestamp,
+        by: Actor,
+        command: Command,
+    ) -> Result<Effects, Refusal> {
+        self.draft.actor = by;
         let pending = match command {
             Command::SetQueues(queues) => self.set_queues(now, queues),
+            Command::SetHouseRules(rules) => self.set_house_rules(now, rules),
             Command::CreateAgent(new) => self.create_agent(now, new),
             Command::UpdateAgent { agent, changes } => self.update_agent(now, &agent, changes),
             Command::DeleteAgent { agent } => self.delete_agent(now, &agent),
             Command::PauseQueue { queue, reason } => self.pause_queue(now, &queue, reason),
             Command::ResumeQueue { queue } => self.resume_queue(now, &queue),
             Command::SetPassword { agent, password } => self.set_password(&agent, password),
-            Command::JoinQueue { agent, queue } => self.join_queue(now, &agent, &queue),
+            Command::JoinQueue {
+                agent,
+                queue,
+                weight,
+            } => self.join_queue(now, &agent, &queue, weight),
             Command::LeaveQueue { agent, queue } => self.leave_queue(now, &agent, &queue),
             Command::OpenSession {
                 agent,
@@ -297,12 +343,48 @@ impl Desk {
                 interaction,
                 note,
             } => self.end_interaction(now, session, interaction, note),
+            Command::Transfer {
+                session,
+                interaction,
+                queue,
+                note,
+            } => self.transfer(now, session, interaction, queue, note),
+            Command::Requeue {
+                session,
+                interaction,
+                note,
+            } => self.requeue(now, session, interaction, note),
+            Command::Cancel {
+                session,
+                interaction,
+                cause,
+                note,
+            } => self.cancel(now, session, interaction, cause, note),
+            Command::Pull {
+                session,
+                queue,
+                interaction,
+            } => self.pull(now, session, queue, interaction),
+            Command::Park {
+                session,
+                interaction,
+                time,
+                note,
+            } => self.park(now, session, interaction, time, note),
+            Command::Resume {
+                session,
+                interaction,
+            } => self.resume(now, session, interaction),
             Command::SaveWrapUp {
                 session,
                 interaction,
                 notes,
                 disposition,
             } => self.save_wrap_up(now, session, interaction, notes, disposition),
+            Command::ExtendWrapUp {
+                session,
+                interaction,
+            } => self.extend_wrap_up(now, session, interaction),
             Command::CompleteWrapUp {
                 session,
                 interaction,
@@ -313,6 +395,10 @@ impl Desk {
             Command::Ingest(ingest) => self.ingest(now, *ingest),
             Command::Release { interaction } => self.release(now, interaction),
             Command::Dismiss { interaction } => self.dismiss(now, interaction),
+            Command::Prioritise {
+                interaction,
+                priority,
+            } => self.prioritise(now, interaction, priority),
             Command::MergeCase { case, into } => self.merge_case(now, *case, *into),
             Command::RevokeTokens { case } => self.revoke_tokens(now, *case),
             Command::HandOver { message } => self.hand_over(now, message),
@@ -322,7 +408,17 @@ impl Desk {
             Command::RetryDelivery { message, settled } => {
                 self.retry_delivery(now, message, settled)
             }
-        }?;
+            Command::ForcePresence { agent, state, note } => {
+                self.force_presence(now, agent, state, note)
+            }
+            Command::ForceSignOut { session } => self.force_sign_out(now, session),
+            Command::PostNotice {
+                agents,
+                queues,
+                text,
+            } => self.post_notice(now, &agents, &queues, &text),
+        };
+        let pending = pending.inspect_err(|_| self.draft.actor = Actor::System)?;
         Ok(self.conclude(now, Some(pending)))
     }
 
@@ -343,6 +439,7 @@ impl Desk {
                 Timer::Service(interaction) => self.service_due(now, interaction),
                 Timer::Hours(queue) => self.hours_due(now, &queue),
                 Timer::Declined(interaction) => self.declined_due(now, interaction),
+                Timer::Parked(interaction) => self.parked_due(now, interaction),
                 Timer::Standing(interaction) => self.standing_due(now, interaction),
             }
         }
@@ -361,6 +458,8 @@ impl Desk {
     /// Brings everything that follows to rest and hands it out.
     fn conclude(&mut self, now: Timestamp, pending: Option<Pending>) -> Effects {
         self.settle_presence(now);
+        // Who is next in line is nobody's choice.
+        self.draft.actor = Actor::System;
         self.route(now);
         let submissions = self
             .spool
@@ -478,6 +577,7 @@ impl Desk {
                 (self.found(id)).map(|found| Answer::Work(Box::new(found.clone())))
             }
             Pending::Case(case) => Some(Answer::Case(case)),
+            Pending::Told(readers) => Some(Answer::Told(readers)),
         };
         answer.unwrap_or(Answer::Done)
     }
@@ -493,6 +593,12 @@ impl Desk {
     #[must_use]
     pub const fn queues(&self) -> &BTreeMap<QueueId, Queue> {
         &self.queues
+    }
+
+    /// What holds for every agent.
+    #[must_use]
+    pub const fn house(&self) -> &HouseRules {
+        &self.policy.house
     }
 
     /// The agents by id.
@@ -562,7 +668,8 @@ impl Desk {
             since: agent.since,
             cause: agent.cause,
             pending_offer: load.offers.first().copied(),
-            interactions: load.active.union(&load.wrapping).copied().collect(),
+            interactions: load.held(),
+            parked: load.parked.iter().copied().collect(),
         })
     }
 
@@ -600,6 +707,7 @@ impl Desk {
             time: now,
             agent,
             fact,
+            actor: self.draft.actor.clone(),
         });
     }
 

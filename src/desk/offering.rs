@@ -1,8 +1,9 @@
 //! Offers at work: shown, accepted, rejected, missed, taken back.
 
+use super::house::{MISSED, REJECTED};
 use super::{
-    AssignCause, CODE_BYTES_MAX, DeclineAction, Desk, Fact, OfferState, Pending, PresenceCause,
-    Refusal, Requested, RescindCause, State, Timer, bounded,
+    AssignCause, CODE_BYTES_MAX, DeclineAction, Desk, Fact, OfferClock, OfferState, Pending,
+    PresenceCause, ReasonKind, Refusal, Requested, RescindCause, State, Timer, bounded,
 };
 use crate::id::{AgentId, InteractionId, OfferId, SessionId};
 use crate::time::Timestamp;
@@ -53,6 +54,12 @@ impl Desk {
         {
             offer.state = OfferState::Shown;
             self.draft.offers.insert(id);
+            let clock = (self.queues.get(&offer.queue)).map(|queue| &queue.settings);
+            if let Some(queue) = clock.filter(|queue| queue.offer_clock == OfferClock::Shown) {
+                offer.deadline = now + queue.offer_timeout;
+                let over = offer.deadline + self.policy.late_allowance;
+                self.timers.set(over, Timer::OfferExpiry(id));
+            }
         }
         self.heard(now, session);
         Ok(Pending::Offer(id, agent))
@@ -79,31 +86,12 @@ impl Desk {
         let Some(interaction) = self.resolve(now, id, OfferState::Accepted) else {
             return Err(Refusal::OfferUnknown(id));
         };
-        self.change(interaction, now, |found| {
-            let since = now;
-            let agent = agent.clone();
-            found.enter(State::Active { agent, since }, now);
-            found.declined.clear();
-        });
-        if let Some(load) = self.loads.get_mut(&agent) {
-            load.active.insert(interaction);
-        }
         if let Some(agent) = self.agents.get_mut(&agent) {
             agent.misses = 0;
+            agent.rejects = 0;
             self.draft.agents.insert(agent.id.clone());
         }
-        if let Some(found) = self.interactions.get(&interaction) {
-            if let Some(case) = self.cases.get_mut(&found.case) {
-                case.last_agent = Some(agent.clone());
-                case.changed = now;
-                self.draft.cases.insert(case.number);
-            }
-            let fact = Fact::InteractionAssigned {
-                interaction: Box::new(found.clone()),
-                cause: AssignCause::Accepted,
-            };
-            self.tell(now, Some(&agent), fact);
-        }
+        self.assign(now, &agent, interaction, AssignCause::Accepted);
         self.heard(now, session);
         self.touch(&agent, PresenceCause::Accept);
         Ok(Pending::Interaction(interaction, agent, None))
@@ -118,33 +106,51 @@ impl Desk {
         next: Option<Requested>,
     ) -> Result<Pending, Refusal> {
         bounded("reason_code", &reason, CODE_BYTES_MAX)?;
-        if next == Some(Requested::SignedOut) {
-            return Err(Refusal::StateTransition(
-                "close the session to sign the agent out",
-            ));
+        let house = &self.policy.house;
+        house.admit("reason_code", ReasonKind::Reject, &reason)?;
+        match &next {
+            Some(Requested::SignedOut) => {
+                return Err(Refusal::StateTransition(
+                    "close the session to sign the agent out",
+                ));
+            }
+            // One code may say why for both.
+            Some(Requested::WorkOffline(code)) if *code != reason => {
+                self.offline_code("reason_code", code)?;
+            }
+            Some(Requested::WorkOffline(_) | Requested::Available) | None => {}
         }
         let agent = self.answerable(now, session, id)?;
-        let rule = (self.offers.get(&id))
+        let queue = (self.offers.get(&id))
             .and_then(|offer| self.queues.get(&offer.queue))
-            .map(|queue| (queue.settings.rejected_action, queue.settings.cooldown));
+            .map(|queue| queue.settings.clone());
+        if let Some(queue) = queue.as_ref().filter(|queue| !queue.may_reject) {
+            return Err(Refusal::RejectingNotAllowed(queue.id.clone()));
+        }
         self.decline(now, id, OfferState::Rejected(reason));
-        let offline = match (&next, rule) {
-            (Some(Requested::WorkOffline(reason)), _) => Some(reason.clone()),
-            (None, Some((DeclineAction::WorkOffline, _))) => Some("rejected".to_owned()),
+        let rejects = match self.agents.get_mut(&agent) {
+            Some(agent) => {
+                agent.rejects = agent.rejects.saturating_add(1);
+                self.draft.agents.insert(agent.id.clone());
+                agent.rejects
+            }
+            None => 0,
+        };
+        let offline = match (next, &queue) {
+            (Some(Requested::WorkOffline(code)), _) => Some(code),
+            (None, Some(queue))
+                if queue.rejected_action == DeclineAction::WorkOffline
+                    && rejects >= queue.rejected_limit =>
+            {
+                Some(REJECTED.to_owned())
+            }
             _ => None,
         };
         match offline {
-            Some(reason) => {
-                self.rescind_all(now, &agent, RescindCause::StateChanged);
-                if let Some(agent) = self.agents.get_mut(&agent) {
-                    agent.requested = Requested::WorkOffline(reason);
-                    self.draft.agents.insert(agent.id.clone());
-                }
-            }
+            Some(code) => self.send_offline(now, &agent, code),
             None => {
-                if let Some((_, cooldown)) = rule {
-                    self.pause(now, &agent, cooldown);
-                }
+                let cooldown = queue.map(|queue| queue.cooldown_after(rejects));
+                self.pause(now, &agent, cooldown.unwrap_or_default());
             }
         }
         self.heard(now, session);
@@ -176,7 +182,7 @@ impl Desk {
         let Some(offer) = self.offers.get(&id) else {
             return;
         };
-        if !offer.state.is_live() {
+        if !offer.state.is_live() || now < offer.deadline + self.policy.late_allowance {
             return;
         }
         if offer.state == OfferState::Pending {
@@ -189,22 +195,33 @@ impl Desk {
         let Some(queue) = self.queues.get(&offer.queue) else {
             return;
         };
-        let (action, limit, cooldown) = (
-            queue.settings.missed_action,
-            queue.settings.missed_limit,
-            queue.settings.cooldown,
-        );
+        let queue = queue.settings.clone();
         self.decline(now, id, OfferState::Missed);
-        if let Some(agent) = self.agents.get_mut(&agent) {
-            agent.misses += 1;
-            self.draft.agents.insert(agent.id.clone());
-            if agent.misses >= limit && action == DeclineAction::WorkOffline {
-                agent.misses = 0;
-                agent.requested = Requested::WorkOffline("missed".to_owned());
+        let misses = match self.agents.get_mut(&agent) {
+            Some(agent) => {
+                agent.misses = agent.misses.saturating_add(1);
+                self.draft.agents.insert(agent.id.clone());
+                agent.misses
             }
+            None => 0,
+        };
+        if misses >= queue.missed_limit && queue.missed_action == DeclineAction::WorkOffline {
+            self.send_offline(now, &agent, MISSED.to_owned());
+        } else {
+            self.pause(now, &agent, queue.cooldown_after(misses));
         }
-        self.pause(now, &agent, cooldown);
         self.touch(&agent, PresenceCause::OfferMissed);
+    }
+
+    /// An agent who declined is offline from now on, and begins anew when they come back.
+    fn send_offline(&mut self, now: Timestamp, id: &AgentId, code: String) {
+        self.rescind_all(now, id, RescindCause::StateChanged);
+        if let Some(agent) = self.agents.get_mut(id) {
+            agent.requested = Requested::WorkOffline(code);
+            agent.misses = 0;
+            agent.rejects = 0;
+            self.draft.agents.insert(id.clone());
+        }
     }
 
     /// Puts the interaction back into line, and notes that this agent does not want it now.

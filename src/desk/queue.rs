@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::hours::Hours;
 use super::opening::{Opening, Pause};
 use super::overflowing::Overflow;
+use super::routing::{Ageing, Line, Place, Strategy};
 use super::service::Service;
 use super::zone::Zone;
-use super::routing::{Ageing, Line, Place, Strategy};
 use crate::id::{InteractionId, QueueId};
 use crate::mail::acknowledgement::Template;
 use crate::mail::automatic::Allowed;
@@ -23,6 +23,28 @@ pub enum DeclineAction {
     Cooldown,
     /// The agent is set to Work Offline.
     WorkOffline,
+}
+
+/// Whether an interaction is to be classified before post-processing ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CodePolicy {
+    /// Not necessarily.
+    #[default]
+    Optional,
+    /// By its agent, who cannot finish without; when time runs out, `timed-out` is written.
+    Required,
+    /// By its agent, and post-processing does not end before.
+    Hold,
+}
+
+/// From when the time to answer an offer counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OfferClock {
+    /// From when it was made.
+    #[default]
+    Made,
+    /// From when it was on the screen.
+    Shown,
 }
 
 /// An address of ours: mail to it lands in one queue, and agents of that queue may send from it.
@@ -55,6 +77,24 @@ pub struct QueueSettings {
     pub missed_limit: u32,
     /// How long an agent who rejected or missed is left alone.
     pub cooldown: Duration,
+    /// As how long that grows: it doubles with each further offer in a row that is rejected, or
+    /// missed. Not less than [`Self::cooldown`].
+    pub cooldown_max: Duration,
+    /// Whether its offers may be rejected.
+    pub may_reject: bool,
+    /// How many offers in a row an agent may reject before [`Self::rejected_action`] applies.
+    pub rejected_limit: u32,
+    /// From when the time to answer counts.
+    pub offer_clock: OfferClock,
+    /// Whether post-processing needs a code.
+    pub codes: CodePolicy,
+    /// How often post-processing may be extended.
+    pub extensions_max: u32,
+    /// By how much each time.
+    pub extension: Duration,
+    /// Whether the work of an agent who is given up goes back to the line, instead of waiting for
+    /// them.
+    pub takes_back: bool,
     /// How many interactions may wait; at this many the queue turns new mail away with a
     /// temporary answer, so that it waits at its sender.
     pub waiting_max: usize,
@@ -64,6 +104,10 @@ pub struct QueueSettings {
     pub acknowledgement: Option<Template>,
     /// How long after its end a case of the queue can be continued.
     pub windows: Windows,
+    /// Whether agents of other queues may give their work to it.
+    pub accepts_transfers: bool,
+    /// Whether its agents may take work out of it without being offered any.
+    pub pull: bool,
     /// Who goes first among its idle agents.
     pub strategy: Strategy,
     /// How long a letter in a known case is kept for the agent who handled that case last; zero
@@ -97,10 +141,20 @@ impl QueueSettings {
             missed_action: DeclineAction::WorkOffline,
             missed_limit: 3,
             cooldown: Duration::from_secs(5),
+            cooldown_max: Duration::from_secs(5),
+            may_reject: true,
+            rejected_limit: 1,
+            offer_clock: OfferClock::default(),
+            codes: CodePolicy::default(),
+            extensions_max: 3,
+            extension: Duration::from_secs(60),
+            takes_back: false,
             waiting_max: 100_000,
             allowed: Allowed::default(),
             acknowledgement: None,
             windows: Windows::default(),
+            accepts_transfers: true,
+            pull: false,
             strategy: Strategy::default(),
             preferred_agent: Duration::ZERO,
             skill_relax: None,
@@ -110,6 +164,13 @@ impl QueueSettings {
             overflow: None,
             hours: None,
         }
+    }
+
+    /// How long an agent is left alone after so many declined offers in a row.
+    pub(super) fn cooldown_after(&self, declined: u32) -> Duration {
+        // Ten doublings are more than any bound allows.
+        let doublings = declined.saturating_sub(1).min(10);
+        (self.cooldown * (1 << doublings)).min(self.cooldown_max.max(self.cooldown))
     }
 
     /// When something will have waited so long in its open hours; `None` if not within a year.
@@ -214,5 +275,33 @@ impl Queue {
     pub fn waiting_after(&self, after: Option<Place>) -> impl Iterator<Item = Place> + '_ {
         let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
         (self.line.places().range((begin, Bound::Unbounded))).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cooldown_doubles_up_to_its_bound() {
+        let seconds = Duration::from_secs;
+        let mut queue = QueueSettings::new("support".parse().unwrap());
+        queue.cooldown = seconds(5);
+        for (max, declined, cooldown) in [
+            (5, 1, 5),
+            (5, 9, 5),
+            (60, 0, 5),
+            (60, 1, 5),
+            (60, 2, 10),
+            (60, 3, 20),
+            (60, 5, 60),
+            (60, u32::MAX, 60),
+            // Less than the first is no bound.
+            (1, 3, 5),
+        ] {
+            queue.cooldown_max = seconds(max);
+            let found = queue.cooldown_after(declined);
+            assert_eq!(found, seconds(cooldown), "{max} {declined}");
+        }
     }
 }

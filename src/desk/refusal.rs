@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use super::PRIORITY_MAX;
+use super::house::ReasonKind;
 use super::offer::OfferState;
+use super::supervising::NOTICE_READERS_MAX;
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId};
 use crate::mail::token::MainNumber;
 
@@ -63,14 +66,42 @@ pub enum Refusal {
     OutboundState(MessageId),
     /// The two cases cannot become one.
     Merge(&'static str),
+    /// The priority is more than [`super::PRIORITY_MAX`] from 0.
+    Priority(i32),
     /// There is no such case, or it was merged into another.
     CaseUnknown(MainNumber),
     /// A text is longer than its bound.
     TooLong(&'static str, usize),
+    /// The interaction cannot be given to that queue. The caller chooses another.
+    TransferTarget(&'static str),
+    /// The agent does not serve the queue. A supervisor's move.
+    NotMember(QueueId),
+    /// Agents of the queue take what they are offered. The administrator's move.
+    PullOff(QueueId),
+    /// Nothing waits in the queue.
+    QueueEmpty(QueueId),
+    /// The agent has as much in hand as they may. The caller finishes something first.
+    AtCapacity(AgentId),
     /// A number is below or above its bounds.
     OutOfRange(&'static str, u64, u64),
     /// The account may not be used. The administrator's move.
     AgentDisabled(AgentId),
+    /// The code in this field is none of the administrator's reasons of this kind.
+    CodeUnknown(&'static str, ReasonKind, String),
+    /// Post-processing of this interaction does not end without a code.
+    WrapUpCodeMissing(InteractionId),
+    /// The post-processing time of this interaction has been extended as often as its queue allows.
+    ExtensionsSpent(InteractionId, u32),
+    /// Post-processing of this interaction does not run out, so there is nothing to extend.
+    WrapUpUntimed(InteractionId),
+    /// Offers of this queue are not for rejecting.
+    RejectingNotAllowed(QueueId),
+    /// The agent is not signed in. The agent's move.
+    AgentSignedOut(AgentId),
+    /// The agent's client has been missing for longer than the grace. The agent's move.
+    AgentMissing(AgentId),
+    /// A notice would reach so many agents that it is not posted; name fewer queues.
+    TooManyReaders(usize),
 }
 
 impl fmt::Display for Refusal {
@@ -136,12 +167,50 @@ impl fmt::Display for Refusal {
                 write!(f, "outbound message {id} is not in a state for that")
             }
             Self::Merge(why) => f.write_str(why),
+            Self::Priority(priority) => write!(
+                f,
+                "priority {priority} is not -{PRIORITY_MAX} to {PRIORITY_MAX}"
+            ),
             Self::CaseUnknown(number) => write!(f, "there is no case {number}"),
             Self::TooLong(what, max) => write!(f, "{what} is longer than {max} bytes"),
+            Self::TransferTarget(why) => f.write_str(why),
+            Self::NotMember(queue) => write!(f, "the agent does not serve queue {queue}"),
+            Self::PullOff(queue) => {
+                write!(f, "queue {queue} offers its work and lets nobody pull it")
+            }
+            Self::QueueEmpty(queue) => write!(f, "nothing waits in queue {queue}"),
+            Self::AtCapacity(agent) => write!(
+                f,
+                "agent {agent} has as much in hand as they may; finish something first"
+            ),
             Self::OutOfRange(what, min, max) => write!(f, "{what} must be {min} to {max}"),
+            Self::CodeUnknown(_, kind, code) => write!(
+                f,
+                "{code:?} is no {} code that an agent may give; ListReasons has them",
+                kind.name()
+            ),
+            Self::WrapUpCodeMissing(id) => {
+                write!(f, "wrap-up of interaction {id} needs a disposition code")
+            }
+            Self::ExtensionsSpent(id, most) => write!(
+                f,
+                "wrap-up of interaction {id} was extended {most} times, which is all that its queue allows"
+            ),
+            Self::WrapUpUntimed(id) => {
+                write!(f, "wrap-up of interaction {id} does not run out by itself")
+            }
+            Self::RejectingNotAllowed(queue) => {
+                write!(f, "offers of queue {queue} cannot be rejected")
+            }
             Self::AgentDisabled(agent) => write!(
                 f,
                 "agent {agent} is disabled; an administrator can enable the account"
+            ),
+            Self::AgentSignedOut(agent) => write!(f, "agent {agent} is not signed in"),
+            Self::AgentMissing(agent) => write!(f, "the client of agent {agent} is not there"),
+            Self::TooManyReaders(readers) => write!(
+                f,
+                "{readers} agents would read it, of {NOTICE_READERS_MAX} at most; name fewer of them"
             ),
         }
     }

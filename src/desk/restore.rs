@@ -1,6 +1,7 @@
 //! Restoring: the desk as it was when its last effects were written, and what a restart changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::agent::Load;
 use super::{
@@ -11,6 +12,9 @@ use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
 use crate::outbound::message::Outbound;
 use crate::outbound::spool::Spool;
 use crate::time::Timestamp;
+
+/// Longest time for which an interaction is kept for one agent.
+const KEPT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// All records that the desk holds, as the store has them.
 #[derive(Debug, Default)]
@@ -64,6 +68,9 @@ impl Desk {
             desk.queues
                 .insert(settings.id.clone(), Queue::new(settings));
         }
+        for session in records.sessions {
+            desk.admit(now, session);
+        }
         for interaction in records.interactions {
             desk.restore_interaction(now, interaction);
         }
@@ -82,9 +89,6 @@ impl Desk {
         for (id, agent) in &desk.agents {
             let load = desk.loads.get(id).cloned().unwrap_or_default();
             desk.shown.insert(id.clone(), agent.shown(&load));
-        }
-        for session in records.sessions {
-            desk.admit(now, session);
         }
         for offer in records.offers {
             desk.restore_offer(now, offer);
@@ -179,6 +183,10 @@ impl Desk {
             .entry(interaction.queue.clone())
             .or_insert_with(|| Queue::new(QueueSettings::new(interaction.queue.clone())));
         let waits = interaction.state == State::Queued;
+        if let Some(preferred) = &mut interaction.preferred {
+            // A clock that was set back must not keep it for years.
+            preferred.until = preferred.until.min(now + KEPT_MAX);
+        }
         match &mut interaction.state {
             State::Held { .. } => queue.held += 1,
             State::Active { agent, .. } => {
@@ -201,7 +209,28 @@ impl Desk {
                     self.timers.set(*deadline, Timer::WrapUp(id));
                 }
             }
-            State::Queued | State::Offered { .. } | State::Closed { .. } | State::Filed { .. } => {}
+            State::Drafting { agent, .. } => {
+                if let Some(load) = self.loads.get_mut(agent) {
+                    load.drafting.insert(id);
+                }
+            }
+            State::Parked {
+                agent,
+                since,
+                until,
+            } => {
+                if let Some(load) = self.loads.get_mut(agent) {
+                    load.parked.insert(id);
+                }
+                let longest = until.since(*since);
+                *until = (*until).min(now + longest);
+                self.timers.set(*until, Timer::Parked(id));
+            }
+            State::Queued
+            | State::Offered { .. }
+            | State::Closed { .. }
+            | State::Filed { .. }
+            | State::Cancelled { .. } => {}
         }
         self.interactions.insert(id, interaction);
         if waits {

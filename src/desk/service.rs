@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Desk, Fact, Interaction, QueueSettings, State, Timer};
+use super::{Desk, Fact, Interaction, Outcome, QueueSettings, State, Timer};
 use crate::id::InteractionId;
 use crate::time::Timestamp;
 
@@ -88,10 +88,16 @@ impl Interaction {
         }
     }
 
+    /// Whether it is only what its agent still writes down about work that was given away.
+    #[must_use]
+    pub fn is_half(&self) -> bool {
+        self.outcome == Some(Outcome::Transferred)
+    }
+
     /// Whether something can still be late: it is somebody's work, and not all is done.
     fn awaits(&self, goal: Goal) -> bool {
         let work = !self.state.is_final() && !matches!(self.state, State::Held { .. });
-        work && self.reached(goal).is_none()
+        work && !self.is_half() && self.reached(goal).is_none()
     }
 }
 

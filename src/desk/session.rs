@@ -38,6 +38,8 @@ pub enum EndCause {
     LeaseExpired,
     /// The account was disabled or removed.
     Barred,
+    /// A supervisor signed the agent out.
+    ClosedByOthers,
 }
 
 /// Whether a session may be offered work.

@@ -1,17 +1,16 @@
 //! Signing in and out, and what happens to a client that goes missing.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::house::DISCONNECTED;
 use super::session::Link;
 use super::{
     CODE_BYTES_MAX, Desk, EndCause, LEASE_BOUNDS, Pending, PresenceCause, Refusal, Requested,
-    RescindCause, Session, Timer, bounded,
+    RescindCause, Session, Timer, UnassignReason, bounded,
 };
 use crate::id::{AgentId, SessionId};
 use crate::time::Timestamp;
-
-/// The reason code of an agent whose client went missing.
-pub(super) const DISCONNECTED: &str = "disconnected";
 
 impl Desk {
     /// The agent behind a session that may command something. This is the fencing: the token of a
@@ -52,6 +51,9 @@ impl Desk {
         client: String,
     ) -> Result<Pending, Refusal> {
         bounded("client_info", &client, CODE_BYTES_MAX)?;
+        if let Some(Requested::WorkOffline(code)) = &initial {
+            self.offline_code("reason_code", code)?;
+        }
         match self.agents.get(id) {
             None => return Err(Refusal::AgentUnknown(id.clone())),
             Some(agent) if agent.disabled => return Err(Refusal::AgentDisabled(id.clone())),
@@ -264,7 +266,24 @@ impl Desk {
     /// The session is given up.
     pub(super) fn sign_out_due(&mut self, now: Timestamp, id: SessionId) {
         if self.missing_for(now, id, self.policy.sign_out) {
+            let agent = self.fence(id);
             self.sign_out(now, id, EndCause::LeaseExpired);
+            if let Ok(agent) = agent {
+                self.take_work_back(now, &agent);
+            }
+        }
+    }
+
+    /// What is in the hands of an agent who was given up goes back to those queues that do not wait
+    /// for them.
+    fn take_work_back(&mut self, now: Timestamp, agent: &AgentId) {
+        let active = (self.loads.get(agent)).map_or_else(BTreeSet::new, |load| load.active.clone());
+        for id in active {
+            let queue =
+                (self.interactions.get(&id)).and_then(|found| self.queues.get(&found.queue));
+            if queue.is_some_and(|queue| queue.settings.takes_back) {
+                self.give_back(now, agent, id, UnassignReason::Requeued);
+            }
         }
     }
 

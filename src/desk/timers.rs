@@ -31,6 +31,8 @@ pub(super) enum Timer {
     Cooldown(AgentId),
     /// The interaction has rested since it was declined; it may go round again.
     Declined(InteractionId),
+    /// A parked interaction comes back.
+    Parked(InteractionId),
     /// The place of a waiting interaction changes by itself.
     Standing(InteractionId),
     /// What was promised about the interaction may be near its end.

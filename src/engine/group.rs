@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::content::Content;
-use crate::desk::{Answer, Case, Change, Effects, Event, Filing, QueueSettings};
+use crate::desk::{Answer, Case, Change, Effects, Event, Filing, HouseRules, QueueSettings};
 use crate::id::{MessageId, QueueId};
 use crate::mail::token::{Keyring, MainNumber};
 use crate::outbound::hearing::Suppression;
@@ -30,6 +30,8 @@ pub(super) struct Released {
     pub(super) sessions: Vec<crate::desk::Session>,
     /// The queues of a configuration that was taken over.
     pub(super) queues: Option<Vec<QueueSettings>>,
+    /// And the rules for every agent.
+    pub(super) house: Option<HouseRules>,
 }
 
 /// The batches of one round, and what is not yet in the store because of them.
@@ -38,6 +40,9 @@ pub(super) struct Group<'a> {
     pub(super) batches: Vec<Batch>,
     /// Values written in this round under keys that a later command of the round may look up.
     fresh: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Keys written in this round that are forgotten one day, by when. All letters of a round are
+    /// forgotten at the same time, and one mark for many costs the index a fraction of a mark each.
+    due: BTreeMap<Timestamp, Vec<Vec<u8>>>,
     pub(super) released: Released,
 }
 
@@ -47,6 +52,7 @@ impl<'a> Group<'a> {
             store,
             batches: Vec::new(),
             fresh: BTreeMap::new(),
+            due: BTreeMap::new(),
             released: Released::default(),
         }
     }
@@ -104,6 +110,28 @@ impl<'a> Group<'a> {
         self.look_up(&keys::outbound(id))
     }
 
+    /// What is to be written, and what becomes visible then.
+    pub(super) fn close(self) -> (Vec<Batch>, Released) {
+        let mut batches = self.batches;
+        if !self.due.is_empty() {
+            let mut marks = Batch::default();
+            // Whether there must be more space is for the batches that it speaks of to say.
+            marks.set_essential();
+            for (until, due) in &self.due {
+                for keys in due.chunks(MARKED_TOGETHER_MAX) {
+                    let mut keys = keys.iter().map(Vec::as_slice);
+                    if let Some(first) = keys.next() {
+                        marks.put(keys::due(*until, first), keys::due_too(keys));
+                    }
+                }
+            }
+            // First: a power cut may take the end of a group, and a mark of what is not there does
+            // no harm, while what has no mark would never be forgotten.
+            batches.insert(0, marks);
+        }
+        (batches, self.released)
+    }
+
     /// Takes over what follows from a command.
     pub(super) fn add(&mut self, effects: Effects) -> Additions<'_, 'a> {
         let mut batch = Batch::default();
@@ -129,14 +157,19 @@ impl<'a> Group<'a> {
         until: Timestamp,
     ) {
         let value = record::encode(record);
-        batch.put(keys::due(until, &key), Vec::new());
+        self.due.entry(until).or_default().push(key.clone());
         self.fresh.insert(key.clone(), value.clone());
         batch.put(key, value);
     }
 
     /// Adds to figures that are kept. Whoever cannot be read is begun anew: figures are worth less
     /// than the work that they count.
-    fn add_up<T: Stored + AddAssign + Default>(&mut self, batch: &mut Batch, key: Vec<u8>, more: T) {
+    fn add_up<T: Stored + AddAssign + Default>(
+        &mut self,
+        batch: &mut Batch,
+        key: Vec<u8>,
+        more: T,
+    ) {
         let mut sum: T = self.look_up(&key).ok().flatten().unwrap_or_default();
         sum += more;
         let value = record::encode(&sum);
@@ -288,28 +321,73 @@ impl Additions<'_, '_> {
     }
 }
 
-/// How many forgotten keys are removed in one round: a bound, so that a day's worth that falls due
-/// at once does not hold up a letter.
+/// How many keys one mark tells of at most: more would save little, and make it large for an entry
+/// of the index.
+const MARKED_TOGETHER_MAX: usize = 16;
+
+/// How many forgotten keys are removed in one round, give or take one mark: a bound, so that a
+/// day's worth that falls due at once does not hold up a letter.
 const SWEEP: usize = 256;
 
 /// How often forgotten keys are looked for.
 pub(super) const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Removes what need no longer be remembered.
-pub(super) fn sweep(store: &dyn Store, now: Timestamp) -> Result<Batch, EngineError> {
+/// How soon again when there is more of them: a thousand a second go, which is more than a busy
+/// gateway remembers in the long run.
+pub(super) const SWEEP_PAUSE: Duration = Duration::from_millis(250);
+
+/// Removes what need no longer be remembered, and says whether there may be more.
+pub(super) fn sweep(store: &dyn Store, now: Timestamp) -> Result<(Batch, bool), EngineError> {
     let mut batch = Batch::default();
     batch.set_essential();
-    for (mark, _) in store.scan(keys::DUE, None, SWEEP).map_err(unreadable)? {
+    let mut forgotten = 0;
+    for (mark, value) in store.scan(keys::DUE, None, SWEEP).map_err(unreadable)? {
         match keys::fallen_due(&mark) {
-            Some((at, _)) if at > now => break,
-            Some((_, key)) => batch.delete(key.to_vec()),
+            Some((at, _)) if at > now || forgotten >= SWEEP => break,
+            Some((_, key)) => {
+                for key in std::iter::once(key).chain(keys::fallen_due_too(&value)) {
+                    batch.delete(key.to_vec());
+                    forgotten += 1;
+                }
+            }
             None => {}
         }
         batch.delete(mark);
     }
-    Ok(batch)
+    Ok((batch, forgotten >= SWEEP))
 }
 
 pub(super) fn unreadable(error: StoreError) -> EngineError {
     EngineError::Unavailable(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Memory;
+
+    #[test]
+    fn what_is_forgotten_together_has_few_marks_and_all_of_it_goes() {
+        let (store, then) = (Memory::default(), Timestamp::from_millis(5));
+        let mut group = Group::new(&store);
+        let mut batch = Batch::default();
+        for number in 0..300u32 {
+            let key = keys::acknowledged(&"support".parse().unwrap(), &number.to_string());
+            group.remember(&mut batch, key, &Acknowledged { until: then }, then);
+        }
+        group.batches.push(batch);
+        let (batches, _) = group.close();
+        store.commit(batches).unwrap();
+        let count = |prefix| store.scan(prefix, None, 1000).unwrap().len();
+        let left = || (count(keys::DUE), count(b"acknowledged/"));
+        assert_eq!(left(), (19, 300));
+        let (early, more) = sweep(&store, Timestamp::from_millis(4)).unwrap();
+        assert!(early.is_empty() && !more);
+        // So many in one round, and the rest in the next.
+        for expected in [((3, 300 - SWEEP), true), ((0, 0), false)] {
+            let (batch, more) = sweep(&store, then).unwrap();
+            store.commit(vec![batch]).unwrap();
+            assert_eq!((left(), more), expected);
+        }
+    }
 }

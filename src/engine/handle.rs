@@ -17,8 +17,8 @@ use super::views::{DeskWatch, SessionWatch};
 use super::{EngineError, Shared, Verdict};
 use crate::content::Content;
 use crate::desk::{
-    Answer, Case, Command, Desk, Event, Filing, Ingest, Interaction, Message, Offer, QueueSettings,
-    Role,
+    Actor, Answer, Case, Command, Desk, Event, Filing, HouseRules, Ingest, Interaction, Message,
+    Offer, QueueSettings, Role,
 };
 use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::clue::OwnKeys;
@@ -100,6 +100,8 @@ type Look = Box<dyn FnOnce(&Desk, Timestamp) -> Verdict + Send>;
 /// What the engine can be called for.
 pub(super) enum Call {
     Command {
+        /// Whose act it is, if not that of the session in it.
+        by: Option<Actor>,
         command: Box<Command>,
         body: Option<Content>,
         request: Option<RequestKey>,
@@ -175,6 +177,29 @@ impl Handle {
         request: Option<RequestKey>,
     ) -> Result<Done, EngineError> {
         self.ask(|reply| Call::Command {
+            by: None,
+            command: Box::new(command),
+            body: None,
+            request,
+            fingerprints: Vec::new(),
+            reply,
+        })
+        .await
+    }
+
+    /// As [`Self::command`], as the act of somebody who is not the agent of a session in it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::command`].
+    pub async fn command_by(
+        &self,
+        by: Actor,
+        command: Command,
+        request: Option<RequestKey>,
+    ) -> Result<Done, EngineError> {
+        self.ask(|reply| Call::Command {
+            by: Some(by),
             command: Box::new(command),
             body: None,
             request,
@@ -196,6 +221,7 @@ impl Handle {
         request: Option<RequestKey>,
     ) -> Result<Done, EngineError> {
         self.ask(|reply| Call::Command {
+            by: None,
             command: Box::new(command),
             body: Some(body),
             request,
@@ -219,6 +245,7 @@ impl Handle {
     ) -> Result<(Vec<Filing>, bool), EngineError> {
         let done = self
             .ask(|reply| Call::Command {
+                by: None,
                 command: Box::new(Command::Ingest(Box::new(letter))),
                 body: Some(body),
                 request: None,
@@ -232,14 +259,19 @@ impl Handle {
         }
     }
 
-    /// Takes over the queues of a changed configuration.
+    /// Takes over the queues of a changed configuration, and then what holds for every agent.
     ///
     /// # Errors
     ///
     /// [`crate::desk::Refusal::QueueInUse`] if one would go in which something is open, and as for
     /// [`Self::command`]. Whatever the error, the queues are as they were.
-    pub async fn reconfigure(&self, queues: Vec<QueueSettings>) -> Result<(), EngineError> {
-        let done = self.command(Command::SetQueues(queues), None).await;
+    pub async fn reconfigure(
+        &self,
+        queues: Vec<QueueSettings>,
+        house: HouseRules,
+    ) -> Result<(), EngineError> {
+        self.command(Command::SetQueues(queues), None).await?;
+        let done = self.command(Command::SetHouseRules(house), None).await;
         done.map(drop)
     }
 

@@ -45,7 +45,7 @@ pub use submissions::Submissions;
 pub use views::{DeskWatch, Overview, QueueStats, SessionWatch, Snapshot};
 
 use crate::content::Content;
-use crate::desk::{Answer, Command, Desk, Policy, QueueSettings, Refusal};
+use crate::desk::{Actor, Answer, Command, Desk, Policy, QueueSettings, Refusal};
 use crate::id::{MessageId, QueueId, SessionId};
 use crate::mail::token::Keyring;
 use crate::outbound::dkim;
@@ -336,8 +336,13 @@ impl Runner {
         }
         self.next_sweep = now + group::SWEEP_INTERVAL;
         match group::sweep(&*self.shared.store, now) {
-            Ok(batch) if batch.is_empty() => {}
-            Ok(batch) => group.batches.push(batch),
+            Ok((batch, _)) if batch.is_empty() => {}
+            Ok((batch, more)) => {
+                group.batches.push(batch);
+                if more {
+                    self.next_sweep = now + group::SWEEP_PAUSE;
+                }
+            }
             Err(error) => tracing::warn!(%error, "old entries could not be looked for"),
         }
         let health = self.shared.store.health();
@@ -377,13 +382,15 @@ impl Runner {
             Call::Nudge => {}
             Call::Look(look) => verdicts.push(look(&self.desk, now)),
             Call::Command {
+                by,
                 command,
                 body,
                 request,
                 fingerprints,
                 reply,
             } => {
-                let done = self.command(now, *command, body, request, &fingerprints, group);
+                let asked = (by, *command);
+                let done = self.command(now, asked, body, request, &fingerprints, group);
                 verdicts.push(answer_after(done, reply));
             }
             Call::WatchSession { session, reply } => {
@@ -416,7 +423,7 @@ impl Runner {
     fn command(
         &mut self,
         now: Timestamp,
-        mut command: Command,
+        (by, mut command): (Option<Actor>, Command),
         body: Option<Content>,
         request: Option<RequestKey>,
         fingerprints: &[Fingerprint],
@@ -471,15 +478,23 @@ impl Runner {
             Command::SetQueues(queues) => Some(queues.clone()),
             _ => None,
         };
+        let house = match &command {
+            Command::SetHouseRules(house) => Some(house.clone()),
+            _ => None,
+        };
         let orphaned = match &command {
             Command::DeleteAgent { agent } => self.keys_of(agent, group),
             _ => Vec::new(),
         };
-        let mut effects = self.desk.handle(now, command)?;
+        let mut effects = match by {
+            Some(by) => self.desk.handle_by(now, by, command),
+            None => self.desk.handle(now, command),
+        }?;
         let mut answer = effects.answer.take().unwrap_or(Answer::Done);
         let message = effects.body;
         group.released.finished.extend(finished);
         group.released.queues = queues.or(group.released.queues.take());
+        group.released.house = house.or(group.released.house.take());
         let mut additions = group.add(effects);
         if let (Some(message), Some(body)) = (message, body) {
             additions.body(message.to_bytes(), body);
@@ -541,9 +556,7 @@ impl Runner {
 
     /// Makes the group durable and lets out what follows from it, or takes everything back.
     fn write(&mut self, group: Group<'_>, verdicts: Vec<Verdict>) -> Result<(), String> {
-        let Group {
-            batches, released, ..
-        } = group;
+        let (batches, released) = group.close();
         let written = if batches.is_empty() {
             Ok(())
         } else {
@@ -560,6 +573,7 @@ impl Runner {
                     keys,
                     sessions,
                     queues,
+                    house,
                     mail_keys,
                 } = released;
                 if let Some(ring) = mail_keys {
@@ -567,6 +581,9 @@ impl Runner {
                 }
                 if let Some(queues) = queues {
                     self.settings.queues = queues;
+                }
+                if let Some(house) = house {
+                    self.settings.policy.house = house;
                 }
                 for key in keys {
                     self.shared.keys.put_key(key);

@@ -23,7 +23,7 @@ pub struct Snapshot {
     pub presence: Presence,
     /// Live offers with what they are about.
     pub offers: Vec<(Offer, Interaction)>,
-    /// Interactions in the agent's hands.
+    /// Interactions in the agent's hands, and those that they parked.
     pub interactions: Vec<Interaction>,
     /// The queues that the agent serves.
     pub queues: Vec<QueueId>,
@@ -50,7 +50,7 @@ impl Snapshot {
                 Some((offer.clone(), interaction.clone()))
             })
             .collect();
-        let interactions = (presence.interactions.iter())
+        let interactions = (presence.interactions.iter().chain(&presence.parked))
             .filter_map(|id| desk.interactions().get(id).cloned())
             .collect();
         Some(Self {
@@ -189,7 +189,11 @@ impl Overview {
                 State::Active { .. } => stats.active += 1,
                 State::WrappingUp { .. } => stats.wrapping_up += 1,
                 State::Held { .. } => stats.held += 1,
-                State::Closed { .. } | State::Filed { .. } => {}
+                State::Drafting { .. }
+                | State::Parked { .. }
+                | State::Closed { .. }
+                | State::Filed { .. }
+                | State::Cancelled { .. } => {}
             }
         }
         Self {

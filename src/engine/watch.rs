@@ -150,7 +150,7 @@ impl Watchers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desk::Fact;
+    use crate::desk::{Actor, Fact};
     use crate::id::QueueId;
     use crate::time::Timestamp;
 
@@ -164,6 +164,7 @@ mod tests {
                 queue,
                 removed: false,
             },
+            actor: Actor::System,
         }
     }
 

@@ -40,8 +40,11 @@ impl Running {
     pub async fn reload(&self, config: &Config) -> Result<Vec<&'static str>, ReloadError> {
         super::prove(config).await.map_err(ReloadError::Start)?;
         let intake = (self.parts.intake(config)).map_err(ReloadError::Start)?;
-        let reconfigured = self.handle.reconfigure(config.queues()).await;
+        let reconfigured = (self.handle)
+            .reconfigure(config.queues(), config.house())
+            .await;
         reconfigured.map_err(ReloadError::Queues)?;
+        let intake = intake.succeeding(&self.receiver.get());
         self.receiver.replace(Arc::new(intake));
         Ok(self.parts.config.fixed(config))
     }

@@ -20,7 +20,7 @@ use tower::{Layer, Service};
 use super::errors::{self, Failure};
 use super::pb::ErrorReason;
 use super::token;
-use crate::desk::{Refusal, Role};
+use crate::desk::{Actor, Refusal, Role};
 use crate::engine::Handle;
 use crate::engine::keys::ApiKey;
 use crate::id::{AgentId, KeyId, SessionId};
@@ -140,6 +140,16 @@ impl Principal {
         }
     }
 
+    /// As whom the caller's acts upon others are recorded.
+    pub(super) fn actor(&self) -> Actor {
+        match &self.agent {
+            _ if self.is(Role::Supervisor) => Actor::Supervisor(self.subject.clone()),
+            _ if self.is(Role::Admin) => Actor::Administrator(self.subject.clone()),
+            Some(agent) => Actor::Agent(agent.clone()),
+            None => Actor::System,
+        }
+    }
+
     /// Whether the caller has this role.
     pub(super) fn is(&self, role: Role) -> bool {
         self.roles.contains(&role)
@@ -157,17 +167,17 @@ impl Principal {
 
     /// The session that a call of an agent's is made in.
     pub(super) fn session(&self, rpc: &'static str) -> Result<SessionId, Status> {
-        self.session.ok_or_else(|| {
-            let message = "this call acts for an agent: open a session and send its token";
-            Failure::new(
-                Code::PermissionDenied,
-                ErrorReason::SessionRequired,
-                message,
-            )
-            .with("rpc", rpc)
-            .into()
-        })
+        self.session.ok_or_else(|| session_required(rpc))
     }
+}
+
+/// Refuses a caller who acts for an agent without a session of theirs.
+pub(super) fn session_required(rpc: &str) -> Status {
+    let message = "this call acts for an agent: open a session and send its token";
+    let required = ErrorReason::SessionRequired;
+    Failure::new(Code::PermissionDenied, required, message)
+        .with("rpc", rpc)
+        .into()
 }
 
 /// Refuses a caller who would need a further role for what they ask.

@@ -11,6 +11,7 @@ use super::page::{self, Page};
 use super::password::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
 use super::pb::agent_service_server::AgentService;
 use super::{DISPLAY_NAME_BYTES_MAX, Shared, convert, errors, pb, respond};
+use crate::desk::skill::{LEVEL_MAX, SKILLS_MAX, Skills, is_name};
 use crate::desk::{AgentChanges, Answer, CAPACITY_MAX, Command, NewAgent, Role};
 use crate::id::{AgentId, QueueId};
 
@@ -18,7 +19,13 @@ use crate::id::{AgentId, QueueId};
 const QUEUES_MAX: usize = 500;
 
 /// What an update mask may name.
-const MASKED: [&str; 4] = ["display_name", "supervisor", "capacity", "disabled"];
+const MASKED: [&str; 5] = [
+    "display_name",
+    "supervisor",
+    "capacity",
+    "disabled",
+    "skills",
+];
 
 /// How many interactions an agent may hold at once.
 fn capacity(form: &mut Form, asked: i32) -> Option<u32> {
@@ -28,6 +35,26 @@ fn capacity(form: &mut Form, asked: i32) -> Option<u32> {
         form.wrong("agent.capacity", format!("must be 1 to {CAPACITY_MAX}"));
     }
     capacity
+}
+
+/// What an agent can do, and how well.
+fn skills(form: &mut Form, asked: Vec<pb::Skill>) -> Option<Skills> {
+    let fits = |skill: pb::Skill| {
+        let level = u8::try_from(skill.level).ok();
+        let level = level.filter(|level| (1..=LEVEL_MAX).contains(level))?;
+        is_name(&skill.name).then_some((skill.name, level))
+    };
+    let skills: Option<Skills> = (asked.len() <= SKILLS_MAX)
+        .then(|| asked.into_iter().map(fits).collect())
+        .flatten();
+    if skills.is_none() {
+        let rule = "names of 2 to 63 of a-z, 0-9 and -, with levels";
+        form.wrong(
+            "agent.skills",
+            format!("at most {SKILLS_MAX}: {rule} 1 to {LEVEL_MAX}"),
+        );
+    }
+    skills
 }
 
 /// Which fields a mask names; all if it is empty.
@@ -101,7 +128,8 @@ impl AgentService for Agents {
             queues,
             capacity,
         });
-        let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
+        let done = (self.0.handle.command_by(caller.actor(), command, key).await)
+            .map_err(errors::engine)?;
         let Answer::Agent(agent) = done.answer else {
             return Err(errors::internal("CreateAgent was not answered by an agent"));
         };
@@ -178,15 +206,18 @@ impl AgentService for Agents {
             )
         });
         let capacity = given("capacity").then(|| capacity(&mut form, to.capacity));
+        let skills = given("skills").then(|| skills(&mut form, to.skills));
         let (agent, key) = form.done((agent, key))?;
         let changes = AgentChanges {
             display_name: name.flatten(),
             supervisor: given("supervisor").then_some(to.supervisor),
             capacity: capacity.flatten(),
             disabled: given("disabled").then_some(to.disabled),
+            skills: skills.flatten(),
         };
         let command = Command::UpdateAgent { agent, changes };
-        let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
+        let done = (self.0.handle.command_by(caller.actor(), command, key).await)
+            .map_err(errors::engine)?;
         let Answer::Agent(agent) = done.answer else {
             return Err(errors::internal("UpdateAgent was not answered by an agent"));
         };
@@ -208,8 +239,43 @@ impl AgentService for Agents {
         let key = form.request(&caller.subject, "DeleteAgent", id, &asked);
         let (agent, key) = form.done((agent, key))?;
         let command = Command::DeleteAgent { agent };
-        let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
+        let done = (self.0.handle.command_by(caller.actor(), command, key).await)
+            .map_err(errors::engine)?;
         Ok(respond(pb::DeleteAgentResponse {}, done.replayed))
+    }
+
+    async fn list_reasons(
+        &self,
+        request: Request<pb::ListReasonsRequest>,
+    ) -> Result<Response<pb::ListReasonsResponse>, Status> {
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let mut form = Form::new();
+        let (size, token) = (asked.page_size, asked.page_token.as_str());
+        let page = Page::read(&mut form, &caller, "ListReasons", "", size, token)?;
+        form.done(Some(()))?;
+        // The list is short: a token holds how many have been shown.
+        let shown = page
+            .after(|position| Some(usize::from(u16::from_be_bytes(position.try_into().ok()?))))?;
+        let (skipped, size) = (shown.unwrap_or(0), page.size);
+        let mut reasons = (self.0.handle)
+            .look(move |desk, _| {
+                (desk.house().reasons.iter().enumerate())
+                    .map(|(at, ((kind, code), label))| (at, convert::reason(*kind, code, label)))
+                    .skip(skipped)
+                    .take(size + 1)
+                    .collect::<Vec<_>>()
+            })
+            .await
+            .map_err(errors::engine)?;
+        let next_page_token = page.cut(&mut reasons, |(at, _)| {
+            let shown = u16::try_from(at + 1).unwrap_or(u16::MAX);
+            shown.to_be_bytes().to_vec()
+        });
+        Ok(Response::new(pb::ListReasonsResponse {
+            reasons: reasons.into_iter().map(|(_, reason)| reason).collect(),
+            next_page_token,
+        }))
     }
 
     async fn set_agent_password(
@@ -245,7 +311,12 @@ impl AgentService for Agents {
         }
         let password = self.0.passwords.hash(new).await?;
         let command = Command::SetPassword { agent, password };
-        (self.0.handle.command(command, None).await).map_err(errors::engine)?;
+        (self
+            .0
+            .handle
+            .command_by(caller.actor(), command, None)
+            .await)
+            .map_err(errors::engine)?;
         Ok(Response::new(pb::SetAgentPasswordResponse {}))
     }
 }

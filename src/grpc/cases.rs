@@ -9,7 +9,7 @@ use super::errors::Failure;
 use super::form::Form;
 use super::pb::case_service_server::CaseService;
 use super::{Shared, convert, errors, pb, respond};
-use crate::desk::{Answer, Case, Command};
+use crate::desk::{Actor, Answer, Case, Command};
 use crate::engine::RequestKey;
 use crate::mail::token::MainNumber;
 
@@ -43,10 +43,11 @@ impl Cases {
     /// Changes a case, and says whether that had been done before.
     async fn change(
         &self,
+        by: Actor,
         command: Command,
         key: Option<RequestKey>,
     ) -> Result<(pb::Case, bool), Status> {
-        let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
+        let done = (self.0.handle.command_by(by, command, key).await).map_err(errors::engine)?;
         let Answer::Case(case) = done.answer else {
             return Err(errors::internal("a case was not answered by a case"));
         };
@@ -103,7 +104,9 @@ impl CaseService for Cases {
         let (case, into, key) = form.done((case, into, key))?;
         let case = Box::new(self.existing(case).await?);
         let into = Box::new(self.existing(into).await?);
-        let (case, replayed) = self.change(Command::MergeCase { case, into }, key).await?;
+        let (case, replayed) = self
+            .change(caller.actor(), Command::MergeCase { case, into }, key)
+            .await?;
         Ok(respond(
             pb::MergeCaseResponse { case: Some(case) },
             replayed,
@@ -122,7 +125,9 @@ impl CaseService for Cases {
         let key = form.request(&caller.subject, "RevokeCaseTokens", id, &asked);
         let (case, key) = form.done((case, key))?;
         let case = Box::new(self.existing(case).await?);
-        let (case, replayed) = self.change(Command::RevokeTokens { case }, key).await?;
+        let (case, replayed) = self
+            .change(caller.actor(), Command::RevokeTokens { case }, key)
+            .await?;
         Ok(respond(
             pb::RevokeCaseTokensResponse { case: Some(case) },
             replayed,

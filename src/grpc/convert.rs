@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::pb;
 use crate::desk::{
-    Agent, AgentState, Case, Correspondent, Direction, Goal, Interaction, Message, Offer, OfferState,
-    Opening, Outcome, Presence, PresenceCause, Queue, QueueSettings, Requested, RescindCause, Role,
-    SessionView, State,
+    Agent, AgentState, CancelCause, Case, CodePolicy, Correspondent, Direction, Goal, Interaction,
+    Message, Offer, OfferState, Opening, Outcome, Place, Presence, PresenceCause, Queue,
+    QueueSettings, ReasonKind, Requested, RescindCause, Role, SessionView, State,
 };
 use crate::engine::keys::ApiKey;
 use crate::engine::{Overview, QueueStats};
@@ -57,11 +57,19 @@ pub(super) fn queue_name(queue: &QueueId) -> String {
 
 // Enums.
 
-fn requested(requested: &Requested) -> pb::AgentState {
+pub(super) fn requested(requested: &Requested) -> pb::AgentState {
     match requested {
         Requested::SignedOut => pb::AgentState::SignedOut,
         Requested::WorkOffline(_) => pb::AgentState::WorkOffline,
         Requested::Available => pb::AgentState::Available,
+    }
+}
+
+/// Why the agent is offline; empty in other states.
+pub(super) fn reason_code(requested: &Requested) -> String {
+    match requested {
+        Requested::WorkOffline(reason) => reason.clone(),
+        Requested::SignedOut | Requested::Available => String::new(),
     }
 }
 
@@ -88,6 +96,8 @@ const fn presence_cause(cause: PresenceCause) -> pb::PresenceCause {
         PresenceCause::Disconnected => pb::PresenceCause::Disconnected,
         PresenceCause::SignIn => pb::PresenceCause::SignIn,
         PresenceCause::SignOut => pb::PresenceCause::SignOut,
+        PresenceCause::Pull => pb::PresenceCause::Pull,
+        PresenceCause::Resume => pb::PresenceCause::Resume,
     }
 }
 
@@ -119,6 +129,15 @@ const fn outcome(outcome: Option<Outcome>) -> pb::InteractionOutcome {
         None => pb::InteractionOutcome::Unspecified,
         Some(Outcome::Replied) => pb::InteractionOutcome::Replied,
         Some(Outcome::Ended) => pb::InteractionOutcome::Ended,
+        Some(Outcome::Transferred) => pb::InteractionOutcome::Transferred,
+    }
+}
+
+const fn cancel_cause(cause: CancelCause) -> pb::CancelCause {
+    match cause {
+        CancelCause::Duplicate => pb::CancelCause::Duplicate,
+        CancelCause::Spam => pb::CancelCause::Spam,
+        CancelCause::DraftDiscarded => pb::CancelCause::DraftDiscarded,
     }
 }
 
@@ -175,10 +194,6 @@ pub(super) fn session(view: &SessionView) -> pb::Session {
 }
 
 pub(super) fn presence(presence: &Presence) -> pb::Presence {
-    let reason_code = match &presence.requested {
-        Requested::WorkOffline(reason) => reason.clone(),
-        Requested::SignedOut | Requested::Available => String::new(),
-    };
     let next = presence.next.as_ref();
     pb::Presence {
         name: format!("agents/{}/presence", presence.agent),
@@ -188,10 +203,13 @@ pub(super) fn presence(presence: &Presence) -> pb::Presence {
         next_state: next.map_or(pb::AgentState::Unspecified, requested).into(),
         state_time: Some(time(presence.since)),
         cause: presence_cause(presence.cause).into(),
-        reason_code,
+        reason_code: reason_code(&presence.requested),
         pending_offer: (presence.pending_offer)
             .map_or_else(String::new, |offer| format!("offers/{offer}")),
         active_interactions: (presence.interactions.iter())
+            .map(|id| format!("interactions/{id}"))
+            .collect(),
+        parked_interactions: (presence.parked.iter())
             .map(|id| format!("interactions/{id}"))
             .collect(),
     }
@@ -250,6 +268,8 @@ struct Stand {
     complete_time: Option<prost_types::Timestamp>,
     wrap_up: Option<pb::WrapUp>,
     hold_reason: String,
+    park_expire_time: Option<prost_types::Timestamp>,
+    cancel_cause: pb::CancelCause,
 }
 
 impl Stand {
@@ -259,6 +279,7 @@ impl Stand {
             expire_time: end,
             notes: interaction.notes.clone(),
             disposition_code: interaction.disposition.clone(),
+            extension_count: count(interaction.extensions),
         };
         match &interaction.state {
             State::Queued => Self {
@@ -303,6 +324,25 @@ impl Stand {
                 complete_time: Some(time(*at)),
                 ..Self::default()
             },
+            State::Drafting { agent, since } => Self {
+                state: pb::InteractionState::Drafting,
+                agent: agent_name(agent),
+                accept_time: Some(time(*since)),
+                ..Self::default()
+            },
+            State::Parked { agent, until, .. } => Self {
+                state: pb::InteractionState::Parked,
+                agent: agent_name(agent),
+                park_expire_time: Some(time(*until)),
+                ..Self::default()
+            },
+            State::Cancelled { agent, at, cause } => Self {
+                state: pb::InteractionState::Cancelled,
+                agent: agent.as_ref().map(agent_name).unwrap_or_default(),
+                complete_time: Some(time(*at)),
+                cancel_cause: cancel_cause(*cause),
+                ..Self::default()
+            },
         }
     }
 }
@@ -333,6 +373,16 @@ pub(super) fn interaction(interaction: &Interaction) -> pb::Interaction {
         sender_trust: sender_trust(interaction.trust).into(),
         skills: interaction.skills.iter().cloned().collect(),
         hold_reason: stand.hold_reason,
+        preferred_agent: (interaction.preferred.as_ref())
+            .map(|preferred| agent_name(&preferred.agent))
+            .unwrap_or_default(),
+        preferred_until_time: (interaction.preferred.as_ref())
+            .map(|preferred| time(preferred.until)),
+        transfer_count: count(interaction.transfers),
+        follows: (interaction.follows).map_or_else(String::new, |id| format!("interactions/{id}")),
+        note: interaction.notes.clone(),
+        park_expire_time: stand.park_expire_time,
+        cancel_cause: stand.cancel_cause.into(),
     }
 }
 
@@ -537,6 +587,24 @@ pub(super) fn queue(queue: &Queue) -> pb::Queue {
             .map_or_else(String::new, |overflow| queue_name(&overflow.to)),
         overflow_wait: (settings.overflow.as_ref()).map(|overflow| duration(overflow.after)),
         pause_reason: (queue.pause()).map_or_else(String::new, |pause| pause.reason.clone()),
+        transfer_allowed: settings.accepts_transfers,
+        pull_allowed: settings.pull,
+        disposition_required: settings.codes != CodePolicy::Optional,
+        max_wrap_up_extensions: count(settings.extensions_max),
+        reject_allowed: settings.may_reject,
+    }
+}
+
+pub(super) fn reason(kind: ReasonKind, code: &str, label: &str) -> pb::Reason {
+    let kind = match kind {
+        ReasonKind::Offline => pb::ReasonKind::Offline,
+        ReasonKind::Reject => pb::ReasonKind::Reject,
+        ReasonKind::WrapUp => pb::ReasonKind::WrapUp,
+    };
+    pb::Reason {
+        code: code.to_owned(),
+        kind: kind.into(),
+        display_name: label.to_owned(),
     }
 }
 
@@ -551,11 +619,21 @@ pub(super) fn from_addresses(settings: &QueueSettings) -> Vec<pb::FromAddress> {
         .collect()
 }
 
+/// A membership as agents are told of it.
 pub(super) fn membership(queue: &QueueId, agent: &AgentId) -> pb::Membership {
     pb::Membership {
         name: format!("queues/{queue}/members/{agent}"),
         queue: queue_name(queue),
         agent: agent_name(agent),
+        weight: 0,
+    }
+}
+
+/// A membership with its weight.
+pub(super) fn weighed(queue: &QueueId, agent: &Agent) -> pb::Membership {
+    pb::Membership {
+        weight: agent.weight(queue).into(),
+        ..membership(queue, &agent.id)
     }
 }
 
@@ -569,6 +647,12 @@ pub(super) fn agent(agent: &Agent) -> pb::Agent {
         password_set: agent.password.is_some(),
         create_time: Some(time(agent.created)),
         disabled: agent.disabled,
+        skills: (agent.skills.iter())
+            .map(|(name, level)| pb::Skill {
+                name: name.clone(),
+                level: i32::from(*level),
+            })
+            .collect(),
     }
 }
 
@@ -623,7 +707,7 @@ pub(super) fn overview(overview: &Overview) -> pb::Overview {
     }
 }
 
-pub(super) fn waiting(found: &Interaction, now: Timestamp) -> pb::WaitingInteraction {
+pub(super) fn waiting(found: &Interaction, place: Place, now: Timestamp) -> pb::WaitingInteraction {
     pb::WaitingInteraction {
         interaction: format!("interactions/{}", found.id),
         subject: found.subject.clone(),
@@ -632,5 +716,6 @@ pub(super) fn waiting(found: &Interaction, now: Timestamp) -> pb::WaitingInterac
         waiting_duration: Some(duration(now.since(found.arrived))),
         priority: found.priority,
         offer_count: count(found.offer_count),
+        effective_priority: place.0.0,
     }
 }

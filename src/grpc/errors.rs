@@ -237,12 +237,41 @@ fn refused(refusal: Refusal) -> Status {
         Refusal::CaseUnknown(number) => {
             fail(Code::NotFound, R::ResourceNotFound).with("resource", format!("cases/{number}"))
         }
+        Refusal::TransferTarget(_) => fail(Code::FailedPrecondition, R::TransferTargetInvalid),
+        Refusal::NotMember(queue) => fail(Code::PermissionDenied, R::NotQueueMember)
+            .with("resource", format!("queues/{queue}")),
+        Refusal::PullOff(queue) => fail(Code::FailedPrecondition, R::FeatureDisabled)
+            .with("queue", format!("queues/{queue}")),
+        Refusal::QueueEmpty(queue) => {
+            fail(Code::FailedPrecondition, R::QueueEmpty).with("queue", format!("queues/{queue}"))
+        }
+        Refusal::AtCapacity(agent) => fail(Code::FailedPrecondition, R::AgentAtCapacity)
+            .with("agent", format!("agents/{agent}")),
         Refusal::AgentDisabled(agent) => fail(Code::PermissionDenied, R::AgentDisabled)
             .with("resource", format!("agents/{agent}")),
-        Refusal::OutOfRange(field, ..) => return field_invalid(field, &message),
+        Refusal::Priority(_) => return field_invalid("priority", &message),
+        Refusal::WrapUpCodeMissing(id) => fail(Code::FailedPrecondition, R::WrapUpCodeRequired)
+            .with("resource", format!("interactions/{id}")),
+        Refusal::ExtensionsSpent(id, limit) => {
+            fail(Code::FailedPrecondition, R::WrapUpLimitReached)
+                .with("resource", format!("interactions/{id}"))
+                .with("limit", limit)
+        }
+        Refusal::WrapUpUntimed(id) => fail(Code::FailedPrecondition, R::WrapUpDisabled)
+            .with("resource", format!("interactions/{id}")),
+        Refusal::RejectingNotAllowed(queue) => fail(Code::FailedPrecondition, R::FeatureDisabled)
+            .with("resource", format!("queues/{queue}")),
+        Refusal::CodeUnknown(field, ..) | Refusal::OutOfRange(field, ..) => {
+            return field_invalid(field, &message);
+        }
         Refusal::TooLong(field, max) => {
             return field_invalid(field, &format!("longer than {max} bytes"));
         }
+        Refusal::AgentSignedOut(agent) | Refusal::AgentMissing(agent) => {
+            fail(Code::FailedPrecondition, R::AgentUnavailable)
+                .with("resource", format!("agents/{agent}"))
+        }
+        Refusal::TooManyReaders(_) => return field_invalid("queues", &message),
     }
     .into()
 }

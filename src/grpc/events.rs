@@ -2,11 +2,11 @@
 
 use super::convert::{
     agent, agent_name, agent_state, delivery, interaction, long, membership, message, message_name,
-    offer, presence, queue_name, queue_state, service_goal, time,
+    offer, presence, queue_name, queue_state, reason_code, requested, service_goal, time,
 };
 use super::pb;
 use crate::desk::{
-    AssignCause, EndCause, Event, Fact, Interaction, Offer, UnassignReason, WrapUpOutcome,
+    Actor, AssignCause, EndCause, Event, Fact, Interaction, Offer, UnassignReason, WrapUpOutcome,
 };
 use crate::id::QueueId;
 
@@ -31,6 +31,7 @@ pub(super) fn queue_shown(event: &Event) -> Option<&QueueId> {
         | Fact::InteractionOverflowed { .. }
         | Fact::TargetNear { .. }
         | Fact::QueueChanged { .. } => None,
+        Fact::PresenceForced { .. } | Fact::NoticePosted { .. } => None,
     }
 }
 
@@ -45,7 +46,21 @@ pub(super) fn desk_event(event: &Event, queue_display_name: String) -> pb::DeskE
             .as_ref()
             .map(|(agent, _)| agent_name(agent))
             .unwrap_or_default(),
+        actor: Some(actor(&event.actor)),
         payload: payload(event, queue_display_name),
+    }
+}
+
+fn actor(actor: &Actor) -> pb::Actor {
+    let (kind, subject) = match actor {
+        Actor::System => (pb::ActorKind::System, String::new()),
+        Actor::Agent(agent) => (pb::ActorKind::Agent, agent_name(agent)),
+        Actor::Supervisor(subject) => (pb::ActorKind::Supervisor, subject.clone()),
+        Actor::Administrator(subject) => (pb::ActorKind::Administrator, subject.clone()),
+    };
+    pb::Actor {
+        kind: kind.into(),
+        subject,
     }
 }
 
@@ -75,6 +90,8 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
         Fact::InteractionAssigned { interaction, cause } => {
             let cause = match cause {
                 AssignCause::Accepted => pb::AssignCause::Accepted,
+                AssignCause::Pulled => pb::AssignCause::Pulled,
+                AssignCause::Resumed => pb::AssignCause::Resumed,
             };
             P::InteractionAssigned(pb::InteractionAssigned {
                 interaction: whole(interaction),
@@ -133,7 +150,9 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
             reason,
         } => {
             let reason = match reason {
+                UnassignReason::Transferred => pb::UnassignReason::Transferred,
                 UnassignReason::Requeued => pb::UnassignReason::Requeued,
+                UnassignReason::Cancelled => pb::UnassignReason::Cancelled,
             };
             P::InteractionUnassigned(pb::InteractionUnassigned {
                 interaction: whole(interaction),
@@ -164,6 +183,17 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
             queue: queue_name(queue),
             state: queue_state(*opening).into(),
         }),
+        Fact::PresenceForced {
+            state,
+            deferred,
+            note,
+        } => P::PresenceForced(pb::PresenceForced {
+            state: requested(state).into(),
+            reason_code: reason_code(state),
+            deferred: *deferred,
+            note: note.clone(),
+        }),
+        Fact::NoticePosted { text } => P::NoticePosted(pb::NoticePosted { text: text.clone() }),
     })
 }
 
@@ -186,6 +216,8 @@ pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::Se
             D::MembershipChanged(found) => S::MembershipChanged(found),
             D::InteractionUnassigned(found) => S::InteractionUnassigned(found),
             D::AgentUpdated(found) => S::AgentUpdated(found),
+            D::PresenceForced(found) => S::PresenceForced(found),
+            D::NoticePosted(found) => S::NoticePosted(found),
             // These concern no one agent, so they are in nobody's log.
             D::InteractionQueued(_)
             | D::InteractionHeld(_)
@@ -201,6 +233,7 @@ pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::Se
             .as_ref()
             .map_or(0, |(_, sequence)| long(*sequence)),
         event_time: Some(time(event.time)),
+        actor: Some(actor(&event.actor)),
         payload,
     }
 }
@@ -214,5 +247,6 @@ pub(super) const fn end_cause(cause: EndCause) -> (pb::ClosingReason, pb::Reconn
         EndCause::SignedOut => (C::SignedOut, A::Stop),
         EndCause::LeaseExpired => (C::LeaseExpired, A::Reopen),
         EndCause::Barred => (C::AccountClosed, A::Stop),
+        EndCause::ClosedByOthers => (C::ClosedBySupervisor, A::Stop),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A [`Form`] gathers every violation, so that a client author sees all of them at once.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -69,6 +70,22 @@ impl Form {
             return Some(None);
         }
         self.name(field, text, of).map(Some)
+    }
+
+    /// Several names, at most so many, each once.
+    pub(super) fn names<T: FromStr + Ord>(
+        &mut self,
+        field: &str,
+        texts: &[String],
+        of: &str,
+        count_max: usize,
+    ) -> Option<BTreeSet<T>> {
+        if texts.len() > count_max {
+            self.wrong(field, format!("must be at most {count_max}"));
+            return None;
+        }
+        let names = texts.iter().map(|text| self.name(field, text, of));
+        names.collect()
     }
 
     /// An agent's name, where `agents/me` is the caller.

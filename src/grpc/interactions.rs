@@ -11,11 +11,9 @@ use super::access::{Principal, caller};
 use super::form::Form;
 use super::page::{self, Page};
 use super::pb::interaction_service_server::InteractionService;
+use super::verbs::Verb;
 use super::{Shared, convert, dossier, download, errors, pb, respond};
-use crate::desk::{
-    Answer, CODE_BYTES_MAX, Command, Direction, Interaction, Message, NOTE_BYTES_MAX, Role, State,
-};
-use crate::engine::Done;
+use crate::desk::{Direction, Interaction, Message, Role, State};
 use crate::id::{InteractionId, MessageId, QueueId};
 use crate::outbound::reply::{self, ReplyDraft};
 
@@ -47,7 +45,12 @@ impl Interactions {
             State::Active { agent, .. }
             | State::WrappingUp { agent, .. }
             | State::Closed { agent, .. }
+            | State::Drafting { agent, .. }
+            | State::Parked { agent, .. }
             | State::Offered { agent, .. } => Some(agent) == caller.agent.as_ref(),
+            State::Cancelled { agent, .. } => {
+                agent.is_some() && agent.as_ref() == caller.agent.as_ref()
+            }
             State::Held { .. } => caller.is(Role::Supervisor),
             State::Queued | State::Filed { .. } => false,
         };
@@ -70,10 +73,11 @@ impl Interactions {
         caller: &Principal,
         (interaction, id): (InteractionId, MessageId),
     ) -> Result<Message, Status> {
-        self.readable(caller, interaction).await?;
+        let found = self.readable(caller, interaction).await?;
+        let its = |of: &InteractionId| *of == interaction || Some(*of) == found.follows;
         (self.0.handle.message(id).await)
             .map_err(errors::engine)?
-            .filter(|message| message.interactions.contains(&interaction))
+            .filter(|message| message.interactions.iter().any(its))
             .ok_or_else(|| errors::not_found(convert::message_name(interaction, id)))
     }
 
@@ -90,50 +94,6 @@ impl Interactions {
         };
         let delivery = outbound.as_ref().map(convert::delivery);
         Ok(convert::message(message, interaction, delivery))
-    }
-
-    /// What every verb on an interaction is answered by.
-    async fn verb(
-        &self,
-        command: Command,
-        key: Option<crate::engine::RequestKey>,
-    ) -> Result<Verb, Status> {
-        let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
-        Verb::of(done)
-    }
-}
-
-/// What a verb on an interaction is answered by.
-struct Verb {
-    id: InteractionId,
-    interaction: Option<pb::Interaction>,
-    presence: Option<pb::Presence>,
-    message: Option<MessageId>,
-    event_sequence: i64,
-    replayed: bool,
-}
-
-impl Verb {
-    fn of(done: Done) -> Result<Self, Status> {
-        let Answer::Interaction {
-            interaction,
-            presence,
-            message,
-            sequence,
-        } = done.answer
-        else {
-            return Err(errors::internal(
-                "a verb was not answered by an interaction",
-            ));
-        };
-        Ok(Self {
-            id: interaction.id,
-            interaction: Some(convert::interaction(&interaction)),
-            presence: Some(convert::presence(&presence)),
-            message,
-            event_sequence: convert::long(sequence),
-            replayed: done.replayed,
-        })
     }
 }
 
@@ -177,7 +137,7 @@ impl InteractionService for Interactions {
                 let agent = agent.as_ref().and_then(|agent| desk.agents().get(agent));
                 let readable = |found: &Interaction| {
                     all || agent.is_some_and(|agent| {
-                        found.state.holder() == Some(&agent.id)
+                        found.state.owner() == Some(&agent.id)
                             || agent.queues.contains(&found.queue)
                     })
                 };
@@ -226,10 +186,16 @@ impl InteractionService for Interactions {
             token,
         )?;
         let id = form.done(id)?;
-        self.readable(&caller, id).await?;
+        let found = self.readable(&caller, id).await?;
         let after = page.after(page::id_bytes)?.map(MessageId::from_bytes);
-        let mut messages =
-            (self.0.handle.messages(id, after, page.size + 1).await).map_err(errors::engine)?;
+        let mut messages = Vec::new();
+        for of in [Some(id), found.follows].into_iter().flatten() {
+            let its = self.0.handle.messages(of, after, page.size + 1).await;
+            messages.extend(its.map_err(errors::engine)?);
+        }
+        messages.sort_by_key(|message| message.id);
+        messages.dedup_by_key(|message| message.id);
+        messages.truncate(page.size + 1);
         let next_page_token = page.cut(&mut messages, |message| message.id.to_bytes().to_vec());
         let mut basic = Vec::with_capacity(messages.len());
         for message in &messages {
@@ -415,83 +381,69 @@ impl InteractionService for Interactions {
         &self,
         request: Request<pb::EndInteractionRequest>,
     ) -> Result<Response<pb::EndInteractionResponse>, Status> {
-        let caller = caller(&request)?;
-        let session = caller.session("EndInteraction")?;
-        let mut asked = request.into_inner();
-        let id = std::mem::take(&mut asked.request_id);
-        let mut form = Form::new();
-        let interaction = form.name("name", &asked.name, "interactions");
-        let key = form.request(&caller.subject, "EndInteraction", id, &asked);
-        let note = form.text("note", asked.note, NOTE_BYTES_MAX);
-        let (interaction, key, note) = form.done((interaction, key, note))?;
-        let command = Command::EndInteraction {
-            session,
-            interaction,
-            note,
-        };
-        let verb = self.verb(command, key).await?;
-        let response = pb::EndInteractionResponse {
-            interaction: verb.interaction,
-            presence: verb.presence,
-            event_sequence: verb.event_sequence,
-        };
-        Ok(respond(response, verb.replayed))
+        self.0.end_interaction(request).await
+    }
+
+    async fn transfer_interaction(
+        &self,
+        request: Request<pb::TransferInteractionRequest>,
+    ) -> Result<Response<pb::TransferInteractionResponse>, Status> {
+        self.0.transfer_interaction(request).await
+    }
+
+    async fn requeue_interaction(
+        &self,
+        request: Request<pb::RequeueInteractionRequest>,
+    ) -> Result<Response<pb::RequeueInteractionResponse>, Status> {
+        self.0.requeue_interaction(request).await
+    }
+
+    async fn cancel_interaction(
+        &self,
+        request: Request<pb::CancelInteractionRequest>,
+    ) -> Result<Response<pb::CancelInteractionResponse>, Status> {
+        self.0.cancel_interaction(request).await
+    }
+
+    async fn pull_interaction(
+        &self,
+        request: Request<pb::PullInteractionRequest>,
+    ) -> Result<Response<pb::PullInteractionResponse>, Status> {
+        self.0.pull_interaction(request).await
+    }
+
+    async fn park_interaction(
+        &self,
+        request: Request<pb::ParkInteractionRequest>,
+    ) -> Result<Response<pb::ParkInteractionResponse>, Status> {
+        self.0.park_interaction(request).await
+    }
+
+    async fn resume_interaction(
+        &self,
+        request: Request<pb::ResumeInteractionRequest>,
+    ) -> Result<Response<pb::ResumeInteractionResponse>, Status> {
+        self.0.resume_interaction(request).await
     }
 
     async fn save_wrap_up(
         &self,
         request: Request<pb::SaveWrapUpRequest>,
     ) -> Result<Response<pb::SaveWrapUpResponse>, Status> {
-        let session = caller(&request)?.session("SaveWrapUp")?;
-        let asked = request.into_inner();
-        let mut form = Form::new();
-        let interaction = form.name("name", &asked.name, "interactions");
-        let notes = form.maybe_text("notes", asked.notes, NOTE_BYTES_MAX);
-        let code = asked.disposition_code;
-        let disposition = form.maybe_text("disposition_code", code, CODE_BYTES_MAX);
-        let (interaction, notes, disposition) = form.done((interaction, notes, disposition))?;
-        let command = Command::SaveWrapUp {
-            session,
-            interaction,
-            notes,
-            disposition,
-        };
-        let verb = self.verb(command, None).await?;
-        Ok(Response::new(pb::SaveWrapUpResponse {
-            interaction: verb.interaction,
-        }))
+        self.0.save_wrap_up(request).await
+    }
+
+    async fn extend_wrap_up(
+        &self,
+        request: Request<pb::ExtendWrapUpRequest>,
+    ) -> Result<Response<pb::ExtendWrapUpResponse>, Status> {
+        self.0.extend_wrap_up(request).await
     }
 
     async fn complete_wrap_up(
         &self,
         request: Request<pb::CompleteWrapUpRequest>,
     ) -> Result<Response<pb::CompleteWrapUpResponse>, Status> {
-        let caller = caller(&request)?;
-        let session = caller.session("CompleteWrapUp")?;
-        let mut asked = request.into_inner();
-        let id = std::mem::take(&mut asked.request_id);
-        let mut form = Form::new();
-        let interaction = form.name("name", &asked.name, "interactions");
-        let key = form.request(&caller.subject, "CompleteWrapUp", id, &asked);
-        let next = form.requested("next_state", asked.next_state, String::new());
-        let notes = form.maybe_text("notes", asked.notes, NOTE_BYTES_MAX);
-        let code = asked.disposition_code;
-        let disposition = form.maybe_text("disposition_code", code, CODE_BYTES_MAX);
-        let (interaction, key, next, notes, disposition) =
-            form.done((interaction, key, next, notes, disposition))?;
-        let command = Command::CompleteWrapUp {
-            session,
-            interaction,
-            notes,
-            disposition,
-            next,
-        };
-        let verb = self.verb(command, key).await?;
-        let response = pb::CompleteWrapUpResponse {
-            interaction: verb.interaction,
-            presence: verb.presence,
-            event_sequence: verb.event_sequence,
-        };
-        Ok(respond(response, verb.replayed))
+        self.0.complete_wrap_up(request).await
     }
 }

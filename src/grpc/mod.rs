@@ -31,6 +31,7 @@ mod token;
 mod convert;
 mod download;
 mod events;
+mod explain;
 mod opener;
 
 mod agents;
@@ -43,8 +44,10 @@ mod offers;
 mod presences;
 mod queues;
 mod sessions;
+mod steering;
 mod supervision;
 mod system;
+mod verbs;
 mod watch;
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use super::access::{self, Principal, caller};
 use super::form::Form;
 use super::pb::presence_service_server::PresenceService;
 use super::{Shared, convert, errors, pb, respond};
-use crate::desk::{Answer, CODE_BYTES_MAX, Command, Role};
+use crate::desk::{Answer, CODE_BYTES_MAX, Command, NOTICE_BYTES_MAX, Role};
 use crate::id::AgentId;
 
 pub(super) struct Presences(pub(super) Arc<Shared>);
@@ -51,22 +51,33 @@ impl PresenceService for Presences {
         request: Request<pb::SetPresenceRequest>,
     ) -> Result<Response<pb::SetPresenceResponse>, Status> {
         let caller = caller(&request)?;
-        let session = caller.session("SetPresence")?;
         let mut asked = request.into_inner();
         let id = std::mem::take(&mut asked.request_id);
         let mut form = Form::new();
-        if named(&mut form, &asked.name, &caller).is_some_and(|named| caller.agent != Some(named)) {
-            form.wrong("name", "must be the caller's own presence");
-        }
+        let agent = named(&mut form, &asked.name, &caller);
         let reason = form.text("reason_code", asked.reason_code.clone(), CODE_BYTES_MAX);
         let state = form.requested("state", asked.state, reason.unwrap_or_default());
         if state == Some(None) {
             form.wrong("state", "must be AVAILABLE or WORK_OFFLINE");
         }
         let key = form.request(&caller.subject, "SetPresence", id, &asked);
-        let (state, key) = form.done((state.flatten(), key))?;
-        let command = Command::SetPresence { session, state };
-        let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
+        let note = form.text("note", asked.note, NOTICE_BYTES_MAX);
+        let (agent, state, key, note) = form.done((agent, state.flatten(), key, note))?;
+        let done = match caller.session {
+            Some(session) if caller.agent.as_ref() == Some(&agent) => {
+                let command = Command::SetPresence { session, state };
+                self.0.handle.command(command, key).await
+            }
+            _ if caller.is(Role::Supervisor) => {
+                let command = Command::ForcePresence { agent, state, note };
+                self.0.handle.command_by(caller.actor(), command, key).await
+            }
+            _ if caller.agent.as_ref() == Some(&agent) => {
+                return Err(access::session_required("SetPresence"));
+            }
+            _ => return Err(access::role_required("SetPresence", "SUPERVISOR")),
+        };
+        let done = done.map_err(errors::engine)?;
         let Answer::Presence {
             presence,
             deferred,

@@ -10,7 +10,7 @@ use super::form::Form;
 use super::page::{self, Page};
 use super::pb::queue_service_server::QueueService;
 use super::{Shared, convert, errors, pb, respond};
-use crate::desk::Command;
+use crate::desk::{Answer, Command, WEIGHT_MAX};
 use crate::id::{AgentId, QueueId};
 
 pub(super) struct Queues(pub(super) Arc<Shared>);
@@ -101,14 +101,36 @@ impl QueueService for Queues {
         let asked = request.into_inner();
         let mut form = Form::new();
         let queue = form.name::<QueueId>("parent", &asked.parent, "queues");
-        let agent = asked.membership.unwrap_or_default().agent;
-        let agent = form.agent("membership.agent", &agent, &caller);
-        let (queue, agent) = form.done((queue, agent))?;
-        let membership = convert::membership(&queue, &agent);
-        let command = Command::JoinQueue { agent, queue };
-        (self.0.handle.command(command, None).await).map_err(errors::engine)?;
+        let asked = asked.membership.unwrap_or_default();
+        let agent = form.agent("membership.agent", &asked.agent, &caller);
+        let weight = match (asked.weight, u8::try_from(asked.weight)) {
+            (0, _) => Some(None),
+            (_, Ok(weight)) if weight <= WEIGHT_MAX => Some(Some(weight)),
+            _ => {
+                form.wrong("membership.weight", format!("must be 1 to {WEIGHT_MAX}"));
+                None
+            }
+        };
+        let (queue, agent, weight) = form.done((queue, agent, weight))?;
+        let of = queue.clone();
+        let command = Command::JoinQueue {
+            agent,
+            queue,
+            weight,
+        };
+        let done = (self
+            .0
+            .handle
+            .command_by(caller.actor(), command, None)
+            .await)
+            .map_err(errors::engine)?;
+        let Answer::Agent(agent) = done.answer else {
+            return Err(errors::internal(
+                "CreateMembership was not answered by an agent",
+            ));
+        };
         Ok(Response::new(pb::CreateMembershipResponse {
-            membership: Some(membership),
+            membership: Some(convert::weighed(&of, &agent)),
         }))
     }
 
@@ -132,23 +154,21 @@ impl QueueService for Queues {
         let queue = form.done(queue)?;
         self.0.queue(queue.clone(), |_| ()).await?;
         let after = page.after(page::text::<AgentId>)?;
-        let (size, of) = (page.size, queue.clone());
+        let (size, of) = (page.size, queue);
         let mut members = (self.0.handle)
             .look(move |desk, _| {
                 let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
                 (desk.agents().range((begin, Bound::Unbounded)))
                     .filter(|(_, agent)| agent.queues.contains(&of))
-                    .map(|(id, _)| id.clone())
+                    .map(|(id, agent)| (id.clone(), convert::weighed(&of, agent)))
                     .take(size + 1)
                     .collect::<Vec<_>>()
             })
             .await
             .map_err(errors::engine)?;
-        let next_page_token = page.cut(&mut members, |id| id.as_str().as_bytes().to_vec());
+        let next_page_token = page.cut(&mut members, |(id, _)| id.as_str().as_bytes().to_vec());
         Ok(Response::new(pb::ListMembershipsResponse {
-            memberships: (members.iter())
-                .map(|agent| convert::membership(&queue, agent))
-                .collect(),
+            memberships: (members.into_iter().map(|(_, membership)| membership)).collect(),
             next_page_token,
         }))
     }
@@ -157,6 +177,7 @@ impl QueueService for Queues {
         &self,
         request: Request<pb::DeleteMembershipRequest>,
     ) -> Result<Response<pb::DeleteMembershipResponse>, Status> {
+        let caller = caller(&request)?;
         let name = &request.get_ref().name;
         let mut form = Form::new();
         let parts = name
@@ -173,7 +194,12 @@ impl QueueService for Queues {
         }
         let (queue, agent) = form.done(parts)?;
         let command = Command::LeaveQueue { agent, queue };
-        (self.0.handle.command(command, None).await).map_err(errors::engine)?;
+        (self
+            .0
+            .handle
+            .command_by(caller.actor(), command, None)
+            .await)
+            .map_err(errors::engine)?;
         Ok(Response::new(pb::DeleteMembershipResponse {}))
     }
 }

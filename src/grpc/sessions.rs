@@ -227,18 +227,20 @@ impl SessionService for Sessions {
         let key = form.request(&caller.subject, "CloseSession", id, &asked);
         let (session, key) = form.done((session, key))?;
         may_see(&caller, session, "CloseSession")?;
-        let done = (self
-            .0
-            .handle
-            .command(Command::CloseSession { session }, key)
-            .await)
-            .map_err(|error| match error {
-                // A supervisor's own credential is fine: it is the other's session that is gone.
-                EngineError::Refused(Refusal::SessionClosed) if caller.session != Some(session) => {
-                    errors::not_found(format!("sessions/{session}"))
-                }
-                other => errors::engine(other),
-            })?;
+        let handle = &self.0.handle;
+        let done = if caller.session == Some(session) {
+            (handle.command(Command::CloseSession { session }, key)).await
+        } else {
+            let command = Command::ForceSignOut { session };
+            handle.command_by(caller.actor(), command, key).await
+        };
+        let done = done.map_err(|error| match error {
+            // A supervisor's own credential is fine: it is the other's session that is gone.
+            EngineError::Refused(Refusal::SessionClosed) if caller.session != Some(session) => {
+                errors::not_found(format!("sessions/{session}"))
+            }
+            other => errors::engine(other),
+        })?;
         let Answer::Presence { presence, .. } = done.answer else {
             return Err(errors::internal(
                 "CloseSession was not answered by a presence",

@@ -13,20 +13,13 @@ use super::page::Page;
 use super::pb::supervisor_service_server::SupervisorService;
 use super::pb::watch_desk_response::Frame;
 use super::watch::{self, Feed, Wording};
-use super::{Shared, convert, errors, events, pb, respond};
-use crate::desk::{Answer, Command, Event, Interaction, State};
+use super::{Shared, convert, errors, events, explain, pb, respond, steering};
+use crate::desk::{Actor, Answer, Command, Event, PRIORITY_MAX, Place, State};
 use crate::engine::{Overview, RequestKey};
 use crate::id::{InteractionId, QueueId};
 use crate::time::Timestamp;
 
 pub(super) struct Supervision(pub(super) Arc<Shared>);
-
-/// A place in the line of a queue, as the desk orders it: higher priority, then who came first.
-type Place = (std::cmp::Reverse<i32>, Timestamp, InteractionId);
-
-fn place(found: &Interaction) -> Place {
-    (std::cmp::Reverse(found.priority), found.arrived, found.id)
-}
 
 /// A place in a page token: the next page goes on behind it even if whoever stood there has left.
 fn write_place((priority, arrived, id): Place) -> Vec<u8> {
@@ -51,10 +44,11 @@ impl Supervision {
     /// Decides about an interaction in nobody's hands, and says whether that had been done before.
     async fn decide(
         &self,
+        by: Actor,
         command: Command,
         key: Option<RequestKey>,
     ) -> Result<(pb::Interaction, bool), Status> {
-        let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
+        let done = (self.0.handle.command_by(by, command, key).await).map_err(errors::engine)?;
         let Answer::Work(found) = done.answer else {
             return Err(errors::internal(
                 "a decision was not answered by an interaction",
@@ -116,11 +110,9 @@ impl SupervisorService for Supervision {
         let mut waiting = (self.0.handle)
             .look(move |desk, now| {
                 let queue = desk.queues().get(&id)?;
-                let line = (queue.waiting())
-                    .filter_map(|id| desk.interactions().get(&id))
-                    .map(|found| (place(found), found))
-                    .skip_while(|(place, _)| after.is_some_and(|after| *place <= after))
-                    .map(|(place, found)| (place, convert::waiting(found, now)))
+                let line = (queue.waiting_after(after))
+                    .filter_map(|place| Some((place, desk.interactions().get(&place.2)?)))
+                    .map(|(place, found)| (place, convert::waiting(found, place, now)))
                     .take(size + 1)
                     .collect::<Vec<_>>();
                 Some(line)
@@ -187,7 +179,9 @@ impl SupervisorService for Supervision {
         let interaction = form.name("name", &asked.name, "interactions");
         let key = form.request(&caller.subject, "ReleaseInteraction", id, &asked);
         let (interaction, key) = form.done((interaction, key))?;
-        let (found, replayed) = self.decide(Command::Release { interaction }, key).await?;
+        let (found, replayed) = self
+            .decide(caller.actor(), Command::Release { interaction }, key)
+            .await?;
         let interaction = Some(found);
         Ok(respond(
             pb::ReleaseInteractionResponse { interaction },
@@ -206,12 +200,60 @@ impl SupervisorService for Supervision {
         let interaction = form.name("name", &asked.name, "interactions");
         let key = form.request(&caller.subject, "DismissInteraction", id, &asked);
         let (interaction, key) = form.done((interaction, key))?;
-        let (found, replayed) = self.decide(Command::Dismiss { interaction }, key).await?;
+        let (found, replayed) = self
+            .decide(caller.actor(), Command::Dismiss { interaction }, key)
+            .await?;
         let interaction = Some(found);
         Ok(respond(
             pb::DismissInteractionResponse { interaction },
             replayed,
         ))
+    }
+
+    async fn set_interaction_priority(
+        &self,
+        request: Request<pb::SetInteractionPriorityRequest>,
+    ) -> Result<Response<pb::SetInteractionPriorityResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut asked = request.into_inner();
+        let id = std::mem::take(&mut asked.request_id);
+        let mut form = Form::new();
+        let interaction = form.name("name", &asked.name, "interactions");
+        let priority = asked.priority;
+        if !(-PRIORITY_MAX..=PRIORITY_MAX).contains(&priority) {
+            form.wrong(
+                "priority",
+                format!("must be -{PRIORITY_MAX} to {PRIORITY_MAX}"),
+            );
+        }
+        let key = form.request(&caller.subject, "SetInteractionPriority", id, &asked);
+        let (interaction, key) = form.done((interaction, key))?;
+        let command = Command::Prioritise {
+            interaction,
+            priority,
+        };
+        let (found, replayed) = self.decide(caller.actor(), command, key).await?;
+        let interaction = Some(found);
+        Ok(respond(
+            pb::SetInteractionPriorityResponse { interaction },
+            replayed,
+        ))
+    }
+
+    async fn explain_interaction(
+        &self,
+        request: Request<pb::ExplainInteractionRequest>,
+    ) -> Result<Response<pb::ExplainInteractionResponse>, Status> {
+        let caller = caller(&request)?;
+        explain::interaction(&self.0, &caller, request.into_inner()).await
+    }
+
+    async fn post_notice(
+        &self,
+        request: Request<pb::PostNoticeRequest>,
+    ) -> Result<Response<pb::PostNoticeResponse>, Status> {
+        let caller = caller(&request)?;
+        steering::post_notice(&self.0, &caller, request.into_inner()).await
     }
 }
 

@@ -87,7 +87,8 @@ impl SystemService for System {
             message,
             settled: None,
         };
-        let done = (self.0.handle.command(command, key).await).map_err(errors::engine)?;
+        let done = (self.0.handle.command_by(caller.actor(), command, key).await)
+            .map_err(errors::engine)?;
         let Answer::Outbound(outbound) = done.answer else {
             return Err(errors::internal(
                 "RetryDelivery was not answered by a message",

@@ -4,6 +4,7 @@
 //! anybody's work. Nothing is changed here, so a letter can be judged for show.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::authenticate::Route;
@@ -83,7 +84,7 @@ impl Intake {
             trust: assessment.trust,
         };
         let about = self.about(arrival, kind.kind, &reached).await?;
-        let (threading, thread, mut remarks) = self.thread(&found).await?;
+        let (threading, thread, mut remarks) = self.thread(arrival.peer.ip, &found).await?;
         let thread = match &about {
             Some(about) => Thread::Joins(Box::new(about.case.clone()), Origin::Arrived),
             None if kind.kind == Kind::OwnLoop => Thread::New(Origin::Arrived),
@@ -157,7 +158,7 @@ impl Intake {
             Content::File(file) => Some(file.path().to_owned()),
         };
         let busy = |_| SmtpReply::new(451, 3, 2, "busy, try again");
-        let permit = Arc::clone(&self.readers).acquire_owned().await;
+        let permit = Arc::clone(&self.memory.readers).acquire_owned().await;
         let permit = permit.map_err(busy)?;
         let read = tokio::task::spawn_blocking(move || {
             let letter = Letter::read_header(&head);
@@ -214,13 +215,20 @@ impl Intake {
     /// Finds the case that the letter continues.
     async fn thread(
         &self,
+        client: Option<IpAddr>,
         finding: &Finding<'_>,
     ) -> Result<(Threading, Thread, Vec<Remark>), SmtpReply> {
         let letter = finding.letter;
         let recipients: Vec<(Address, Address)> = (finding.reached.iter())
             .map(|reached| (reached.full.clone(), reached.mailbox.clone()))
             .collect();
-        let clues = clue::clues(letter, &recipients);
+        let mut clues = clue::clues(letter, &recipients);
+        let mut remarks = Vec::new();
+        let now = self.handle.now();
+        if client.is_some_and(|client| self.memory.guessing().is_braked(client, now)) {
+            let tokens = clues.extract_if(.., |clue| matches!(clue.hint, Hint::Address(..)));
+            remarks.extend(tokens.map(|clue| Remark::TokenIgnored(clue.text)));
+        }
         // Most letters name no case, and then the way to the store and back is saved.
         let found = if clues.is_empty() {
             Found::default()
@@ -238,13 +246,12 @@ impl Intake {
             sender: letter.author.person(),
             trust: finding.trust,
             queues: &queues,
-            now: self.handle.now(),
+            now,
             windows: first
                 .map(|reached| self.routes.windows(&reached.target.queue))
                 .unwrap_or_default(),
         };
         let threading = threading::thread(letter, &clues, &known, keyring, circumstances);
-        let mut remarks = Vec::new();
         let failed = clues
             .iter()
             .filter(|clue| !threading::holds(clue, &known, keyring));

@@ -7,6 +7,7 @@
 pub mod authenticate;
 pub mod explain;
 pub mod fingerprint;
+pub mod guessing;
 pub mod judge;
 mod kind;
 pub mod patience;
@@ -17,11 +18,12 @@ pub mod routes;
 pub mod ruled;
 pub mod rules;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use authenticate::Authenticator;
 use bytes::Bytes;
+use guessing::Guessing;
 use judge::Judgement;
 use patience::Patience;
 use policy::Policy;
@@ -37,6 +39,7 @@ use crate::desk::{Filing, Ingest, Refusal};
 use crate::engine::{EngineError, Fingerprint, Handle};
 use crate::id::QueueId;
 use crate::mail::address::Address;
+use crate::mail::dossier::Remark;
 use crate::mail::lookalike::OurDomains;
 use crate::mail::loop_mark::{self, LoopMark};
 use crate::mail::message_id::InternetMessageId;
@@ -79,12 +82,41 @@ pub struct Intake {
     handle: Handle,
     routes: Routes,
     standing: Standing,
-    patience: Mutex<Patience>,
     policy: Policy,
-    authenticator: Arc<Authenticator>,
+    authenticator: Authenticator,
     message_bytes_max: u64,
+    memory: Arc<Memory>,
+}
+
+/// What intake knows of the letters before and beside this one. A changed configuration forgets
+/// nothing of it; a restart does.
+#[derive(Debug)]
+struct Memory {
+    patience: Mutex<Patience>,
+    guessing: Mutex<Guessing>,
     readers: Arc<Semaphore>,
     reservations: Reservations,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            patience: Mutex::default(),
+            guessing: Mutex::default(),
+            readers: Arc::new(Semaphore::new(READERS)),
+            reservations: Reservations::default(),
+        }
+    }
+}
+
+impl Memory {
+    fn patience(&self) -> MutexGuard<'_, Patience> {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn guessing(&self) -> MutexGuard<'_, Guessing> {
+        self.guessing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A letter on its way to the engine.
@@ -104,7 +136,7 @@ impl Intake {
         handle: Handle,
         routes: Routes,
         policy: Policy,
-        authenticator: Arc<Authenticator>,
+        authenticator: Authenticator,
         message_bytes_max: u64,
     ) -> Self {
         Self {
@@ -112,23 +144,31 @@ impl Intake {
                 ours: OurDomains::new(routes.domains()),
                 forwarders: policy.forwarders.clone(),
             },
-            patience: Mutex::default(),
             name,
             handle,
             routes,
             policy,
             authenticator,
             message_bytes_max,
-            readers: Arc::new(Semaphore::new(READERS)),
-            reservations: Reservations::default(),
+            memory: Arc::default(),
         }
+    }
+
+    /// Takes over what a predecessor with another configuration knows: the letters that are in
+    /// work or were sent back, who guesses tokens, and, if the same servers are asked, the
+    /// answers of the DNS.
+    #[must_use]
+    pub fn succeeding(mut self, predecessor: &Self) -> Self {
+        self.memory = Arc::clone(&predecessor.memory);
+        self.authenticator.succeed(&predecessor.authenticator);
+        self
     }
 
     /// Everything up to the hand-over to the engine.
     async fn prepare(&self, arrival: &Arrival) -> Result<Prepared, SmtpReply> {
         judge::limits(arrival)?;
         let (letter, fingerprints) = self.read(arrival).await?;
-        let Some(reservation) = self.reservations.take(&fingerprints).await else {
+        let Some(reservation) = self.memory.reservations.take(&fingerprints).await else {
             let again = "this message is being received already, try again";
             return Err(SmtpReply::new(451, 3, 2, again));
         };
@@ -141,6 +181,7 @@ impl Intake {
             return Err(reply);
         }
         self.obey(ruling, &fingerprints)?;
+        self.count_guesses(arrival, &ingest.dossier.remarks);
         Ok(Prepared {
             ingest,
             fingerprints,
@@ -155,12 +196,27 @@ impl Intake {
             Ruling::Refuse => Err(disowned()),
             Ruling::Later => {
                 let now = self.handle.now();
-                let mut patience = self.patience.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut patience = self.memory.patience();
                 let waits = fingerprints
                     .iter()
                     .all(|fingerprint| patience.has(fingerprint.digest, now));
                 if waits { Err(later()) } else { Ok(()) }
             }
+        }
+    }
+
+    /// Counts the tokens that did not hold against the client that showed them.
+    fn count_guesses(&self, arrival: &Arrival, remarks: &[Remark]) {
+        let failed = remarks
+            .iter()
+            .filter(|remark| matches!(remark, Remark::BadToken(_)))
+            .count();
+        let (Some(client), Ok(failed)) = (arrival.peer.ip, u32::try_from(failed)) else {
+            return;
+        };
+        let now = self.handle.now();
+        if self.memory.guessing().failed(client, failed, now) {
+            tracing::warn!(%client, "a client guesses tokens, and those that it shows are not looked at for an hour");
         }
     }
 

@@ -20,8 +20,8 @@ const MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
 /// taken unproved at once.
 const LETTERS_MAX: usize = 10_000;
 
-/// The letters that were sent back, by fingerprint. A restart or a reload forgets them, and their
-/// hour begins anew.
+/// The letters that were sent back, by fingerprint. A restart forgets them, and their hour begins
+/// anew.
 #[derive(Debug, Default)]
 pub struct Patience {
     first_seen: BTreeMap<[u8; 32], Timestamp>,

@@ -66,6 +66,9 @@ pub enum Remark {
         /// What it does, in words.
         action: String,
     },
+    /// An address that it was sent to carries a token, which was not looked at, because its
+    /// client had shown too many that did not hold.
+    TokenIgnored(String),
 }
 
 impl Remark {
@@ -81,6 +84,9 @@ impl Remark {
                 "the token in {address} does not hold: it was changed, revoked, or made for another queue"
             ),
             Self::AnswersElsewhere(address) => format!("the sender wants answers at {address}"),
+            Self::TokenIgnored(address) => format!(
+                "the token in {address} was not looked at: too many that do not hold came from the same client"
+            ),
             Self::OnBehalf(address) => format!("{address} sent it on the sender's behalf"),
             Self::PassedOn(address) => format!("{address} passed it on"),
             Self::Ruled {

@@ -63,8 +63,9 @@ pub enum Verdict {
 /// The sender as SMTP gave it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Envelope {
-    /// The address without its angle brackets; empty for the null sender, which Postfix writes as
-    /// `<>` for mail from outside and as nothing for its own.
+    /// The address without its angle brackets and without the relays that a client may name in
+    /// front of it; empty for the null sender, which Postfix writes as `<>` for mail from outside
+    /// and as nothing for its own.
     pub sender: Bytes,
     /// ESMTP parameters as they came, such as `SIZE=1000`; at most [`PARAMETERS_MAX`].
     pub parameters: Vec<Bytes>,
@@ -78,7 +79,7 @@ pub const PARAMETERS_MAX: usize = 32;
 impl Envelope {
     /// Reads the texts of MAIL: the address, then parameters.
     pub(crate) fn parse<'a>(mut texts: impl Iterator<Item = &'a [u8]>) -> Self {
-        let sender = Bytes::copy_from_slice(without_brackets(texts.next().unwrap_or_default()));
+        let sender = Bytes::copy_from_slice(bare(texts.next().unwrap_or_default()));
         let parameters: Vec<Bytes> = texts
             .take(PARAMETERS_MAX)
             .map(Bytes::copy_from_slice)
@@ -110,7 +111,8 @@ fn parse_size(parameter: &[u8]) -> Option<u64> {
 /// One recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipient {
-    /// Exactly what RCPT said, brackets included: the MTA removes recipients by this text only.
+    /// Exactly what RCPT said, brackets included: the MTA removes recipients by this text only. But
+    /// without relays in front of the address, if there were any: Postfix knows the address alone.
     pub argument: Bytes,
     /// The address to route by, without brackets: the MTA's cleaned-up form if it told us one,
     /// otherwise what the client typed.
@@ -120,9 +122,12 @@ pub struct Recipient {
 impl Recipient {
     /// A recipient as typed, and as the MTA understood it.
     pub(crate) fn new(argument: &[u8], understood: Option<&[u8]>) -> Self {
+        let bare = bare(argument);
         let address = understood
             .filter(|address| !address.is_empty())
-            .unwrap_or_else(|| without_brackets(argument));
+            .unwrap_or(bare);
+        let is_routed = argument.len() > bare.len() + "<>".len();
+        let argument = if is_routed { bare } else { argument };
         Self {
             argument: Bytes::copy_from_slice(argument),
             address: Bytes::copy_from_slice(address),
@@ -130,11 +135,19 @@ impl Recipient {
     }
 }
 
-fn without_brackets(address: &[u8]) -> &[u8] {
-    address
+/// The address in the argument of MAIL or RCPT. `@relay,@relay:` in front of it is from the days
+/// when senders knew the way, and is to be ignored (RFC 5321, appendix C).
+fn bare(argument: &[u8]) -> &[u8] {
+    let address = argument
         .strip_prefix(b"<")
         .and_then(|address| address.strip_suffix(b">"))
-        .unwrap_or(address)
+        .unwrap_or(argument);
+    if address.starts_with(b"@")
+        && let Some(end) = address.iter().position(|&byte| byte == b':')
+    {
+        return address.get(end + 1..).unwrap_or_default();
+    }
+    address
 }
 
 /// The SMTP client, and what the MTA knows about it.
@@ -191,8 +204,12 @@ mod tests {
     #[test]
     fn senders_come_in_many_clothes() {
         type Row = (&'static [&'static [u8]], &'static [u8], Option<u64>);
-        let rows: [Row; 9] = [
+        let rows: [Row; 13] = [
             (&[b"<a@b>"], b"a@b", None),
+            (&[b"<@c,@d:a@b>"], b"a@b", None),
+            (&[b"@c:\"x:y\"@b"], b"\"x:y\"@b", None),
+            (&[b"<@c>"], b"@c", None),
+            (&[b"<\"@c:d\"@b>"], b"\"@c:d\"@b", None),
             (&[b"a@b"], b"a@b", None),
             (&[b"<>"], b"", None),
             (&[b""], b"", None),

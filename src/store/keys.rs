@@ -29,7 +29,7 @@
 //! | `event/SLUG 00 NUMBER` | an entry of an agent's event log |
 //! | `request/DIGEST` | what a request id was answered |
 //! | `delivery/DIGEST` | what became of a letter, by its fingerprint |
-//! | `due/TIME KEY` | marks a `request`, `delivery`, `acknowledged` or `suppressed` that is forgotten then |
+//! | `due/TIME KEY` | marks a `request`, `delivery`, `acknowledged` or `suppressed` that is forgotten then; further ones in the value |
 
 use crate::desk::Day;
 use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId};
@@ -287,6 +287,31 @@ pub fn due(at: Timestamp, key: &[u8]) -> Vec<u8> {
     join(&[DUE, &at.as_millis().to_be_bytes(), key])
 }
 
+/// The value of a mark of [`due`]: keys that are to be forgotten together with the one that it
+/// names. Each begins with its length in two bytes; a key longer than that says is left out, and
+/// no key is.
+#[must_use]
+pub fn due_too<'a>(keys: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut value = Vec::new();
+    for key in keys {
+        if let Ok(len) = u16::try_from(key.len()) {
+            value.extend_from_slice(&len.to_be_bytes());
+            value.extend_from_slice(key);
+        }
+    }
+    value
+}
+
+/// The keys in a value of [`due_too`], up to where it is none. Older marks have none.
+pub fn fallen_due_too(mut value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (len, rest) = value.split_first_chunk()?;
+        let (key, rest) = rest.split_at_checked(u16::from_be_bytes(*len).into())?;
+        value = rest;
+        Some(key)
+    })
+}
+
 /// The time and the key that a mark of [`due`] names.
 #[must_use]
 pub fn fallen_due(mark: &[u8]) -> Option<(Timestamp, &[u8])> {
@@ -315,6 +340,18 @@ mod tests {
             assert_eq!(fallen_due(broken), None);
             assert_eq!(opened(broken), None);
         }
+    }
+
+    #[test]
+    fn one_mark_tells_of_several_keys() {
+        let keys = [&b"request/x"[..], b"", b"delivery/y"];
+        let value = due_too(keys);
+        assert!(fallen_due_too(&value).eq(keys));
+        assert_eq!(fallen_due_too(b"").next(), None);
+        // What was cut off is no key.
+        let cut = &value[..value.len() - 1];
+        assert!(fallen_due_too(cut).eq(keys.into_iter().take(2)));
+        assert_eq!(fallen_due_too(b"\0").next(), None);
     }
 
     #[test]

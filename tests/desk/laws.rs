@@ -3,10 +3,13 @@
 //! The laws themselves are the world's: it checks them after each step. Here it is led into
 //! corners.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use postroom::desk::skill;
 use postroom::desk::{
-    AgentChanges, AgentState, Command, DeclineAction, Handling, HoldReason, NewAgent, Policy,
+    self, AfterWork, Ageing, AgentChanges, AgentState, CancelCause, CodePolicy, Command,
+    DeclineAction, Handling, HoldReason, HouseRules, NewAgent, OfferClock, Overflow, Policy,
     QueueSettings, Requested, State, Thread, Work,
 };
 use postroom::id::{AgentId, InteractionId, OfferId, QueueId};
@@ -26,16 +29,25 @@ enum Step {
         queues: Vec<usize>,
         thread: Option<(Index, bool)>,
         worth: Worth,
+        priority: i32,
+        skills: Vec<usize>,
     },
     Release(Index),
     Dismiss(Index),
+    Raise(Index, i32),
+    Teach(usize, Vec<usize>),
+    Share(usize, desk::Strategy),
     Merge(Index, Index),
     Agent(usize, Act),
     Member(usize, usize, bool),
     Account(usize, Account),
     Pause(usize, bool),
+    Forced(usize, Option<Wish>),
+    Notice(usize),
     Submission(Index, Report),
     Configure(bool),
+    Hold(bool),
+    House(bool, bool),
     Restart,
 }
 
@@ -62,8 +74,15 @@ enum Act {
     Reject(Which, Option<Wish>),
     Reply(Which),
     End(Which),
-    Save(Which),
+    Save(Which, bool),
+    Extend(Which),
     Complete(Which, Option<Wish>),
+    Transfer(Which, usize),
+    Requeue(Which),
+    Cancel(Which),
+    Pull(Option<usize>, Which),
+    Park(Which, u64),
+    Resume(Which),
 }
 
 /// Whether a letter is work.
@@ -100,6 +119,9 @@ enum Report {
 const AGENTS: usize = 3;
 const QUEUES: usize = 2;
 
+/// What letters ask for, and agents can do.
+const SKILLS: [&str; 3] = ["german", "german:3", "law:2"];
+
 fn wish() -> impl Strategy<Value = Wish> {
     prop_oneof![3 => Just(Wish::Available), 1 => Just(Wish::Offline)]
 }
@@ -122,8 +144,16 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (which(), next()).prop_map(|(which, next)| Act::Reject(which, next)),
         3 => which().prop_map(Act::Reply),
         3 => which().prop_map(Act::End),
-        1 => which().prop_map(Act::Save),
+        2 => (which(), any::<bool>()).prop_map(|(which, coded)| Act::Save(which, coded)),
+        1 => which().prop_map(Act::Extend),
         2 => (which(), next()).prop_map(|(which, next)| Act::Complete(which, next)),
+        2 => (which(), 0..QUEUES).prop_map(|(which, queue)| Act::Transfer(which, queue)),
+        1 => which().prop_map(Act::Requeue),
+        1 => which().prop_map(Act::Cancel),
+        2 => (proptest::option::of(0..QUEUES), which())
+            .prop_map(|(queue, which)| Act::Pull(queue, which)),
+        2 => (which(), 0..200_u64).prop_map(|(which, time)| Act::Park(which, time)),
+        2 => which().prop_map(Act::Resume),
     ]
 }
 
@@ -143,6 +173,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]);
     let queues = prop::sample::subsequence((0..QUEUES).collect::<Vec<_>>(), 1..=QUEUES);
     let thread = proptest::option::of(any::<(Index, bool)>());
+    let skills = || {
+        let all: Vec<_> = (0..SKILLS.len()).collect();
+        prop_oneof![2 => Just(Vec::new()), 1 => prop::sample::subsequence(all, 0..=2)]
+    };
+    let strategy = prop::sample::select(vec![
+        desk::Strategy::LongestIdle,
+        desk::Strategy::RoundRobin,
+        desk::Strategy::MostSkilled,
+        desk::Strategy::LeastLoaded,
+    ]);
     let worth = prop_oneof![
         6 => Just(Worth::Wanted),
         1 => Just(Worth::Machine),
@@ -157,8 +197,18 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         6 => wait.prop_map(|wait| Step::Wait(Duration::from_millis(wait))),
-        4 => (queues, thread, worth)
-            .prop_map(|(queues, thread, worth)| Step::Mail { queues, thread, worth }),
+        4 => (queues, thread, worth, -1..2, skills()).prop_map(
+            |(queues, thread, worth, priority, skills)| Step::Mail {
+                queues,
+                thread,
+                worth,
+                priority,
+                skills,
+            }
+        ),
+        1 => (any::<Index>(), -1..2).prop_map(|(which, to)| Step::Raise(which, to)),
+        1 => (0..AGENTS, skills()).prop_map(|(agent, skills)| Step::Teach(agent, skills)),
+        1 => (0..QUEUES, strategy).prop_map(|(queue, to)| Step::Share(queue, to)),
         1 => any::<Index>().prop_map(Step::Release),
         1 => any::<Index>().prop_map(Step::Dismiss),
         1 => any::<(Index, Index)>().prop_map(|(case, into)| Step::Merge(case, into)),
@@ -166,8 +216,12 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..AGENTS, 0..QUEUES, any::<bool>()).prop_map(|(a, q, j)| Step::Member(a, q, j)),
         2 => (0..AGENTS, account).prop_map(|(agent, account)| Step::Account(agent, account)),
         1 => (0..QUEUES, any::<bool>()).prop_map(|(queue, on)| Step::Pause(queue, on)),
+        1 => (0..AGENTS, proptest::option::of(wish())).prop_map(|(a, wish)| Step::Forced(a, wish)),
+        1 => (0..QUEUES).prop_map(Step::Notice),
         2 => (any::<Index>(), report).prop_map(|(which, report)| Step::Submission(which, report)),
         1 => any::<bool>().prop_map(Step::Configure),
+        1 => any::<bool>().prop_map(Step::Hold),
+        1 => any::<(bool, bool)>().prop_map(|(all, back)| Step::House(all, back)),
         1 => Just(Step::Restart),
     ]
 }
@@ -190,8 +244,26 @@ impl Play {
         strict.missed_limit = 1;
         strict.offer_timeout = Duration::from_millis(500);
         let mut gentle = queue("support");
+        gentle.service.accept = Some(Duration::from_secs(20));
+        gentle.service.answer = Some(Duration::from_secs(60));
+        gentle.service.close = Some(Duration::from_secs(90));
+        gentle.overflow = Some(Overflow {
+            to: strict.id.clone(),
+            after: Duration::from_secs(45),
+        });
         gentle.post_processing = Some(Duration::from_secs(60));
         gentle.waiting_max = 4;
+        gentle.preferred_agent = Duration::from_secs(45);
+        gentle.skill_relax = Some(Duration::from_secs(20));
+        gentle.ageing = Some(Ageing {
+            every: Duration::from_secs(7),
+            max: 2,
+        });
+        gentle.pull = true;
+        gentle.codes = CodePolicy::Required;
+        gentle.takes_back = true;
+        gentle.offer_clock = OfferClock::Shown;
+        gentle.cooldown_max = Duration::from_secs(60);
         let mut play = Self {
             world: World::new(Policy::default()),
             now: nine(),
@@ -246,7 +318,41 @@ impl Play {
                 queues,
                 thread,
                 worth,
-            } => self.mail(queues, thread.as_ref(), *worth),
+                priority,
+                skills,
+            } => {
+                let handling = Handling {
+                    priority: *priority,
+                    skills: skills.iter().map(|at| SKILLS[*at].to_owned()).collect(),
+                    ..Handling::default()
+                };
+                self.mail(queues, thread.as_ref(), *worth, handling);
+            }
+            Step::Raise(which, priority) => {
+                if let Some(interaction) = self.any_interaction(which) {
+                    self.give(Command::Prioritise {
+                        interaction,
+                        priority: *priority,
+                    });
+                }
+            }
+            Step::Teach(agent, skills) => {
+                let skills = skills.iter().filter_map(|at| skill::asked(SKILLS[*at]));
+                let changes = AgentChanges {
+                    skills: Some(
+                        skills
+                            .map(|(name, level)| (name.to_owned(), level))
+                            .collect(),
+                    ),
+                    ..AgentChanges::default()
+                };
+                let agent = self.agents[*agent].clone();
+                self.give(Command::UpdateAgent { agent, changes });
+            }
+            Step::Share(queue, strategy) => {
+                self.queues[*queue].strategy = *strategy;
+                self.give(Command::SetQueues(self.queues.clone()));
+            }
             Step::Release(which) => {
                 if let Some(interaction) = self.any_interaction(which) {
                     self.give(Command::Release { interaction });
@@ -270,7 +376,12 @@ impl Play {
                 let agent = self.agents[*agent].clone();
                 let queue = self.queues[*queue].id.clone();
                 self.give(if *joins {
-                    Command::JoinQueue { agent, queue }
+                    let weight = None;
+                    Command::JoinQueue {
+                        agent,
+                        queue,
+                        weight,
+                    }
                 } else {
                     Command::LeaveQueue { agent, queue }
                 });
@@ -285,6 +396,24 @@ impl Play {
                     Command::ResumeQueue { queue }
                 });
             }
+            Step::Forced(agent, wish) => {
+                let agent = self.agents[*agent].clone();
+                self.give(match wish {
+                    Some(wish) => Command::ForcePresence {
+                        agent,
+                        state: asked(*wish),
+                        note: String::new(),
+                    },
+                    None => Command::ForceSignOut {
+                        session: self.world.session(&agent).unwrap_or(nobody()),
+                    },
+                });
+            }
+            Step::Notice(queue) => self.give(Command::PostNotice {
+                agents: BTreeSet::new(),
+                queues: BTreeSet::from([self.queues[*queue].id.clone()]),
+                text: "hello".into(),
+            }),
             Step::Submission(which, report) => self.submission(which, *report),
             Step::Configure(short) => {
                 let mut queues = self.queues.clone();
@@ -293,6 +422,27 @@ impl Play {
                 }
                 self.give(Command::SetQueues(queues));
             }
+            Step::Hold(holds) => {
+                for queue in &mut self.queues {
+                    if queue.codes != CodePolicy::Optional {
+                        queue.codes = if *holds {
+                            CodePolicy::Hold
+                        } else {
+                            CodePolicy::Required
+                        };
+                    }
+                }
+                self.give(Command::SetQueues(self.queues.clone()));
+            }
+            Step::House(all, back) => self.give(Command::SetHouseRules(HouseRules {
+                after_work: if *back {
+                    AfterWork::Return
+                } else {
+                    AfterWork::Available
+                },
+                wrap_up_holds_all: *all,
+                ..HouseRules::default()
+            })),
             Step::Restart => {
                 let effects = self.world.restart(self.now);
                 self.said.push(format!("{effects:?}"));
@@ -332,7 +482,13 @@ impl Play {
         (!known.is_empty()).then(|| *which.get(&known))
     }
 
-    fn mail(&mut self, queues: &[usize], thread: Option<&(Index, bool)>, worth: Worth) {
+    fn mail(
+        &mut self,
+        queues: &[usize],
+        thread: Option<&(Index, bool)>,
+        worth: Worth,
+        handling: Handling,
+    ) {
         let queues: Vec<QueueId> = queues
             .iter()
             .map(|at| self.queues[*at].id.clone())
@@ -364,7 +520,7 @@ impl Play {
         let handling = Handling {
             work,
             by_machine: matches!(worth, Worth::Machine),
-            ..Handling::default()
+            ..handling
         };
         self.give(handled(&queues, thread, handling));
     }
@@ -406,8 +562,9 @@ impl Play {
 
     fn work(&self, agent: &AgentId, which: &Which) -> InteractionId {
         let all: Vec<InteractionId> = self.world.kept.interactions.keys().copied().collect();
-        let own = (self.world.desk.presence(agent))
-            .map_or_else(Vec::new, |presence| presence.interactions);
+        let own = (self.world.desk.presence(agent)).map_or_else(Vec::new, |presence| {
+            [presence.interactions, presence.parked].concat()
+        });
         match which {
             Which::Own => own.first().copied(),
             Which::Any(at) => (!all.is_empty()).then(|| *at.get(&all)),
@@ -469,11 +626,50 @@ impl Play {
                 interaction: self.work(&agent, which),
                 note: String::new(),
             },
-            Act::Save(which) => Command::SaveWrapUp {
+            Act::Save(which, coded) => Command::SaveWrapUp {
                 session,
                 interaction: self.work(&agent, which),
                 notes: Some("noted".into()),
-                disposition: None,
+                disposition: coded.then(|| "sold".into()),
+            },
+            Act::Extend(which) => Command::ExtendWrapUp {
+                session,
+                interaction: self.work(&agent, which),
+            },
+            Act::Transfer(which, queue) => Command::Transfer {
+                session,
+                interaction: self.work(&agent, which),
+                queue: self.queues[*queue].id.clone(),
+                note: "for you".into(),
+            },
+            Act::Requeue(which) => Command::Requeue {
+                session,
+                interaction: self.work(&agent, which),
+                note: String::new(),
+            },
+            Act::Cancel(which) => Command::Cancel {
+                session,
+                interaction: self.work(&agent, which),
+                cause: CancelCause::Duplicate,
+                note: String::new(),
+            },
+            Act::Pull(queue, which) => Command::Pull {
+                session,
+                queue: queue.map(|queue| self.queues[queue].id.clone()),
+                interaction: match (queue, which) {
+                    (Some(_), Which::Own) => None,
+                    _ => Some(self.work(&agent, which)),
+                },
+            },
+            Act::Park(which, time) => Command::Park {
+                session,
+                interaction: self.work(&agent, which),
+                time: Duration::from_secs(*time),
+                note: String::new(),
+            },
+            Act::Resume(which) => Command::Resume {
+                session,
+                interaction: self.work(&agent, which),
             },
             Act::Complete(which, next) => Command::CompleteWrapUp {
                 session,
@@ -534,10 +730,20 @@ proptest! {
         }
         for found in left.world.desk.interactions().values() {
             let rests = match &found.state {
-                State::Queued | State::Active { .. } | State::Held { .. } => true,
-                // Only of those who asked for more time.
-                State::WrappingUp { deadline, .. } => deadline.is_none(),
-                State::Offered { .. } | State::Closed { .. } | State::Filed { .. } => false,
+                State::Queued
+                | State::Active { .. }
+                | State::Held { .. }
+                | State::Drafting { .. } => true,
+                // Only of those who asked for more time, or whose queue waits for a code.
+                State::WrappingUp { deadline, .. } => {
+                    let queue = &left.world.desk.queues()[&found.queue].settings;
+                    deadline.is_none() || queue.codes == CodePolicy::Hold
+                }
+                State::Offered { .. }
+                | State::Closed { .. }
+                | State::Filed { .. }
+                | State::Parked { .. }
+                | State::Cancelled { .. } => false,
             };
             prop_assert!(rests, "{} is {}", found.id, found.state.name());
         }

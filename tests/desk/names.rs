@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use postroom::desk::{
-    AgentState, Answer, AssignCause, Change, Effects, EndCause, Event, Fact, Filing, Goal, OfferState,
-    Opening, Presence, PresenceCause, Requested, RescindCause, State, UnassignReason,
+    Actor, AgentState, Answer, AssignCause, Change, Effects, EndCause, Event, Fact, Filing, Goal,
+    OfferState, Opening, Presence, PresenceCause, Requested, RescindCause, State, UnassignReason,
     WrapUpOutcome,
 };
 use postroom::id::{InteractionId, MessageId, OfferId};
@@ -81,7 +81,14 @@ impl Names {
         if let Some(Answer::Presence { deferred: true, .. }) = &effects.answer {
             lines.push("kept for later".into());
         }
-        lines.extend(effects.events.iter().map(|event| self.event(event)));
+        for event in &effects.events {
+            let told = self.event(event);
+            lines.push(match &event.actor {
+                Actor::Supervisor(who) => format!("{told}, by {who}"),
+                Actor::Administrator(who) => format!("{told}, by administrator {who}"),
+                Actor::System | Actor::Agent(_) => told,
+            });
+        }
         for (_, cause) in &effects.ended {
             let cause = match cause {
                 EndCause::Superseded => "superseded",
@@ -89,6 +96,7 @@ impl Names {
                 EndCause::SignedOut => "signed out",
                 EndCause::LeaseExpired => "lease expired",
                 EndCause::Barred => "account closed",
+                EndCause::ClosedByOthers => "closed by others",
             };
             lines.push(format!("a session ends: {cause}"));
         }
@@ -140,14 +148,22 @@ impl Names {
                 format!("{name} {how}")
             }
             Fact::InteractionAssigned { interaction, cause } => {
-                let AssignCause::Accepted = cause;
+                let how = match cause {
+                    AssignCause::Accepted => "",
+                    AssignCause::Pulled => ": pulled",
+                    AssignCause::Resumed => ": resumed",
+                };
                 let to = interaction.state.holder().map(ToString::to_string);
                 let to = to.unwrap_or_default();
-                format!("{} assigned to {to}", self.interaction(interaction.id))
+                format!("{} assigned to {to}{how}", self.interaction(interaction.id))
             }
-            Fact::InteractionUpdated(found) => {
-                format!("{} updated", self.interaction(found.id))
-            }
+            Fact::InteractionUpdated(found) => match &found.state {
+                State::Parked { agent, until, .. } => {
+                    let name = self.interaction(found.id);
+                    format!("{name} parked by {agent} until {}", clock(*until))
+                }
+                _ => format!("{} updated", self.interaction(found.id)),
+            },
             Fact::MessageReceived {
                 interaction,
                 message,
@@ -162,6 +178,17 @@ impl Names {
             }
             Fact::DeliveryUpdated(outbound) => {
                 format!("{} is {}", self.message(outbound.id), outbound.state)
+            }
+            Fact::InteractionUnassigned {
+                interaction,
+                reason,
+            } => {
+                let why = match reason {
+                    UnassignReason::Transferred => "transferred",
+                    UnassignReason::Requeued => "back in line",
+                    UnassignReason::Cancelled => "cancelled",
+                };
+                format!("{} let go: {why}", self.interaction(interaction.id))
             }
             Fact::WrapUpStarted(found) => {
                 let until = match &found.state {
@@ -225,25 +252,49 @@ impl Names {
             Fact::InteractionFiled(found) => {
                 format!("{} filed in {}", self.interaction(found.id), found.queue)
             }
-            Fact::InteractionUnassigned {
-                interaction,
-                reason,
-            } => {
-                let UnassignReason::Requeued = reason;
-                format!("{} given back", self.interaction(interaction.id))
-            }
             Fact::AgentUpdated(agent) => {
                 let state = if agent.disabled { ", disabled" } else { "" };
-                format!("{} may hold {}{state}", agent.id, agent.capacity)
+                let can: Vec<String> = (agent.skills.iter())
+                    .map(|(skill, level)| format!(" {skill}:{level}"))
+                    .collect();
+                let can = if can.is_empty() {
+                    String::new()
+                } else {
+                    format!(", can{}", can.concat())
+                };
+                format!("{} may hold {}{can}{state}", agent.id, agent.capacity)
             }
+            Fact::PresenceForced {
+                state,
+                deferred,
+                note,
+            } => {
+                let state = match state {
+                    Requested::Available => "available",
+                    Requested::WorkOffline(_) => "work offline",
+                    Requested::SignedOut => "signed out",
+                };
+                let later = if *deferred { ", later" } else { "" };
+                let note = if note.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({note})")
+                };
+                format!("{} is set {state}{later}{note}", concerned(event))
+            }
+            Fact::NoticePosted { text } => format!("{} is told: {text}", concerned(event)),
             Fact::MembershipChanged { queue, removed } => {
-                let agent = event.agent.as_ref().map(|(agent, _)| agent.to_string());
-                let agent = agent.unwrap_or_default();
+                let agent = concerned(event);
                 let verb = if *removed { "leaves" } else { "joins" };
                 format!("{agent} {verb} {queue}")
             }
         }
     }
+}
+
+fn concerned(event: &Event) -> String {
+    let agent = event.agent.as_ref().map(|(agent, _)| agent.to_string());
+    agent.unwrap_or_default()
 }
 
 pub(crate) fn state(state: AgentState) -> &'static str {
@@ -279,6 +330,8 @@ fn cause(cause: PresenceCause) -> &'static str {
         PresenceCause::Disconnected => "disconnected",
         PresenceCause::SignIn => "sign-in",
         PresenceCause::SignOut => "sign-out",
+        PresenceCause::Pull => "pulled",
+        PresenceCause::Resume => "resumed",
     }
 }
 

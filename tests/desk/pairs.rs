@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use postroom::desk::{AgentChanges, Command, OfferState, Refusal, Requested, State, Thread};
+use postroom::desk::{
+    AgentChanges, CancelCause, Command, OfferState, Refusal, Requested, State, Thread,
+};
 use postroom::id::{InteractionId, OfferId, QueueId};
 use postroom::time::Timestamp;
 
@@ -12,7 +15,7 @@ use super::{Stage, names, reject};
 use crate::world::{answer, letter, mailbox, origin};
 
 /// How each state is come by, all by or around anna.
-const STATES: [(&str, &str); 20] = [
+const STATES: [(&str, &str); 25] = [
     ("queued", "anna wants offline; mail for support"),
     ("pending", "mail for support"),
     ("shown", "mail for support; anna sees o1"),
@@ -41,6 +44,15 @@ const STATES: [(&str, &str); 20] = [
         "mail for support; anna accepts o1; anna ends i1; anna wants offline",
     ),
     (
+        "code wanted",
+        "queue support wrap-up=60 codes=required; mail for support; anna accepts o1; anna ends i1",
+    ),
+    (
+        "held up",
+        "queue support wrap-up=60 codes=hold; mail for support; anna accepts o1; anna ends i1; \
+         09:01:05 anna renews",
+    ),
+    (
         "closed",
         "mail for support; anna accepts o1; anna ends i1; anna completes i1",
     ),
@@ -63,9 +75,21 @@ const STATES: [(&str, &str); 20] = [
         "paused over work",
         "mail for support; anna accepts o1; pause queue support lunch",
     ),
+    (
+        "parked",
+        "mail for support; anna accepts o1; anna parks i1 for 600",
+    ),
+    (
+        "transferred",
+        "mail for support; anna accepts o1; anna transfers i1 to sales",
+    ),
+    (
+        "cancelled",
+        "mail for support; anna accepts o1; anna cancels i1",
+    ),
 ];
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 34] = [
     "see",
     "accept",
     "reject",
@@ -73,6 +97,7 @@ const COMMANDS: [&str; 23] = [
     "reply",
     "end",
     "save",
+    "extend",
     "complete",
     "complete, tea",
     "available",
@@ -85,10 +110,20 @@ const COMMANDS: [&str; 23] = [
     "letter",
     "release",
     "dismiss",
+    "raise",
+    "transfer",
+    "requeue",
+    "cancel",
+    "pull",
+    "park",
+    "resume",
     "disable",
     "remove",
-    "pause",
-    "resume",
+    "pause queue",
+    "resume queue",
+    "set available",
+    "set offline",
+    "signed out",
 ];
 
 /// State, command, and what follows: a refusal, or the interaction, the offer and anna.
@@ -126,7 +161,7 @@ fn no_pair_is_undecided() {
 
 fn outcome(story: &str, command: &str) -> String {
     let mut stage = Stage::new();
-    let scene = "09:00:00 queue support wrap-up=60; agent anna serves support; \
+    let scene = "09:00:00 queue support wrap-up=60 pull=on; queue sales; agent anna serves support; \
                  agent bert serves support; anna starts";
     for line in scene.split("; ").chain(story.split("; ")) {
         stage
@@ -155,6 +190,11 @@ fn asked(stage: &Stage, command: &str) -> Command {
         disposition: None,
         next,
     };
+    let forced = |state| Command::ForcePresence {
+        agent: "anna".parse().unwrap(),
+        state,
+        note: String::new(),
+    };
     let open = |takeover| Command::OpenSession {
         agent: "anna".parse().unwrap(),
         takeover,
@@ -179,6 +219,10 @@ fn asked(stage: &Stage, command: &str) -> Command {
             notes: None,
             disposition: Some("sold".into()),
         },
+        "extend" => Command::ExtendWrapUp {
+            session,
+            interaction,
+        },
         "complete" => complete(None),
         "complete, tea" => complete(Some(tea)),
         "available" => Command::SetPresence {
@@ -200,6 +244,38 @@ fn asked(stage: &Stage, command: &str) -> Command {
             agent: anna,
             queue: support,
         },
+        "transfer" => Command::Transfer {
+            session,
+            interaction,
+            queue: "sales".parse().unwrap(),
+            note: String::new(),
+        },
+        "requeue" => Command::Requeue {
+            session,
+            interaction,
+            note: String::new(),
+        },
+        "cancel" => Command::Cancel {
+            session,
+            interaction,
+            cause: CancelCause::Spam,
+            note: String::new(),
+        },
+        "pull" => Command::Pull {
+            session,
+            queue: None,
+            interaction: Some(interaction),
+        },
+        "park" => Command::Park {
+            session,
+            interaction,
+            time: Duration::from_secs(600),
+            note: String::new(),
+        },
+        "resume" => Command::Resume {
+            session,
+            interaction,
+        },
         "disable" => Command::UpdateAgent {
             agent: anna,
             changes: AgentChanges {
@@ -208,13 +284,20 @@ fn asked(stage: &Stage, command: &str) -> Command {
             },
         },
         "remove" => Command::DeleteAgent { agent: anna },
-        "pause" => Command::PauseQueue {
+        "pause queue" => Command::PauseQueue {
             queue: support,
             reason: String::new(),
         },
-        "resume" => Command::ResumeQueue { queue: support },
+        "resume queue" => Command::ResumeQueue { queue: support },
         "release" => Command::Release { interaction },
         "dismiss" => Command::Dismiss { interaction },
+        "raise" => Command::Prioritise {
+            interaction,
+            priority: 5,
+        },
+        "set available" => forced(Requested::Available),
+        "set offline" => forced(tea),
+        "signed out" => Command::ForceSignOut { session },
         "letter" => {
             let case = stage.world.kept.cases.values().next().cloned();
             let thread = Thread::Joins(Box::new(case.unwrap()), origin());
@@ -270,6 +353,12 @@ fn kind(refusal: &Refusal) -> &'static str {
         Refusal::InteractionUnknown(_) => "no such interaction",
         Refusal::NotOwner(_) => "not in your hands",
         Refusal::InteractionState { .. } => "wrong state",
+        Refusal::NotMember(_) => "not a member",
+        Refusal::TransferTarget(_) => "no such target",
+        Refusal::AtCapacity(_) => "hands full",
+        Refusal::WrapUpCodeMissing(_) => "code missing",
+        Refusal::WrapUpUntimed(_) => "no time to extend",
+        Refusal::AgentSignedOut(_) => "agent signed out",
         _ => "otherwise",
     }
 }

@@ -11,7 +11,7 @@ use tonic_types::StatusExt as _;
 use super::gateway::{Gateway, by, refused, sign_in};
 
 /// An agent at work: signed in, watching and Available.
-async fn at_work(
+pub(super) async fn at_work(
     gateway: &Gateway,
     id: &str,
 ) -> (String, tonic::Streaming<pb::WatchSessionResponse>) {
@@ -399,4 +399,157 @@ async fn accounts_and_cases() {
         Code::NotFound,
         "RESOURCE_NOT_FOUND",
     );
+}
+
+/// A queue that wants a code, and an agent in post-processing there.
+#[tokio::test]
+async fn post_processing_and_its_codes() {
+    use postroom::desk::{CodePolicy, HouseRules, QueueSettings, ReasonKind};
+    let gateway = Gateway::start().await;
+    let mut support = QueueSettings::new("support".parse().unwrap());
+    support.post_processing = Some(std::time::Duration::from_secs(600));
+    support.codes = CodePolicy::Required;
+    support.extensions_max = 1;
+    let mut sales = QueueSettings::new("sales".parse().unwrap());
+    sales.may_reject = false;
+    sales.codes = CodePolicy::Hold;
+    let mut house = HouseRules::default();
+    for (kind, code) in [
+        (ReasonKind::WrapUp, "sold"),
+        (ReasonKind::Offline, "lunch"),
+        (ReasonKind::WrapUp, "lost"),
+    ] {
+        house
+            .reasons
+            .insert((kind, code.to_owned()), code.to_uppercase());
+    }
+    (gateway
+        .handle
+        .reconfigure(vec![support, sales], house)
+        .await)
+        .unwrap();
+    gateway.agent("anna", &["support", "sales"]).await;
+    let (anna, _stream) = at_work(&gateway, "anna").await;
+    let mut agents = pb::agent_service_client::AgentServiceClient::new(gateway.remote.clone());
+    let mut pages = Vec::new();
+    let mut token = String::new();
+    loop {
+        let ask = pb::ListReasonsRequest {
+            page_size: 2,
+            page_token: token,
+        };
+        let page = agents
+            .list_reasons(by(&anna, ask))
+            .await
+            .unwrap()
+            .into_inner();
+        pages.push(
+            (page.reasons.iter())
+                .map(|reason| {
+                    (
+                        reason.kind(),
+                        reason.code.clone(),
+                        reason.display_name.clone(),
+                    )
+                })
+                .collect::<Vec<_>>(),
+        );
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    let row = |kind, code: &str| (kind, code.to_owned(), code.to_uppercase());
+    let first = vec![
+        row(pb::ReasonKind::Offline, "lunch"),
+        row(pb::ReasonKind::WrapUp, "lost"),
+    ];
+    assert_eq!(pages, [first, vec![row(pb::ReasonKind::WrapUp, "sold")]]);
+    let mut presences = PresenceServiceClient::new(gateway.remote.clone());
+    let tea = pb::SetPresenceRequest {
+        name: "agents/me/presence".to_owned(),
+        state: pb::AgentState::WorkOffline.into(),
+        reason_code: "tea".to_owned(),
+        request_id: String::new(),
+    };
+    let status = presences.set_presence(by(&anna, tea)).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let fields = status.get_details_bad_request().unwrap().field_violations;
+    assert_eq!(fields[0].field, "reason_code");
+
+    let mut offers = OfferServiceClient::new(gateway.remote.clone());
+    let mut interactions = InteractionServiceClient::new(gateway.remote.clone());
+    let list = pb::ListOffersRequest::default();
+    for queue in ["support", "sales"] {
+        gateway.letter(queue).await;
+        let offer = (offers.list_offers(by(&anna, list.clone())).await.unwrap())
+            .into_inner()
+            .offers
+            .remove(0);
+        if queue == "sales" {
+            let reject = pb::RejectOfferRequest {
+                name: offer.name.clone(),
+                ..pb::RejectOfferRequest::default()
+            };
+            refused(
+                offers.reject_offer(by(&anna, reject)).await,
+                Code::FailedPrecondition,
+                "FEATURE_DISABLED",
+            );
+        }
+        let accept = pb::AcceptOfferRequest {
+            name: offer.name,
+            ..pb::AcceptOfferRequest::default()
+        };
+        offers.accept_offer(by(&anna, accept)).await.unwrap();
+        let name = offer.interaction;
+        let end = pb::EndInteractionRequest {
+            name: name.clone(),
+            ..pb::EndInteractionRequest::default()
+        };
+        interactions.end_interaction(by(&anna, end)).await.unwrap();
+        let extend = pb::ExtendWrapUpRequest {
+            name: name.clone(),
+            request_id: String::new(),
+        };
+        if queue == "support" {
+            let longer = interactions.extend_wrap_up(by(&anna, extend.clone())).await;
+            let longer = longer.unwrap().into_inner().interaction.unwrap();
+            assert_eq!(longer.wrap_up.unwrap().extension_count, 1);
+        }
+        let reason = match queue {
+            "support" => "WRAP_UP_LIMIT_REACHED",
+            _ => "WRAP_UP_DISABLED",
+        };
+        refused(
+            interactions.extend_wrap_up(by(&anna, extend)).await,
+            Code::FailedPrecondition,
+            reason,
+        );
+        let complete = |code: Option<&str>| pb::CompleteWrapUpRequest {
+            name: name.clone(),
+            disposition_code: code.map(str::to_owned),
+            ..pb::CompleteWrapUpRequest::default()
+        };
+        refused(
+            interactions
+                .complete_wrap_up(by(&anna, complete(None)))
+                .await,
+            Code::FailedPrecondition,
+            "WRAP_UP_CODE_REQUIRED",
+        );
+        refused(
+            interactions
+                .complete_wrap_up(by(&anna, complete(Some("given"))))
+                .await,
+            Code::InvalidArgument,
+            "FIELD_INVALID",
+        );
+        let done = interactions
+            .complete_wrap_up(by(&anna, complete(Some("sold"))))
+            .await;
+        let done = done.unwrap().into_inner().interaction.unwrap();
+        assert_eq!(done.state(), pb::InteractionState::Closed);
+        assert_eq!(done.wrap_up.unwrap().disposition_code, "sold");
+    }
 }

@@ -5,6 +5,7 @@ use postroom::mail::address::Address;
 use postroom::mail::dossier::{Dossier, Remark};
 use postroom::mail::threading::{Decision, Place};
 use postroom::mail::token::{Audience, MainNumber, mint_address};
+use postroom::milter::client::Said;
 
 use crate::{House, LETTER, tag};
 
@@ -129,6 +130,64 @@ async fn the_address_to_answer_to_is_enough_until_it_is_revoked() {
         matches!(remarks.as_slice(), [Remark::BadToken(_)]),
         "{remarks:?}"
     );
+}
+
+#[tokio::test]
+async fn two_tokens_lead_to_the_case_of_the_first() {
+    let house = House::open("").await;
+    let first = house.case_of(&SUPPORT, LETTER).await;
+    let second = house.case_of(&SUPPORT, &letter("2", "")).await;
+    let one = house.reply_address(first).await;
+    let two = house.reply_address(second).await;
+    for (id, to, joined, other) in [
+        ("3", [one.as_str(), &two], first, second),
+        ("4", [&two, &one], second, first),
+    ] {
+        assert_eq!(house.case_of(&to, &letter(id, "")).await, joined);
+        let conflicts = house.newest_dossier().await.threading.conflicts;
+        let named: Vec<MainNumber> = conflicts.iter().map(|conflict| conflict.case).collect();
+        assert_eq!(named, [other]);
+    }
+}
+
+#[tokio::test]
+async fn who_guesses_tokens_is_believed_none_for_an_hour() {
+    let house = House::open("").await;
+    let first = house.case_of(&SUPPORT, LETTER).await;
+    let address = house.reply_address(first).await;
+    let guess = |n: usize| {
+        let digits = [b'a' + (n % 26) as u8, b'2' + (n / 26) as u8];
+        let mut guess = address.clone();
+        guess.replace_range(28..30, std::str::from_utf8(&digits).unwrap());
+        guess
+    };
+    let guesses: Vec<String> = (0..21)
+        .map(guess)
+        .filter(|guess| *guess != address)
+        .take(20)
+        .collect();
+    let guesses: Vec<&str> = guesses.iter().map(String::as_str).collect();
+    let to_token = |id: &str| letter(id, "").replace("support@shop.example", &address);
+    assert_ne!(house.case_of(&guesses[1..], &letter("2", "")).await, first);
+    // Nineteen may be mistakes.
+    assert_eq!(house.case_of(&[&address], &to_token("3")).await, first);
+    assert_ne!(house.case_of(&guesses[..1], &letter("4", "")).await, first);
+    // The letter is taken as before, but the token is as good as none.
+    assert_ne!(house.case_of(&[&address], &to_token("5")).await, first);
+    let ignored = [Remark::TokenIgnored(address.clone())];
+    assert_eq!(house.newest_dossier().await.remarks, ignored);
+    // What else it says of its case counts, and so does another client's word.
+    let answer = letter("6", "In-Reply-To: <1@ada.example>\n");
+    assert_eq!(house.case_of(&[&address], &answer).await, first);
+    let letter = to_token("7").replace("ada@ada", "bob@bob");
+    let to = [address.as_str()];
+    let outcome = (house.send_by("192.0.2.9", "bob@bob.example", &to, &letter)).await;
+    assert_eq!(outcome.verdict, Said::Accept);
+    assert_eq!(house.newest_dossier().await.remarks, []);
+    // A changed configuration forgives nobody.
+    house.running.reload(&house.config).await.unwrap();
+    assert_ne!(house.case_of(&[&address], &to_token("8")).await, first);
+    assert_eq!(house.newest_dossier().await.remarks, ignored);
 }
 
 #[tokio::test]

@@ -33,6 +33,12 @@ id = "apart"
 addresses = ["apart@shop.example"]
 mode = "split"
 [[queue]]
+id = "post"
+addresses = ["postmaster@mx.shop.example"]
+[[queue]]
+id = "books"
+addresses = ["books@xn--bcher-kva.shop.example"]
+[[queue]]
 id = "closed"
 addresses = ["closed@shop.example"]
 enabled = false
@@ -206,6 +212,16 @@ async fn through_postfix(site: &Site, case: &Case) {
     }
 }
 
+/// An address without its brackets, and without the relays that RFC 5321 (appendix C) lets a client
+/// name in front of it.
+fn unrouted(argument: &str) -> &str {
+    let bare = argument.trim_matches(['<', '>']);
+    match bare.split_once(':') {
+        Some((route, address)) if route.starts_with('@') => address,
+        _ => bare,
+    }
+}
+
 /// An MTA that shows a filter what Postfix would show it.
 struct Mta {
     stream: Box<dyn Duplex>,
@@ -300,14 +316,14 @@ impl Mta {
                     .await;
                 let reply = self.answer("250 2.1.0 Ok").await;
                 if reply.starts_with('2') {
-                    self.sender = Some(sender.trim_matches(['<', '>']).to_owned());
+                    self.sender = Some(unrouted(sender).to_owned());
                 }
                 reply
             }
             "RCPT" if self.sender.is_none() => "503 5.5.1 Error: need MAIL command".to_owned(),
             "RCPT" => {
                 let typed = rest.strip_prefix("TO:").unwrap();
-                let bare = typed.trim_matches(['<', '>']);
+                let bare = unrouted(typed);
                 let (local, domain) = bare.rsplit_once('@').unwrap_or((bare, "mx.shop.example"));
                 let id = match self.recipients.len() {
                     0 => String::new(),
@@ -320,7 +336,7 @@ impl Mta {
                     .await;
                 let reply = self.answer("250 2.1.5 Ok").await;
                 if reply.starts_with('2') {
-                    self.recipients.push(bare.to_owned());
+                    self.recipients.push(format!("{local}@{domain}"));
                 }
                 reply
             }
@@ -407,7 +423,7 @@ impl Mta {
                 }
                 Reply::DelRcpt(argument) => {
                     let argument = String::from_utf8_lossy(&argument);
-                    let bare = argument.trim_matches(['<', '>']);
+                    let bare = unrouted(&argument);
                     self.recipients.retain(|recipient| recipient != bare);
                 }
                 Reply::Plain(Plain::Accept) => return (taken, Some(queues)),

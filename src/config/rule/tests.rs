@@ -56,6 +56,7 @@ fn every_problem_of_a_rule_has_its_line() {
         ("priority = 101", "16: priority must be"),
         ("priority = \"high\"", "16: "),
         ("skills = [\"German!\"]", "16: skill \"German!\" is not"),
+        ("skills = [\"german:11\"]", "16: skill \"german:11\" is not"),
         (
             "skills = [\"s1\",\"s2\",\"s3\",\"s4\",\"s5\",\"s6\",\"s7\",\"s8\",\"s9\"]",
             "15: rule one asks for more than 8 skills",

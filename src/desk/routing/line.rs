@@ -24,6 +24,13 @@ pub(in crate::desk) struct Standing {
     pub(super) spot: Spot,
 }
 
+impl Standing {
+    /// Its place in the line.
+    pub(in crate::desk) const fn place(&self) -> Place {
+        self.place
+    }
+}
+
 /// Among whom it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Spot {

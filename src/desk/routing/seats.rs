@@ -55,8 +55,7 @@ impl Desk {
     fn seat_of(&self, now: Timestamp, id: &AgentId) -> Option<Seat> {
         let agent = self.agents.get(id)?;
         let load = self.loads.get(id)?;
-        let (_, link) = self.sessions.get(self.session_of.get(id)?)?;
-        if !link.listens(now) || !agent.offerable(load, now) {
+        if !self.hindered(now, agent).is_empty() {
             return None;
         }
         let mut seat = Seat::default();

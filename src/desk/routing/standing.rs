@@ -103,7 +103,7 @@ impl Desk {
     }
 
     /// Puts an interaction into the line of its queue, where it stands as of now.
-    pub(super) fn stand(&mut self, now: Timestamp, id: InteractionId) {
+    pub(in crate::desk) fn stand(&mut self, now: Timestamp, id: InteractionId) {
         let Some(found) = self.interactions.get(&id) else {
             return;
         };
@@ -143,7 +143,7 @@ impl Desk {
     }
 
     /// Takes an interaction from where it stands, if it stands anywhere.
-    pub(super) fn unstand(&mut self, id: InteractionId) {
+    pub(in crate::desk) fn unstand(&mut self, id: InteractionId) {
         let (Some(standing), Some(found)) =
             (self.standings.remove(&id), self.interactions.get(&id))
         else {

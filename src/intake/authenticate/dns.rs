@@ -41,6 +41,8 @@ const ABSENT_MAX: Duration = Duration::from_secs(15 * 60);
 pub(super) struct Dns {
     verifier: MessageAuthenticator,
     known: Known,
+    /// Whom it asks and how; to be compared, because the resolver's own types cannot be.
+    asks: String,
 }
 
 impl Dns {
@@ -66,8 +68,21 @@ impl Dns {
         options.cache_size = MESSAGES_MAX;
         options.timeout = SERVER_TIMEOUT;
         options.negative_max_ttl = Some(ABSENT_MAX);
+        let asks = format!("{config:?} {options:?}");
         let verifier = MessageAuthenticator::new(config, options).map_err(|e| unusable(&e))?;
-        Ok(Some(Self { verifier, known }))
+        Ok(Some(Self {
+            verifier,
+            known,
+            asks,
+        }))
+    }
+
+    /// Whether another one's answers are as good as its own.
+    pub(super) fn asks_as(&self, other: &Self) -> bool {
+        matches!(
+            (&self.known, &other.known),
+            (Known::Cache(_), Known::Cache(_))
+        ) && self.asks == other.asks
     }
 
     pub(super) fn known_at(&self, now: std::time::Instant) -> View<'_> {

@@ -10,6 +10,7 @@ mod signed;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dns::Dns;
@@ -69,7 +70,7 @@ pub struct Route<'a> {
 
 /// Checks letters.
 pub struct Authenticator {
-    dns: Option<Dns>,
+    dns: Option<Arc<Dns>>,
     host_name: String,
     deadline: Duration,
     believed: Vec<String>,
@@ -88,7 +89,7 @@ impl Authenticator {
         deadline: Duration,
     ) -> Result<Self, ResolverError> {
         Ok(Self {
-            dns: Dns::new(resolver)?,
+            dns: Dns::new(resolver)?.map(Arc::new),
             host_name: host_name.to_owned(),
             deadline,
             believed: Vec::new(),
@@ -102,6 +103,15 @@ impl Authenticator {
     pub fn believing(mut self, authserv_ids: Vec<String>) -> Self {
         self.believed = authserv_ids;
         self
+    }
+
+    /// Takes over the answers that a predecessor has, if it asked the same servers in the same way.
+    pub fn succeed(&mut self, predecessor: &Self) {
+        if let (Some(dns), Some(before)) = (&mut self.dns, &predecessor.dns)
+            && dns.asks_as(before)
+        {
+            *dns = Arc::clone(before);
+        }
     }
 
     /// Checks one letter. `head` is the letter as it came; of a large one, its beginning, and all

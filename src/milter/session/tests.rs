@@ -380,7 +380,7 @@ fn when_closing_harms_no_mail() {
 fn what_is_known_of_the_client() {
     let mut session = session(Offer::POSTFIX);
     let mut actions = Vec::new();
-    for word in "DC:j=mx.example C:client.example DH:{tls_version}=TLSv1.3 H:client \
+    for word in "DC:j=mx.example C:client.example DH:{tls_version}=TLSv1.3 H:first H:client \
                  DM:{auth_authen}=bob M:<a@x> DR:i=A1 R:<support@x> T N DE:i=A1 E"
         .split_whitespace()
     {
