@@ -14,7 +14,7 @@
 //! |---|---|
 //! | how a queue is shared out | `queue support strategy=most_skilled preferred=60 relax=60 ageing=60/5` |
 //! | what an agent can do, in full | `anna can german:3 law` |
-//! | a queue, with rules | `queue support offer=30 wrap-up=60 rejected=offline missed=cooldown limit=2 cooldown=5 max=100 pull=on transfers=off`, `queue support open=09:00-12:00+13:00-17:00` |
+//! | a queue, with rules | `queue support offer=30 wrap-up=60 rejected=offline missed=cooldown limit=2 cooldown=5 max=100 pull=on transfers=off`, `queue support open=09:00-12:00+13:00-17:00 overflow=sales:60`, `queue support accept=60 answer=300 close=600 warn=50` |
 //! | more of its rules | `queue support clock=shown codes=hold extensions=2 extension=30 rejects=3 cooldown-max=60 reject=no takes-back=yes` |
 //! | rules for every agent | `house after-work=return wrap-up=slot reason=offline:lunch reason=wrap-up:sold` |
 //! | an account | `agent anna serves support sales` |
@@ -76,8 +76,8 @@ use postroom::desk::skill::{Skills, asked};
 use postroom::desk::{
     Actor, AfterWork, Ageing, AgentChanges, CancelCause, Case, CodePolicy, Command, Concern,
     DeclineAction, Destination, Effects, Handling, HoldReason, Hours, HouseRules, NewAgent,
-    OfferClock, Policy, QueueSettings, ReasonKind, Refusal, Report, Requested, Span, State,
-    Strategy, Thread, Work, Zone,
+    OfferClock, Overflow, Policy, QueueSettings, ReasonKind, Refusal, Report, Requested, Span,
+    State, Strategy, Thread, Work, Zone,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::mail::report::{Action, RecipientReport};
@@ -876,6 +876,18 @@ fn set(mut queue: QueueSettings, rule: &str) -> Result<QueueSettings, String> {
                 max: max.parse().map_err(|_| "not a number")?,
             });
         }
+        "overflow" => {
+            let (to, after) = value.split_once(':').ok_or("to where, and when?")?;
+            let after = after.parse().map_err(|_| "not a number")?;
+            queue.overflow = Some(Overflow {
+                to: slug(to)?,
+                after: Duration::from_secs(after),
+            });
+        }
+        "accept" => queue.service.accept = Some(Duration::from_secs(count()?)),
+        "answer" => queue.service.answer = Some(Duration::from_secs(count()?)),
+        "close" => queue.service.close = Some(Duration::from_secs(count()?)),
+        "warn" => queue.service.warn = value.parse().map_err(|_| "not a number")?,
         "open" => queue.hours = Some(daily(value)?),
         "pull" => queue.pull = value == "on",
         "transfers" => queue.accepts_transfers = value == "on",

@@ -158,6 +158,17 @@ fn told(payload: &Payload) -> (&'static str, Ink, String) {
             let which = format!("{why}: {}", interaction(&it.interaction));
             ("let go", Ink::Care, which)
         }
+        Payload::InteractionOverflowed(it) => {
+            ("mail goes on", Ink::Care, interaction(&it.interaction))
+        }
+        Payload::TargetNear(it) => {
+            let how = if it.missed {
+                "target missed"
+            } else {
+                "target near"
+            };
+            (how, Ink::Care, interaction(&it.interaction))
+        }
         Payload::QueueChanged(it) => {
             let ink = match it.state() {
                 pb::QueueState::Open => Ink::Good,

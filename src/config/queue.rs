@@ -10,8 +10,8 @@ use toml::Spanned;
 use super::check::Check;
 use super::hours::Hours;
 use crate::desk::{
-    self, Ageing, COOLDOWN_MAX, CodePolicy, DeclineAction, Mailbox, OfferClock, QueueSettings,
-    Strategy,
+    self, Ageing, COOLDOWN_MAX, CodePolicy, DeclineAction, Mailbox, OfferClock, Overflow,
+    QueueSettings, Service, Strategy,
 };
 use crate::id::QueueId;
 use crate::intake::policy::Door;
@@ -196,6 +196,26 @@ pub struct Queue {
     /// How much the priority grows at most, 1 to 200. Default: `10`.
     #[serde(default = "ageing_max")]
     pub ageing_max: Spanned<u32>,
+    /// The queue in which what waits too long goes on waiting, with its age; it is that queue's from
+    /// then on. Together with `overflow_after_seconds`. Default: none.
+    pub overflow_to: Option<Spanned<String>>,
+    /// How long something waits before that, in seconds of its open hours, up to 604800; not while
+    /// the other queue is closed or full. Default: `0`, never.
+    #[serde(default = "never")]
+    pub overflow_after_seconds: Spanned<u64>,
+    /// How soon its mail is to be accepted, in seconds of its open hours, up to 2592000. What is
+    /// near that or over it is told on `WatchDesk`. Default: `0`, nothing is promised.
+    #[serde(default = "never")]
+    pub accept_within_seconds: Spanned<u64>,
+    /// How soon it is to be answered, likewise. Default: `0`, nothing is promised.
+    #[serde(default = "never")]
+    pub answer_within_seconds: Spanned<u64>,
+    /// How soon it is to be closed, likewise. Default: `0`, nothing is promised.
+    #[serde(default = "never")]
+    pub close_within_seconds: Spanned<u64>,
+    /// After how much of the time there is a warning, in per cent, 1 to 99. Default: `80`.
+    #[serde(default = "eighty")]
+    pub warn_percent: Spanned<u8>,
     /// The `[[hours]]` in which it offers what waits in it. Mail is taken at any time.
     /// Default: none, it is always open.
     pub hours: Option<Spanned<String>>,
@@ -294,6 +314,10 @@ fn never() -> Spanned<u64> {
     Spanned::new(0..0, 0)
 }
 
+fn eighty() -> Spanned<u8> {
+    Spanned::new(0..0, 80)
+}
+
 fn ageing_max() -> Spanned<u32> {
     Spanned::new(0..0, 10)
 }
@@ -314,6 +338,10 @@ impl Queue {
         &self,
         hours: &BTreeMap<String, Arc<desk::Hours>>,
     ) -> Option<QueueSettings> {
+        let hours = match &self.hours {
+            Some(name) => Some(Arc::clone(hours.get(name.get_ref())?)),
+            None => None,
+        };
         let id: QueueId = self.id.get_ref().parse().ok()?;
         let display_name = if self.display_name.is_empty() {
             id.to_string()
@@ -378,10 +406,20 @@ impl Queue {
                 every,
                 max: *self.ageing_max.get_ref(),
             }),
-            hours: match &self.hours {
-                Some(name) => Some(Arc::clone(hours.get(name.get_ref())?)),
+            overflow: match &self.overflow_to {
+                Some(to) => Some(Overflow {
+                    to: to.get_ref().parse().ok()?,
+                    after: Duration::from_secs(*self.overflow_after_seconds.get_ref()),
+                }),
                 None => None,
             },
+            service: Service {
+                accept: unless_zero(&self.accept_within_seconds),
+                answer: unless_zero(&self.answer_within_seconds),
+                close: unless_zero(&self.close_within_seconds),
+                warn: *self.warn_percent.get_ref(),
+            },
+            hours,
         })
     }
 
@@ -422,6 +460,7 @@ impl Queue {
 
 /// Checks each queue, and that no two of them claim the same id or address.
 pub(super) fn check_all(queues: &[Queue], signed_addresses: bool, check: &mut Check<'_>) {
+    check_overflow(queues, check);
     let mut ids: BTreeMap<&str, usize> = BTreeMap::new();
     let mut owners: BTreeMap<String, &str> = BTreeMap::new();
     for queue in queues {
@@ -479,11 +518,96 @@ pub(super) fn check_all(queues: &[Queue], signed_addresses: bool, check: &mut Ch
         check_penalties(queue, check);
         check_acknowledgement(queue, check);
         check_order(queue, check);
+        check_service(queue, check);
     }
 }
 
 /// Longest time after which an order of waiting changes by itself, in seconds: a week.
 const ORDER_SECONDS_MAX: u64 = 7 * 86_400;
+
+/// Longest time that is promised, in seconds of open hours: thirty days.
+const PROMISE_SECONDS_MAX: u64 = 30 * 86_400;
+
+/// Checks what is promised: nobody can answer before accepting, nor close before answering.
+fn check_service(queue: &Queue, check: &mut Check<'_>) {
+    let promised = [
+        ("accept_within_seconds", &queue.accept_within_seconds),
+        ("answer_within_seconds", &queue.answer_within_seconds),
+        ("close_within_seconds", &queue.close_within_seconds),
+    ];
+    let mut before: Option<(&str, u64)> = None;
+    for (key, value) in promised {
+        let seconds = *value.get_ref();
+        if seconds > PROMISE_SECONDS_MAX {
+            check.blame(value, format!("{key} is over {PROMISE_SECONDS_MAX}"));
+        }
+        if seconds == 0 {
+            continue;
+        }
+        if let Some((earlier, least)) = before.filter(|(_, least)| seconds < *least) {
+            check.blame(value, format!("{key} is less than {earlier}, {least}"));
+        }
+        before = Some((key, seconds));
+    }
+    if !(1..=99).contains(queue.warn_percent.get_ref()) {
+        check.blame(
+            &queue.warn_percent,
+            "warn_percent must be 1 to 99".to_owned(),
+        );
+    }
+}
+
+/// Checks where each queue overflows to, and that nothing goes round.
+fn check_overflow(queues: &[Queue], check: &mut Check<'_>) {
+    let named = |id: &str| queues.iter().find(|queue| queue.id.get_ref() == id);
+    let next = |queue: &Queue| named(queue.overflow_to.as_ref()?.get_ref());
+    for queue in queues {
+        let id = queue.id.get_ref();
+        let after = &queue.overflow_after_seconds;
+        if *after.get_ref() > ORDER_SECONDS_MAX {
+            let what = format!("overflow_after_seconds is over {ORDER_SECONDS_MAX}");
+            check.blame(after, what);
+        }
+        let Some(to) = &queue.overflow_to else {
+            if *after.get_ref() > 0 {
+                let what = "overflow_after_seconds says when, and overflow_to is missing";
+                check.blame(after, what.to_owned());
+            }
+            continue;
+        };
+        if *after.get_ref() == 0 {
+            let what = format!("queue {id}: overflow_to needs overflow_after_seconds");
+            check.blame(to, what);
+        }
+        let Some(target) = named(to.get_ref()) else {
+            let what = format!(
+                "queue {id} overflows to {}, which is no queue",
+                to.get_ref()
+            );
+            check.blame(to, what);
+            continue;
+        };
+        if !target.enabled {
+            let what = format!(
+                "queue {id} overflows to {}, which is not enabled",
+                to.get_ref()
+            );
+            check.blame(to, what);
+        }
+        // Whoever comes back to this queue within as many steps as there are queues goes round.
+        let mut way = vec![id.as_str()];
+        let mut at = Some(target);
+        while let Some(found) = at.filter(|_| way.len() <= queues.len()) {
+            way.push(found.id.get_ref());
+            if found.id.get_ref() == id {
+                let what = format!("what overflows goes round: {}", way.join(" to "));
+                check.blame(to, what);
+                break;
+            }
+            at = next(found);
+        }
+    }
+}
 
 /// Checks what the order of waiting depends on.
 fn check_order(queue: &Queue, check: &mut Check<'_>) {
@@ -586,5 +710,104 @@ fn check_acknowledgement(queue: &Queue, check: &mut Check<'_>) {
     {
         let what = format!("acknowledgement_text must be 1 to {TEXT_BYTES_MAX} bytes of text");
         check.blame(text, what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    /// A file of the queues `qa`, `qb` and `qc`, each with lines of its own; the first's begin in
+    /// line 7.
+    fn file(rules: [&str; 3]) -> String {
+        let mut text = "[gateway]\ndata_dir = \"/tmp/x\"\nname = \"shop.example\"\n".to_owned();
+        for (id, rules) in ["qa", "qb", "qc"].into_iter().zip(rules) {
+            text +=
+                &format!("[[queue]]\nid = \"{id}\"\naddresses = [\"{id}@shop.example\"]\n{rules}");
+        }
+        text
+    }
+
+    fn to(queue: &str) -> String {
+        format!("overflow_to = \"{queue}\"\noverflow_after_seconds = 600\n")
+    }
+
+    #[test]
+    fn promises_are_possible() {
+        for (rules, complaint) in [
+            (
+                "accept_within_seconds = 2592001\n",
+                "7: accept_within_seconds is over 2592000",
+            ),
+            (
+                "accept_within_seconds = 60\nclose_within_seconds = 59\n",
+                "8: close_within_seconds is less than accept_within_seconds, 60",
+            ),
+            ("warn_percent = 100\n", "7: warn_percent must be 1 to 99"),
+        ] {
+            let problems = Config::parse(&file([rules, "", ""])).unwrap_err();
+            assert_eq!(problems[0].to_string(), complaint);
+            assert_eq!(problems.len(), 1, "{rules}");
+        }
+        let rules = "accept_within_seconds = 60\nanswer_within_seconds = 60\n";
+        let queues = Config::parse(&file([rules, "", ""])).unwrap().queues();
+        assert_eq!(queues[0].service.answer, queues[0].service.accept);
+    }
+
+    #[test]
+    fn what_overflows_ends_somewhere() {
+        let chain = Config::parse(&file([&to("qb"), &to("qc"), ""]))
+            .unwrap()
+            .queues();
+        assert_eq!(chain[0].overflow.as_ref().unwrap().to.as_str(), "qb");
+        assert_eq!(chain[2].overflow, None);
+        for (rules, complaints) in [
+            (
+                [&*to("qa"), "", ""],
+                vec!["7: what overflows goes round: qa to qa"],
+            ),
+            (
+                [&to("qb"), &to("qa"), ""],
+                vec![
+                    "7: what overflows goes round: qa to qb to qa",
+                    "12: what overflows goes round: qb to qa to qb",
+                ],
+            ),
+            (
+                [&to("qb"), &to("qc"), &to("qb")],
+                vec![
+                    "12: what overflows goes round: qb to qc to qb",
+                    "17: what overflows goes round: qc to qb to qc",
+                ],
+            ),
+            (
+                [&to("qx"), "", ""],
+                vec!["7: queue qa overflows to qx, which is no queue"],
+            ),
+            (
+                [&to("qb"), "enabled = false\n", ""],
+                vec!["7: queue qa overflows to qb, which is not enabled"],
+            ),
+            (
+                ["overflow_to = \"qb\"\n", "", ""],
+                vec!["7: queue qa: overflow_to needs overflow_after_seconds"],
+            ),
+            (
+                ["overflow_after_seconds = 9\n", "", ""],
+                vec!["7: overflow_after_seconds says when, and overflow_to is missing"],
+            ),
+            (
+                [
+                    "overflow_to = \"qb\"\noverflow_after_seconds = 604801\n",
+                    "",
+                    "",
+                ],
+                vec!["8: overflow_after_seconds is over 604800"],
+            ),
+        ] {
+            let problems = Config::parse(&file(rules)).unwrap_err();
+            let found: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            assert_eq!(found, complaints, "{rules:?}");
+        }
     }
 }

@@ -85,6 +85,10 @@ impl Desk {
             direction: Direction::Outbound,
             extensions: 0,
             known: Some(NO_MESSAGE),
+            entered: None,
+            accepted: None,
+            answered: None,
+            warned: 0,
             rounds_declined: 0,
         };
         let fact = Fact::InteractionAssigned {

@@ -14,6 +14,7 @@ use super::interaction::Interaction;
 use super::message::Message;
 use super::offer::Offer;
 use super::opening::{Opening, Pause};
+use super::service::Goal;
 use super::session::{EndCause, Session, SessionView};
 use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::dossier::Dossier;
@@ -287,6 +288,24 @@ pub enum Fact {
     },
     /// The agent's account changed. The password hash is left out.
     AgentUpdated(Box<Agent>),
+    /// A waiting interaction went on to another queue, in which it waits now.
+    InteractionOverflowed {
+        /// Which.
+        interaction: Box<Interaction>,
+        /// The queue that it waited in.
+        from: QueueId,
+    },
+    /// Something promised about an interaction is near its end, or was not kept.
+    TargetNear {
+        /// Which.
+        interaction: Box<Interaction>,
+        /// What was promised.
+        goal: Goal,
+        /// Until when.
+        due: Timestamp,
+        /// Whether that has passed.
+        missed: bool,
+    },
     /// A queue opened, closed, or was paused.
     QueueChanged {
         /// Which.
@@ -335,6 +354,9 @@ impl Fact {
             Self::InteractionFiled(_) => "interaction filed",
             Self::InteractionUnassigned { .. } => "interaction unassigned",
             Self::AgentUpdated(_) => "agent updated",
+            Self::InteractionOverflowed { .. } => "interaction overflowed",
+            Self::TargetNear { missed: false, .. } => "target near",
+            Self::TargetNear { missed: true, .. } => "target missed",
             Self::QueueChanged { .. } => "queue changed",
             Self::PresenceForced { .. } => "presence forced",
             Self::AlertRaised(_) => "alert raised",

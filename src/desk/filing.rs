@@ -275,6 +275,10 @@ impl Desk {
             direction: Direction::Inbound,
             known: None,
             rounds_declined: 0,
+            entered: None,
+            accepted: None,
+            answered: None,
+            warned: 0,
         };
         let queue = self.queues.get_mut(&target.queue);
         let case = self.cases.get_mut(&number);

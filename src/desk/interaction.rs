@@ -300,6 +300,14 @@ pub struct Interaction {
     /// How often it stood in line until it was held against nobody any more that they had declined
     /// it; 0 again once somebody takes it.
     pub rounds_declined: u32,
+    /// When it came into its queue, if it came from another; else when it arrived.
+    pub entered: Option<Timestamp>,
+    /// When an agent first accepted it.
+    pub accepted: Option<Timestamp>,
+    /// When the customer was first answered.
+    pub answered: Option<Timestamp>,
+    /// Which warnings about what is promised were given: a bit each.
+    pub warned: u8,
 }
 
 impl Interaction {
@@ -316,6 +324,9 @@ impl Interaction {
             self.state.name(),
             to.name()
         );
+        if matches!(to, State::Active { .. }) {
+            self.accepted.get_or_insert(now);
+        }
         self.state = to;
         self.changed = now;
     }

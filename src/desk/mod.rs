@@ -19,6 +19,7 @@ pub mod message;
 pub mod offer;
 pub mod queue;
 pub mod refusal;
+pub mod service;
 pub mod session;
 pub mod skill;
 pub mod zone;
@@ -37,6 +38,7 @@ mod house;
 mod merging;
 mod offering;
 mod opening;
+mod overflowing;
 mod parking;
 mod presence;
 mod prioritising;
@@ -76,6 +78,7 @@ pub use interaction::{CancelCause, HoldReason, Interaction, NO_MESSAGE, Outcome,
 pub use message::{Correspondent, Direction, Message, Origin};
 pub use offer::{Offer, OfferState, RescindCause};
 pub use opening::{Opening, Pause};
+pub use overflowing::Overflow;
 pub use parking::{PARK_BOUNDS, PARKED_MAX};
 pub use prioritising::PRIORITY_MAX;
 pub use queue::{
@@ -85,6 +88,7 @@ pub use refusal::Refusal;
 pub use reporting::Report;
 pub use restore::Records;
 pub use routing::{Ageing, Place, Preferred, Strategy, Turns, WEIGHT_DEFAULT, WEIGHT_MAX};
+pub use service::{Goal, Service};
 pub use session::{EndCause, Session, SessionView};
 pub use supervising::{NOTICE_BYTES_MAX, NOTICE_READERS_MAX};
 pub use zone::{Day, Zone};
@@ -455,6 +459,8 @@ impl Desk {
                 Timer::SignOut(session) => self.sign_out_due(now, session),
                 Timer::WrapUp(interaction) => self.wrap_up_due(now, interaction),
                 Timer::Cooldown(agent) => self.touch(&agent, PresenceCause::AgentRequest),
+                Timer::Overflow(interaction) => self.overflow_due(now, interaction),
+                Timer::Service(interaction) => self.service_due(now, interaction),
                 Timer::Hours(queue) => self.hours_due(now, &queue),
                 Timer::Declined(interaction) => self.declined_due(now, interaction),
                 Timer::Parked(interaction) => self.parked_due(now, interaction),

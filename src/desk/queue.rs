@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::hours::Hours;
 use super::opening::{Opening, Pause};
+use super::overflowing::Overflow;
 use super::routing::{Ageing, Line, Place, Strategy};
+use super::service::Service;
 use crate::id::{InteractionId, QueueId};
 use crate::mail::acknowledgement::Template;
 use crate::mail::automatic::Allowed;
@@ -117,6 +119,10 @@ pub struct QueueSettings {
     pub skill_relax: Option<Duration>,
     /// How priorities grow with waiting, if they do.
     pub ageing: Option<Ageing>,
+    /// What it promises.
+    pub service: Service,
+    /// Where it sends what waits too long; `None` for nowhere.
+    pub overflow: Option<Overflow>,
     /// When it offers what waits in it; `None` for always.
     pub hours: Option<Arc<Hours>>,
 }
@@ -153,6 +159,8 @@ impl QueueSettings {
             preferred_agent: Duration::ZERO,
             skill_relax: None,
             ageing: None,
+            service: Service::default(),
+            overflow: None,
             hours: None,
         }
     }
@@ -162,6 +170,24 @@ impl QueueSettings {
         // Ten doublings are more than any bound allows.
         let doublings = declined.saturating_sub(1).min(10);
         (self.cooldown * (1 << doublings)).min(self.cooldown_max.max(self.cooldown))
+    }
+
+    /// When something will have waited so long in its open hours; `None` if not within a year.
+    #[must_use]
+    pub fn when_waited(&self, from: Timestamp, time: Duration) -> Option<Timestamp> {
+        match &self.hours {
+            Some(hours) => hours.when_open_for(from, time),
+            None => Some(from + time),
+        }
+    }
+
+    /// How long something has waited, in its open hours.
+    #[must_use]
+    pub fn waited(&self, from: Timestamp, to: Timestamp) -> Duration {
+        match &self.hours {
+            Some(hours) => hours.open_between(from, to),
+            None => to.since(from),
+        }
     }
 
     /// The mailbox with this address, if agents may send from it. Letter case does not matter.

@@ -232,6 +232,8 @@ impl Desk {
         self.interactions.insert(id, interaction);
         if waits {
             self.line_up(now, id);
+        } else {
+            self.watch_service(now, id);
         }
     }
 }

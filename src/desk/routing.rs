@@ -29,6 +29,8 @@ impl Desk {
     /// it out first.
     pub(super) fn line_up(&mut self, now: Timestamp, id: InteractionId) {
         self.stand(now, id);
+        self.watch_overflow(now, id);
+        self.watch_service(now, id);
         let declined = self.interactions.get(&id).map(|found| &found.declined);
         if declined.is_some_and(|declined| !declined.is_empty()) {
             self.rest(now, id);

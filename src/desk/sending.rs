@@ -71,6 +71,9 @@ impl Desk {
         self.change(id, now, |found| {
             found.message_count += 1;
             found.outcome = Some(outcome);
+            if outcome == Outcome::Replied {
+                found.answered.get_or_insert(now);
+            }
             if outcome == Outcome::Sent {
                 found.customer = mail.to.clone();
                 found.subject.clone_from(&mail.subject);

@@ -35,6 +35,10 @@ pub(super) enum Timer {
     Parked(InteractionId),
     /// The place of a waiting interaction changes by itself.
     Standing(InteractionId),
+    /// What was promised about the interaction may be near its end.
+    Service(InteractionId),
+    /// The interaction may have waited too long for its queue.
+    Overflow(InteractionId),
     /// A queue may open or close.
     Hours(QueueId),
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::pb;
 use crate::desk::{
     Agent, AgentState, Alert, CancelCause, Case, CodePolicy, Concern, Correspondent, Direction,
-    Interaction, Message, NO_MESSAGE, Offer, OfferState, Opening, Outcome, Place, Presence,
+    Goal, Interaction, Message, NO_MESSAGE, Offer, OfferState, Opening, Outcome, Place, Presence,
     PresenceCause, Queue, QueueSettings, ReasonKind, Requested, RescindCause, Role, SessionView,
     State,
 };
@@ -563,6 +563,14 @@ pub(super) fn case(case: &Case) -> pb::Case {
     }
 }
 
+pub(super) const fn service_goal(goal: Goal) -> pb::ServiceGoal {
+    match goal {
+        Goal::Accept => pb::ServiceGoal::Accept,
+        Goal::Answer => pb::ServiceGoal::Answer,
+        Goal::Close => pb::ServiceGoal::Close,
+    }
+}
+
 pub(super) const fn queue_state(opening: Opening) -> pb::QueueState {
     match opening {
         Opening::Open => pb::QueueState::Open,
@@ -587,6 +595,9 @@ pub(super) fn queue(queue: &Queue) -> pb::Queue {
             .map_or_else(String::new, |hours| hours.zone().name().to_owned()),
         next_change_time: queue.next_change().map(time),
         pause_time: queue.pause().map(|pause| time(pause.since)),
+        overflow_queue: (settings.overflow.as_ref())
+            .map_or_else(String::new, |overflow| queue_name(&overflow.to)),
+        overflow_delay: (settings.overflow.as_ref()).map(|overflow| duration(overflow.after)),
         pause_reason: (queue.pause()).map_or_else(String::new, |pause| pause.reason.clone()),
         transfer_allowed: settings.accepts_transfers,
         pull_allowed: settings.pull,

@@ -2,7 +2,8 @@
 
 use super::convert::{
     agent, agent_name, agent_state, alert, delivery, interaction, long, membership, message,
-    message_name, offer, presence, queue_name, queue_state, reason_code, requested, time,
+    message_name, offer, presence, queue_name, queue_state, reason_code, requested, service_goal,
+    time,
 };
 use super::pb;
 use crate::desk::{
@@ -28,9 +29,11 @@ pub(super) fn queue_shown(event: &Event) -> Option<&QueueId> {
         | Fact::InteractionFiled(_)
         | Fact::InteractionUnassigned { .. }
         | Fact::AgentUpdated(_)
-        | Fact::QueueChanged { .. }
         | Fact::AlertRaised(_)
-        | Fact::AlertCleared(_) => None,
+        | Fact::AlertCleared(_)
+        | Fact::InteractionOverflowed { .. }
+        | Fact::TargetNear { .. }
+        | Fact::QueueChanged { .. } => None,
         Fact::PresenceForced { .. } | Fact::NoticePosted { .. } => None,
     }
 }
@@ -166,6 +169,23 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
         Fact::AgentUpdated(changed) => P::AgentUpdated(pb::AgentUpdated {
             agent: Some(agent(changed)),
         }),
+        Fact::InteractionOverflowed { interaction, from } => {
+            P::InteractionOverflowed(pb::InteractionOverflowed {
+                interaction: whole(interaction),
+                from_queue: queue_name(from),
+            })
+        }
+        Fact::TargetNear {
+            interaction,
+            goal,
+            due,
+            missed,
+        } => P::TargetNear(pb::TargetNear {
+            interaction: whole(interaction),
+            goal: service_goal(*goal).into(),
+            due_time: Some(time(*due)),
+            missed: *missed,
+        }),
         Fact::QueueChanged { queue, opening } => P::QueueChanged(pb::QueueChanged {
             queue: queue_name(queue),
             state: queue_state(*opening).into(),
@@ -217,6 +237,8 @@ pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::Se
             | D::InteractionFiled(_)
             | D::AlertRaised(_)
             | D::AlertCleared(_)
+            | D::InteractionOverflowed(_)
+            | D::TargetNear(_)
             | D::QueueChanged(_) => return None,
         })
     });

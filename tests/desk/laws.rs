@@ -9,8 +9,8 @@ use std::time::Duration;
 use postroom::desk::skill;
 use postroom::desk::{
     self, AfterWork, Ageing, AgentChanges, AgentState, CancelCause, CodePolicy, Command,
-    DeclineAction, Destination, Handling, HoldReason, HouseRules, NewAgent, OfferClock, Policy,
-    QueueSettings, Requested, State, Thread, Work,
+    DeclineAction, Destination, Handling, HoldReason, HouseRules, NewAgent, OfferClock, Overflow,
+    Policy, QueueSettings, Requested, State, Thread, Work,
 };
 use postroom::id::{AgentId, InteractionId, OfferId, QueueId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -269,6 +269,13 @@ impl Play {
         strict.missed_limit = 1;
         strict.offer_timeout = Duration::from_millis(500);
         let mut gentle = queue("support");
+        gentle.service.accept = Some(Duration::from_secs(20));
+        gentle.service.answer = Some(Duration::from_secs(60));
+        gentle.service.close = Some(Duration::from_secs(90));
+        gentle.overflow = Some(Overflow {
+            to: strict.id.clone(),
+            after: Duration::from_secs(45),
+        });
         gentle.post_processing = Some(Duration::from_secs(60));
         gentle.waiting_max = 4;
         gentle.preferred_agent = Duration::from_secs(45);

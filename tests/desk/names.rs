@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use postroom::desk::{
     Actor, AgentState, Answer, AssignCause, Change, Concern, Effects, EndCause, Event, Fact,
-    Filing, OfferState, Opening, Presence, PresenceCause, Requested, RescindCause, State,
+    Filing, Goal, OfferState, Opening, Presence, PresenceCause, Requested, RescindCause, State,
     UnassignReason, WrapUpOutcome,
 };
 use postroom::id::{InteractionId, MessageId, OfferId};
@@ -236,6 +236,26 @@ impl Names {
                 };
                 let name = self.interaction(found.id);
                 format!("{name} held in {}: {}", found.queue, reason.words())
+            }
+            Fact::InteractionOverflowed { interaction, from } => format!(
+                "{} goes on from {from} to {}",
+                self.interaction(interaction.id),
+                interaction.queue
+            ),
+            Fact::TargetNear {
+                interaction,
+                goal,
+                due,
+                missed,
+            } => {
+                let goal = match goal {
+                    Goal::Accept => "accepted",
+                    Goal::Answer => "answered",
+                    Goal::Close => "closed",
+                };
+                let how = if *missed { "was" } else { "is" };
+                let name = self.interaction(interaction.id);
+                format!("{name} {how} to be {goal} by {}", clock(*due))
             }
             Fact::QueueChanged { queue, opening } => {
                 let how = match opening {

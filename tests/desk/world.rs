@@ -158,6 +158,8 @@ impl Client {
             | Fact::NoticePosted { .. }
             | Fact::AlertRaised(_)
             | Fact::AlertCleared(_)
+            | Fact::InteractionOverflowed { .. }
+            | Fact::TargetNear { .. }
             | Fact::MembershipChanged { .. } => {}
         }
     }
@@ -439,6 +441,8 @@ impl World {
                 assert_eq!(says(|it| matches!(it, Hindrance::QueueClosed)), closed);
                 let stranger = !agent.queues.contains(&found.queue);
                 assert_eq!(says(|it| matches!(it, Hindrance::NotMember)), stranger);
+                let closed = self.desk.queues()[&found.queue].opening() != Opening::Open;
+                assert_eq!(says(|it| matches!(it, Hindrance::QueueClosed)), closed);
                 let declined = found.declined.contains(&agent.id);
                 assert_eq!(says(|it| matches!(it, Hindrance::Declined)), declined);
                 let unable = !self.skilled(agent, found, now);
