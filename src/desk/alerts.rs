@@ -21,7 +21,8 @@ pub const ROUNDS_ALERT: u32 = 2;
 /// cause, and it is not the single reply's.
 const REFUSED_MAX: usize = 1000;
 
-/// What an alert is about.
+/// What an alert is about. Those of queues come first, and those of refused replies last: the desk
+/// looks for them there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Concern {
     /// So many wait in the queue that it turns mail away.
@@ -115,7 +116,8 @@ impl Desk {
             self.lower(now, &Concern::EverybodyDeclined(id));
             self.lower(now, &Concern::WorkAbandoned(id));
         }
-        queues.extend(self.alerts.keys().filter_map(|concern| match concern {
+        // Those of queues stand first, and the others can be many.
+        queues.extend(self.alerts.keys().map_while(|concern| match concern {
             Concern::QueueFull(queue) => Some(queue.clone()),
             _ => None,
         }));

@@ -27,6 +27,7 @@ pub mod zone;
 mod accounts;
 mod acknowledging;
 mod alerts;
+mod concluding;
 mod delivery;
 mod drafting;
 mod filing;
@@ -40,6 +41,7 @@ mod offering;
 mod opening;
 mod overflowing;
 mod parking;
+mod policy;
 mod presence;
 mod prioritising;
 mod pulling;
@@ -56,7 +58,6 @@ mod transferring;
 mod wrapping;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::time::Duration;
 
 pub use accounts::CAPACITY_MAX;
@@ -80,6 +81,7 @@ pub use offer::{Offer, OfferState, RescindCause};
 pub use opening::{Opening, Pause};
 pub use overflowing::Overflow;
 pub use parking::{PARK_BOUNDS, PARKED_MAX};
+pub use policy::Policy;
 pub use prioritising::PRIORITY_MAX;
 pub use queue::{
     COOLDOWN_MAX, CodePolicy, DeclineAction, Mailbox, OfferClock, Queue, QueueSettings,
@@ -95,65 +97,17 @@ pub use zone::{Day, Zone};
 
 use acknowledging::Budget;
 use agent::Load;
-use routing::{Changed, Seat, Standing};
+use concluding::{Draft, Pending};
+use overflowing::Overdue;
+use routing::{Seat, Standing};
 use session::Link;
 use timers::{Timer, Timers};
 
-use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
+use crate::id::{AgentId, InteractionId, OfferId, QueueId, SessionId};
 use crate::mail::token::MainNumber;
 use crate::outbound::message::Outbound;
 use crate::outbound::spool::Spool;
 use crate::time::Timestamp;
-
-/// Rules that hold for every queue and agent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
-    /// How soon the client must say that an offer is on the screen.
-    pub offer_receipt: Duration,
-    /// How long after its deadline an offer can still be answered: a click in the last second
-    /// that was on its way.
-    pub late_allowance: Duration,
-    /// How long a lost stream may take to come back before offers go elsewhere.
-    pub reattach: Duration,
-    /// How long a session lives without a sign of life, unless the client asks otherwise.
-    pub lease: Duration,
-    /// How long a session may be missing before its agent is shown as offline.
-    pub grace: Duration,
-    /// How long a session may be missing before it is given up.
-    pub sign_out: Duration,
-    /// How long an interaction that was declined stands in line before those who declined it may
-    /// be offered it again.
-    pub declined_pause: Duration,
-    /// How long an agent who went offline with an offer out is not offered anything.
-    pub recall_pause: Duration,
-    /// How long the end of an offer is remembered, so that late answers get a reason.
-    pub offer_memory: Duration,
-    /// How many entries of an agent's event log are kept for resuming.
-    pub log_entries: u64,
-    /// How many submissions run at the same time.
-    pub submissions: usize,
-    /// What holds for every agent.
-    pub house: HouseRules,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            offer_receipt: Duration::from_secs(3),
-            late_allowance: Duration::from_secs(2),
-            reattach: Duration::from_secs(5),
-            lease: Duration::from_secs(30),
-            grace: Duration::from_secs(30),
-            sign_out: Duration::from_secs(300),
-            declined_pause: Duration::from_secs(60),
-            recall_pause: Duration::from_secs(5),
-            offer_memory: Duration::from_secs(3600),
-            log_entries: 10_000,
-            submissions: 4,
-            house: HouseRules::default(),
-        }
-    }
-}
 
 /// Shortest and longest lease that a client may ask for.
 pub const LEASE_BOUNDS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
@@ -196,6 +150,9 @@ pub struct Desk {
     /// nobody any more.
     resting: BTreeMap<InteractionId, Timestamp>,
 
+    /// What waits too long and could not go to another queue yet.
+    overdue: Overdue,
+
     /// What supervisors should look at.
     alerts: BTreeMap<Concern, Alert>,
 
@@ -205,50 +162,6 @@ pub struct Desk {
     /// Outbound records between [`Desk::restore`] and [`Desk::start`].
     restored_spool: Vec<Outbound>,
     draft: Draft,
-}
-
-/// What a command has done so far, while it is being handled. Empty between commands.
-#[derive(Debug, Clone, Default, PartialEq)]
-struct Draft {
-    /// Who caused what is being done.
-    actor: Actor,
-    counted: bool,
-    agents: BTreeSet<AgentId>,
-    /// Agents to be removed when all has been told, and which entries of their logs go with them.
-    removed: BTreeSet<AgentId>,
-    trimmed: BTreeMap<AgentId, Range<u64>>,
-    /// Agents whose presence or eligibility may have changed, and what would be the cause.
-    touched: BTreeMap<AgentId, PresenceCause>,
-    /// What may have made a pair eligible.
-    changed: Changed,
-    sessions: BTreeSet<SessionId>,
-    offers: BTreeSet<OfferId>,
-    interactions: BTreeSet<InteractionId>,
-    /// Interactions closed by this command: no longer held, still to be written.
-    closed: BTreeMap<InteractionId, Interaction>,
-    cases: BTreeSet<MainNumber>,
-    /// Cases whose last interaction was closed by this command.
-    rested: BTreeMap<MainNumber, Case>,
-    changes: Vec<Change>,
-    events: Vec<Event>,
-    ended: Vec<(SessionId, EndCause)>,
-    body: Option<MessageId>,
-    written: Vec<(MessageId, Vec<u8>)>,
-}
-
-/// An answer in the making: what it shows is looked up when all has settled.
-enum Pending {
-    Done,
-    Filed(Vec<Filing>),
-    Agent(AgentId),
-    Session(SessionId, AgentId),
-    Presence(AgentId, bool),
-    Offer(OfferId, AgentId),
-    Interaction(InteractionId, AgentId, Option<MessageId>),
-    Outbound(Box<Outbound>),
-    Work(InteractionId),
-    Case(Box<Case>),
-    Told(usize),
 }
 
 impl Desk {
@@ -276,6 +189,7 @@ impl Desk {
             preferring: BTreeMap::new(),
             seats: BTreeMap::new(),
             resting: BTreeMap::new(),
+            overdue: Overdue::default(),
             alerts: BTreeMap::new(),
             budget: Budget::default(),
             restored_spool: Vec::new(),
@@ -477,138 +391,6 @@ impl Desk {
             (Some(timer), Some(spool)) => Some(timer.min(spool)),
             (timer, spool) => timer.or(spool),
         }
-    }
-
-    /// Brings everything that follows to rest and hands it out.
-    fn conclude(&mut self, now: Timestamp, pending: Option<Pending>) -> Effects {
-        self.settle_presence(now);
-        // Who is next in line is nobody's choice.
-        self.draft.actor = Actor::System;
-        self.route(now);
-        self.review_alerts(now);
-        let submissions = self
-            .spool
-            .due(now)
-            .into_iter()
-            .filter_map(|id| self.spool.get(id).cloned())
-            .collect();
-        let answer = pending.map(|pending| self.answer(now, pending));
-        self.dismiss_removed();
-        let draft = std::mem::take(&mut self.draft);
-        let mut changes = draft.changes;
-        for id in &draft.sessions {
-            changes.push(match self.sessions.get(id) {
-                Some((session, _)) => Change::Session(session.clone()),
-                None => Change::SessionEnded(*id),
-            });
-        }
-        changes.extend(
-            (draft.agents.iter())
-                .filter_map(|id| self.agents.get(id).or_else(|| self.former.get(id)))
-                .map(|agent| Change::Agent(Box::new(agent.clone()))),
-        );
-        changes.extend(
-            (draft.offers.iter().filter_map(|id| self.offers.get(id)))
-                .map(|offer| Change::Offer(offer.clone())),
-        );
-        changes.extend(
-            (draft
-                .interactions
-                .iter()
-                .filter_map(|id| self.interactions.get(id)))
-            .chain(draft.closed.values())
-            .map(|interaction| Change::Interaction(Box::new(interaction.clone()))),
-        );
-        changes.extend(
-            (draft.cases.iter().filter_map(|id| self.cases.get(id)))
-                .chain(draft.rested.values())
-                .map(|case| Change::Case(Box::new(case.clone()))),
-        );
-        for (agent, numbers) in draft.trimmed {
-            let gone = numbers.map(|number| Change::LogTrimmed(agent.clone(), number + 1));
-            changes.extend(gone);
-        }
-        for event in &draft.events {
-            // Nobody will read the log of an agent who has just been removed.
-            let told = (event.agent.as_ref()).filter(|(agent, _)| self.agents.contains_key(agent));
-            let Some((agent, sequence)) = told else {
-                continue;
-            };
-            changes.push(Change::Logged(
-                agent.clone(),
-                *sequence,
-                Box::new(event.clone()),
-            ));
-            if let Some(old) = sequence.checked_sub(self.policy.log_entries)
-                && old > 0
-            {
-                changes.push(Change::LogTrimmed(agent.clone(), old));
-            }
-        }
-        if draft.counted {
-            changes.push(Change::Counters(self.counters));
-        }
-        Effects {
-            answer,
-            changes,
-            body: draft.body,
-            written: draft.written,
-            events: draft.events,
-            ended: draft.ended,
-            submissions,
-        }
-    }
-
-    fn answer(&self, now: Timestamp, pending: Pending) -> Answer {
-        let sequence = |agent: &AgentId| self.agents.get(agent).map_or(0, |agent| agent.sequence);
-        let answer = match pending {
-            Pending::Done => Some(Answer::Done),
-            Pending::Filed(filings) => Some(Answer::Filed(filings)),
-            Pending::Agent(agent) => self
-                .agents
-                .get(&agent)
-                .map(|agent| Answer::Agent(Box::new(agent.clone()))),
-            Pending::Session(session, agent) => self
-                .session(session, now)
-                .map(|view| Answer::Session(Box::new(view), sequence(&agent))),
-            Pending::Presence(agent, deferred) => {
-                self.presence(&agent).map(|presence| Answer::Presence {
-                    presence,
-                    deferred,
-                    sequence: sequence(&agent),
-                })
-            }
-            Pending::Offer(offer, agent) => self.offers.get(&offer).and_then(|offer| {
-                Some(Answer::Offer {
-                    offer: offer.clone(),
-                    interaction: Box::new(self.found(offer.interaction)?.clone()),
-                    presence: self.presence(&agent)?,
-                    sequence: sequence(&agent),
-                })
-            }),
-            Pending::Interaction(interaction, agent, message) => {
-                self.found(interaction).and_then(|interaction| {
-                    Some(Answer::Interaction {
-                        interaction: Box::new(interaction.clone()),
-                        presence: self.presence(&agent)?,
-                        message,
-                        sequence: sequence(&agent),
-                    })
-                })
-            }
-            Pending::Outbound(outbound) => Some(Answer::Outbound(outbound)),
-            Pending::Work(id) => {
-                (self.found(id)).map(|found| Answer::Work(Box::new(found.clone())))
-            }
-            Pending::Case(case) => Some(Answer::Case(case)),
-            Pending::Told(readers) => Some(Answer::Told(readers)),
-        };
-        answer.unwrap_or(Answer::Done)
-    }
-
-    /// An interaction that is open or was closed by this very command.
-    fn found(&self, id: InteractionId) -> Option<&Interaction> {
-        (self.interactions.get(&id)).or_else(|| self.draft.closed.get(&id))
     }
 
     // What others may look at.

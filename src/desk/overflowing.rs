@@ -1,12 +1,15 @@
 //! Overflowing: what nobody could take in time waits in another queue from then on.
 //!
 //! The wait is counted in the open hours of the queue. Only a queue that is open, has room and
-//! does not work on the case takes more; until one does, the interaction stays and is tried again.
+//! does not work on the case takes more; until it does, the interaction stays, and goes as soon as
+//! it can.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Desk, Fact, Opening, State, Timer};
 use crate::id::{InteractionId, QueueId};
+use crate::mail::token::MainNumber;
 use crate::time::Timestamp;
 
 /// Where a queue sends what waits too long.
@@ -18,8 +21,15 @@ pub struct Overflow {
     pub after: Duration,
 }
 
-/// How long after a queue had no room it is asked again.
-const RETRY: Duration = Duration::from_secs(60);
+/// What has waited too long and cannot go yet. Derived, never stored; may name what has been taken
+/// meanwhile.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Overdue {
+    /// By the queue that is closed or has no room.
+    by_queue: BTreeMap<QueueId, BTreeSet<InteractionId>>,
+    /// By the case that the other queue works on.
+    by_case: BTreeMap<MainNumber, BTreeSet<InteractionId>>,
+}
 
 impl Desk {
     /// Sets the deadline of an interaction that came into the line of its queue.
@@ -48,20 +58,57 @@ impl Desk {
         };
         if due > now {
             self.timers.set(due, Timer::Overflow(id));
-        } else if self.takes_overflow(&to, id) {
-            self.overflow(now, id, &to);
+        } else if !self.has_room(&to) {
+            self.overdue.by_queue.entry(to).or_default().insert(id);
+        } else if let Some(case) = self.works_on_case(&to, id) {
+            self.overdue.by_case.entry(case).or_default().insert(id);
         } else {
-            self.timers.set(now + RETRY, Timer::Overflow(id));
+            self.overflow(now, id, &to);
         }
     }
 
-    fn takes_overflow(&self, to: &QueueId, id: InteractionId) -> bool {
-        let room = (self.queues.get(to))
-            .is_some_and(|queue| queue.opening() == Opening::Open && !queue.is_full());
-        let works_on_it = (self.interactions.get(&id))
-            .and_then(|found| self.cases.get(&found.case))
-            .is_some_and(|case| case.joinable.contains_key(to));
-        room && !works_on_it
+    /// Passes on what was overdue, where this command has made that possible.
+    pub(super) fn pass_on_overdue(&mut self, now: Timestamp) {
+        if !self.overdue.by_case.is_empty() {
+            let draft = &self.draft;
+            let changed: Vec<MainNumber> = draft
+                .cases
+                .iter()
+                .chain(draft.rested.keys())
+                .copied()
+                .collect();
+            for number in changed {
+                for id in self.overdue.by_case.remove(&number).unwrap_or_default() {
+                    self.overflow_due(now, id);
+                }
+            }
+        }
+        let queues: Vec<QueueId> = self.overdue.by_queue.keys().cloned().collect();
+        for queue in queues {
+            while self.has_room(&queue) {
+                let Some(waiting) = self.overdue.by_queue.get_mut(&queue) else {
+                    break;
+                };
+                match waiting.pop_first() {
+                    Some(id) => self.overflow_due(now, id),
+                    None => {
+                        self.overdue.by_queue.remove(&queue);
+                    }
+                }
+            }
+        }
+    }
+
+    fn has_room(&self, to: &QueueId) -> bool {
+        (self.queues.get(to))
+            .is_some_and(|queue| queue.opening() == Opening::Open && !queue.is_full())
+    }
+
+    /// The case of an interaction, if a queue works on it.
+    fn works_on_case(&self, to: &QueueId, id: InteractionId) -> Option<MainNumber> {
+        let number = self.interactions.get(&id)?.case;
+        let works = self.cases.get(&number)?.joinable.contains_key(to);
+        works.then_some(number)
     }
 
     /// Moves a waiting interaction into the line of another queue, at the place of its arrival.

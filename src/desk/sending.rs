@@ -188,9 +188,13 @@ impl Desk {
         };
         self.change(id, now, |found| {
             found.enter(state, now);
+            if found.outcome == Some(Outcome::Replied) {
+                found.answered = None;
+            }
             found.outcome = None;
             found.known = Some(found.latest_inbound);
         });
+        self.watch_service(now, id);
         if let Some(load) = self.loads.get_mut(agent) {
             load.wrapping.remove(&id);
             if drafted {
@@ -255,6 +259,11 @@ impl Desk {
             changed: now,
             transfers: 0,
             extensions: 0,
+            rounds_declined: 0,
+            entered: None,
+            accepted: None,
+            answered: None,
+            warned: 0,
             follows: Some(closed.id),
             direction: Direction::Inbound,
             ..closed

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Desk, Fact, Interaction, Outcome, QueueSettings, State, Timer};
+use super::{Desk, Direction, Fact, Interaction, Outcome, QueueSettings, State, Timer};
 use crate::id::InteractionId;
 use crate::time::Timestamp;
 
@@ -91,9 +91,11 @@ impl Interaction {
         self.outcome == Some(Outcome::Transferred)
     }
 
-    /// Whether something can still be late: it is somebody's work, and not all is done.
+    /// Whether something can still be late: somebody wrote, it is work, and not all is done.
     fn awaits(&self, goal: Goal) -> bool {
-        let work = !self.state.is_final() && !matches!(self.state, State::Held { .. });
+        let work = self.direction == Direction::Inbound
+            && !self.state.is_final()
+            && !matches!(self.state, State::Held { .. });
         work && !self.is_half() && self.reached(goal).is_none()
     }
 }
@@ -152,9 +154,9 @@ impl Desk {
         }
         if let Some(found) = self.interactions.get(&id).filter(|_| !told.is_empty()) {
             let interaction = Box::new(found.clone());
-            if let Some(holder) = found.state.holder().cloned() {
+            if let Some(owner) = found.state.owner().cloned() {
                 let fact = Fact::InteractionUpdated(interaction.clone());
-                self.tell(now, Some(&holder), fact);
+                self.tell(now, Some(&owner), fact);
             }
             for (_, goal, due, mark) in told {
                 let interaction = interaction.clone();

@@ -39,7 +39,9 @@ impl Interaction {
             | State::Cancelled { .. } => self.arrived,
         };
         let kept = (self.preferred.as_ref()).is_some_and(|kept| kept.until > now + KEPT_MAX);
-        since.max(self.arrived) > now || kept
+        let past = [self.entered, self.accepted, self.answered];
+        let latest = past.into_iter().flatten().fold(since, Timestamp::max);
+        latest.max(self.arrived) > now || kept
     }
 
     /// The same, without times that lie ahead.
@@ -49,6 +51,13 @@ impl Interaction {
             kept.until = kept.until.min(now + KEPT_MAX);
         }
         bring(now, &mut mended.arrived, None);
+        for past in [
+            &mut mended.entered,
+            &mut mended.accepted,
+            &mut mended.answered,
+        ] {
+            *past = past.map(|past| past.min(now));
+        }
         match &mut mended.state {
             State::WrappingUp {
                 since, deadline, ..

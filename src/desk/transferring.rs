@@ -74,10 +74,6 @@ impl Desk {
             own.map(|own| own.address.clone())
         });
         self.change(id, now, |found| {
-            // The time in hand until now was spent for the old queue, and counts there.
-            if let State::Active { since, .. } = &mut found.state {
-                *since = now;
-            }
             found.queue = queue.clone();
             found.entered = Some(now);
             // What it was written to is not what the new queue may answer from.
@@ -115,12 +111,9 @@ impl Desk {
             disposition: String::new(),
             version: 1,
             changed: now,
-            state: State::Active {
-                agent: agent.clone(),
-                since: now,
-            },
             ..half
         };
+        debug_assert!(matches!(half.state, State::Active { .. }));
         self.interactions.insert(id, half);
         self.draft.interactions.insert(id);
         if let Some(case) = self.cases.get_mut(&number) {

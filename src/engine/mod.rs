@@ -272,7 +272,6 @@ impl Runner {
         if self.store_rests_until.is_some() {
             return Err("the store could not be written at the start".to_owned());
         }
-        self.tell_full();
         loop {
             let first = match calls.recv_timeout(self.patience()) {
                 Ok(call) => Some(call),
@@ -301,7 +300,6 @@ impl Runner {
                 }
             }
             self.write(group, verdicts)?;
-            self.tell_full();
             if matches!(flow, Flow::Stop) {
                 return Ok(());
             }
@@ -599,6 +597,8 @@ impl Runner {
                 for (session, _) in &ended {
                     self.shared.keys.drop_session(*session);
                 }
+                // Nor may anybody whose letter filled a queue find it with room.
+                self.tell_full();
                 for verdict in verdicts {
                     verdict(Ok(()));
                 }
@@ -653,6 +653,7 @@ impl Runner {
         let attached = self.watchers.attached();
         desk.take_over(now, &self.desk, &attached, &self.in_flight);
         self.desk = desk;
+        self.tell_full();
         self.store_rests_until = Some(now + self.settings.store_pause);
         self.shared.taking_mail.store(false, Ordering::Relaxed);
         Ok(())

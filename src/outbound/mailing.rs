@@ -1,6 +1,8 @@
 //! Mailing: from an agent's words to a forwarded letter, or to a mail that answers none, in the
 //! engine's hands.
 
+use tokio::sync::Semaphore;
+
 use super::reply::{self, Identity, ReplyError, ReplySettings};
 use crate::content::Content;
 use crate::desk::{Case, Command, Correspondent, Interaction, NO_MESSAGE, Outgoing, Refusal};
@@ -8,10 +10,18 @@ use crate::engine::{Done, EngineError, Handle, RequestKey};
 use crate::id::{InteractionId, MessageId, SessionId};
 use crate::mail::address::Address;
 use crate::mail::compose::{ComposeError, Composed, Draft, Field, Forwarded, RECIPIENTS_MAX};
+use crate::mail::letter::Letter;
 use crate::mail::mailbox::Mailbox;
+use crate::time::Timestamp;
 
 /// Largest letter that is enclosed in another, in bytes: with its text, what most servers take.
 const ENCLOSED_BYTES_MAX: u64 = 20 << 20;
+
+/// How many letters are being enclosed at the same time; others wait. With what is made of it each
+/// takes some sixty megabytes.
+const ENCLOSING_MAX: usize = 4;
+
+static ENCLOSING: Semaphore = Semaphore::const_new(ENCLOSING_MAX);
 
 /// How much of a letter is read at a time, in bytes.
 const PIECE_BYTES: usize = 1 << 20;
@@ -86,6 +96,11 @@ pub async fn forward(
     let from = reply::from_mailbox(handle, &interaction, draft.from).await?;
     let identity = Identity::new(handle, settings, &case, &from, &first)?;
     let original = reply::original(handle, interaction.latest_inbound).await?;
+    // Held until the mail is stored: only so many of these are in memory at once.
+    let _place = match draft.enclose {
+        true => ENCLOSING.acquire().await.ok(),
+        false => None,
+    };
     let whole = if draft.enclose {
         Some(letter(handle, interaction.latest_inbound).await?)
     } else {
@@ -99,35 +114,23 @@ pub async fn forward(
                 .to_owned()
         },
     );
-    let forwarded = Forwarded {
-        author: &author,
-        date: original.date.unwrap_or(interaction.arrived),
-        subject: &original.subject,
-        text: original.body.text(),
-        whole: whole.as_deref(),
+    let passed_on = PassedOn {
+        author,
+        arrived: interaction.arrived,
+        original,
+        whole,
     };
-    let composed = Draft {
-        from: &from,
-        to: &recipients.to,
-        cc: &recipients.cc,
-        reply_to: identity.reply_to.as_ref(),
-        subject: "",
-        tag: None,
-        text: &draft.text,
-        parent: None,
-        forwarded: Some(forwarded),
+    let mail = Mail {
+        whose: (draft.session, draft.interaction, draft.latest_seen),
+        from,
+        recipients,
+        identity,
+        subject: String::new(),
+        text: draft.text,
+        passed_on: Some(passed_on),
         date: handle.now(),
-        internet_message_id: &identity.id,
-        loop_mark: &identity.loop_mark,
-        automatic: false,
-    }
-    .compose()
-    .map_err(ReplyError::Compose)?;
-    let whose = (draft.session, draft.interaction, draft.latest_seen);
-    let outgoing = outgoing(whose, &from, &recipients, &identity, &composed)?;
-    let command = Command::Forward(Box::new(outgoing));
-    let body = Content::Memory(composed.bytes.into());
-    Ok(handle.command_with_body(command, body, request).await?)
+    };
+    hand_in(handle, mail, Command::Forward, request).await
 }
 
 /// Composes a mail that its agent began and has it stored together with what follows.
@@ -154,31 +157,86 @@ pub async fn email(
     let from = reply::from_mailbox(handle, &interaction, draft.from).await?;
     let identity = Identity::new(handle, settings, &case, &from, &first)?;
     let subject = if draft.subject.is_empty() {
-        &interaction.subject
+        interaction.subject
     } else {
-        &draft.subject
+        draft.subject
     };
-    let composed = Draft {
-        from: &from,
-        to: &recipients.to,
-        cc: &recipients.cc,
-        reply_to: identity.reply_to.as_ref(),
+    let mail = Mail {
+        whose: (draft.session, draft.interaction, draft.latest_seen),
+        from,
+        recipients,
+        identity,
         subject,
-        tag: None,
-        text: &draft.text,
-        parent: None,
-        forwarded: None,
+        text: draft.text,
+        passed_on: None,
         date: handle.now(),
-        internet_message_id: &identity.id,
-        loop_mark: &identity.loop_mark,
-        automatic: false,
+    };
+    hand_in(handle, mail, Command::SendEmail, request).await
+}
+
+/// A mail before it is composed.
+struct Mail {
+    /// Who writes it, as what, and what they had read.
+    whose: (SessionId, InteractionId, Option<MessageId>),
+    from: Mailbox,
+    recipients: Recipients,
+    identity: Identity,
+    subject: String,
+    text: String,
+    passed_on: Option<PassedOn>,
+    date: Timestamp,
+}
+
+/// The letter that a mail passes on.
+struct PassedOn {
+    author: String,
+    arrived: Timestamp,
+    original: Letter,
+    whole: Option<Vec<u8>>,
+}
+
+impl Mail {
+    fn compose(&self) -> Result<Composed, ComposeError> {
+        Draft {
+            from: &self.from,
+            to: &self.recipients.to,
+            cc: &self.recipients.cc,
+            reply_to: self.identity.reply_to.as_ref(),
+            subject: &self.subject,
+            tag: None,
+            text: &self.text,
+            parent: None,
+            forwarded: self.passed_on.as_ref().map(|passed_on| Forwarded {
+                author: &passed_on.author,
+                date: passed_on.original.date.unwrap_or(passed_on.arrived),
+                subject: &passed_on.original.subject,
+                text: passed_on.original.body.text(),
+                whole: passed_on.whole.as_deref(),
+            }),
+            date: self.date,
+            internet_message_id: &self.identity.id,
+            loop_mark: &self.identity.loop_mark,
+            automatic: false,
+        }
+        .compose()
     }
-    .compose()
-    .map_err(ReplyError::Compose)?;
-    let whose = (draft.session, draft.interaction, draft.latest_seen);
-    let outgoing = outgoing(whose, &from, &recipients, &identity, &composed)?;
-    let command = Command::SendEmail(Box::new(outgoing));
+}
+
+/// Composes a mail and has it stored together with what follows. Composing is done beside the
+/// runtime: an enclosed letter is megabytes to be encoded.
+async fn hand_in(
+    handle: &Handle,
+    mail: Mail,
+    command: fn(Box<Outgoing>) -> Command,
+    request: Option<RequestKey>,
+) -> Result<Done, ReplyError> {
+    let composing = tokio::task::spawn_blocking(move || (mail.compose(), mail));
+    let stopping = |_| ReplyError::Engine(EngineError::Stopping);
+    let (composed, mail) = composing.await.map_err(stopping)?;
+    let composed = composed.map_err(ReplyError::Compose)?;
+    let outgoing = mail.outgoing(&composed)?;
     let body = Content::Memory(composed.bytes.into());
+    let command = command(Box::new(outgoing));
     Ok(handle.command_with_body(command, body, request).await?)
 }
 
@@ -214,39 +272,36 @@ async fn outsiders(handle: &Handle, recipients: &Recipients) -> Result<Mailbox, 
     (recipients.to.first().cloned()).ok_or(ReplyError::Compose(ComposeError::NoRecipient))
 }
 
-/// What the desk is told of a mail: the first recipient is the one whom its tokens are for.
-fn outgoing(
-    (session, interaction, latest_seen): (SessionId, InteractionId, Option<MessageId>),
-    from: &Mailbox,
-    recipients: &Recipients,
-    identity: &Identity,
-    composed: &Composed,
-) -> Result<Outgoing, ReplyError> {
-    let all = [&recipients.to, &recipients.cc, &recipients.bcc];
-    let mut people: Vec<Correspondent> = Vec::new();
-    for mailbox in all.into_iter().flatten() {
-        let person = reply::correspondent(mailbox);
-        if people.iter().all(|other| other.address != person.address) {
-            people.push(person);
+impl Mail {
+    /// What the desk is told: the first recipient is the one whom the tokens are for.
+    fn outgoing(&self, composed: &Composed) -> Result<Outgoing, ReplyError> {
+        let Recipients { to, cc, bcc } = &self.recipients;
+        let mut people: Vec<Correspondent> = Vec::new();
+        for mailbox in to.iter().chain(cc).chain(bcc) {
+            let person = reply::correspondent(mailbox);
+            if people.iter().all(|other| other.address != person.address) {
+                people.push(person);
+            }
         }
+        if people.is_empty() {
+            return Err(ReplyError::NoRecipient);
+        }
+        let to = people.remove(0);
+        let (session, interaction, latest_seen) = self.whose;
+        Ok(Outgoing {
+            session,
+            interaction,
+            from: reply::correspondent(&self.from),
+            to,
+            slot: self.identity.slot,
+            others: people,
+            envelope_sender: self.from.address.normalised(),
+            internet_message_id: self.identity.id.as_str().to_owned(),
+            subject: composed.subject.clone(),
+            size: composed.bytes.len() as u64,
+            latest_seen,
+        })
     }
-    if people.is_empty() {
-        return Err(ReplyError::NoRecipient);
-    }
-    let to = people.remove(0);
-    Ok(Outgoing {
-        session,
-        interaction,
-        from: reply::correspondent(from),
-        to,
-        slot: identity.slot,
-        others: people,
-        envelope_sender: from.address.normalised(),
-        internet_message_id: identity.id.as_str().to_owned(),
-        subject: composed.subject.clone(),
-        size: composed.bytes.len() as u64,
-        latest_seen,
-    })
 }
 
 /// A stored letter, whole.
