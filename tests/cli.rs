@@ -481,6 +481,22 @@ fn keys_for_dkim_are_made_once_and_their_record_said_again() {
 
     let (code, said, _) = run(&[&["dkim", "record", "--key", key][..], &names].concat());
     assert_eq!((code, said.trim_end()), (0, record));
+    // `check` says it if a key that the configuration names is none.
+    let good = std::fs::read_to_string(in_repository("contrib/postroom.toml")).unwrap();
+    let config = folder.path().join("postroom.toml");
+    for (named, hinted) in [(key, false), ("/nowhere/2026a.pem", true)] {
+        let section = format!(
+            "\n[[dkim]]\ndomain = \"shop.example\"\nselector = \"a\"\nkey_file = {named:?}\n"
+        );
+        std::fs::write(&config, good.clone() + &section).unwrap();
+        let (code, out, _) = run(&["check", "--config", config.to_str().unwrap()]);
+        assert_eq!(code, 0, "{out}");
+        assert_eq!(
+            out.contains("hint: /nowhere/2026a.pem: No such file"),
+            hinted,
+            "{out}"
+        );
+    }
     // A key that is there is not written over.
     let before = std::fs::read(&file).unwrap();
     let (code, _, error) = run(&generate);

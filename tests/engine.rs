@@ -25,10 +25,12 @@ use postroom::engine::{
 use postroom::id::{AgentId, QueueId, SessionId};
 use postroom::mail::clue::OwnKeys;
 use postroom::mail::trust::Trust;
+use postroom::outbound::dkim;
 use postroom::outbound::driver::Spooler;
 use postroom::outbound::message::{DeliveryState, Diagnostic, Outcome};
 use postroom::store::{Batch, CommitError, Memory, Store, Unavailable, keys, record};
 use postroom::time::Timestamp;
+use tokio::io::AsyncReadExt as _;
 
 fn support() -> QueueId {
     "support".parse().unwrap()
@@ -69,7 +71,11 @@ struct Rig {
 
 impl Rig {
     fn over(store: Arc<dyn Store>) -> Self {
-        let (engine, handle, submissions) = Engine::start(store, settings()).unwrap();
+        Self::set_up(store, settings())
+    }
+
+    fn set_up(store: Arc<dyn Store>, settings: Settings) -> Self {
+        let (engine, handle, submissions) = Engine::start(store, settings).unwrap();
         Self {
             engine,
             handle,
@@ -79,7 +85,11 @@ impl Rig {
 
     /// An engine with an account.
     async fn with_anna(store: Arc<dyn Store>) -> Self {
-        let rig = Self::over(store);
+        Self::over(store).and_anna().await
+    }
+
+    async fn and_anna(self) -> Self {
+        let rig = self;
         let new = NewAgent {
             id: anna(),
             display_name: "Anna".into(),
@@ -118,6 +128,10 @@ impl Rig {
 
     /// Anna takes what is offered and answers it.
     async fn answer(&self, session: SessionId) {
+        self.answer_with(session, body()).await;
+    }
+
+    async fn answer_with(&self, session: SessionId, body: Content) {
         let offer = self
             .handle
             .look(|desk, _| desk.presence(&anna()).unwrap().pending_offer)
@@ -141,11 +155,11 @@ impl Rig {
             envelope_sender: "bounce@shop.example".into(),
             internet_message_id: "answer@shop.example".into(),
             subject: "Re: A question".into(),
-            size: 4,
+            size: body.len(),
             latest_seen: None,
         };
         let reply = Command::Reply(Box::new(reply));
-        let sent = self.handle.command_with_body(reply, body(), None).await;
+        let sent = self.handle.command_with_body(reply, body, None).await;
         sent.unwrap();
     }
 
@@ -660,6 +674,34 @@ async fn what_is_refused_after_all_was_done_is_work_again() {
     assert!(again.priority > 0);
     assert!(cases[&again.case].is_open());
     rig.stop().unwrap();
+}
+
+/// What is handed to the MTA is the message with the signatures of its domain's keys before it, and
+/// the size that the MTA is told is that of both. Other domains' mail goes as it is.
+#[tokio::test]
+async fn what_leaves_is_signed() {
+    let message = "From: Support <support@shop.example>\r\nSubject: Re: A question\r\n\r\nHey\r\n";
+    for (domain, signed) in [("shop.example", true), ("other.example", false)] {
+        let pem = dkim::generate_ed25519().unwrap();
+        let key = dkim::Key::from_pem(domain, "2026a", pem.as_bytes()).unwrap();
+        let mut settings = settings();
+        settings.dkim = Arc::new(dkim::Keys::new(vec![key]));
+        let store = Arc::new(Memory::default());
+        let rig = Rig::set_up(store, settings).and_anna().await;
+        let session = rig.sign_in(false).await.unwrap();
+        let _watch = rig.handle.watch_session(session).await.unwrap();
+        rig.mail(&[support()], 1).await.unwrap();
+        let body = Content::Memory(Bytes::from_static(message.as_bytes()));
+        rig.answer_with(session, body).await;
+        let mut job = rig.submissions.next().await.unwrap();
+        let mut sent = String::new();
+        job.body.read_to_string(&mut sent).await.unwrap();
+        let before = sent.strip_suffix(message).unwrap();
+        assert_eq!(before.starts_with("DKIM-Signature: v=1;"), signed, "{sent}");
+        assert_eq!(before.is_empty(), !signed, "{sent}");
+        assert_eq!(job.outbound.size_bytes, sent.len() as u64);
+        rig.stop().unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]

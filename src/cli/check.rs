@@ -87,6 +87,9 @@ fn hints(config: &Config) -> Vec<String> {
             config.gateway.data_dir.display()
         ));
     }
+    if let Err(error) = gateway::dkim_keys(config) {
+        hints.push(format!("{error}: as whom Postroom runs it must be readable and a key, or the gateway will not start"));
+    }
     for name in config.blind_rules() {
         hints.push(format!(
             "rule {name} prefers letters by their sender, whom anybody can claim to be: with \
