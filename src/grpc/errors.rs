@@ -298,6 +298,9 @@ pub(super) fn refused(refusal: Refusal) -> Status {
         Refusal::AlertUnknown(name) => {
             fail(Code::NotFound, R::ResourceNotFound).with("resource", format!("alerts/{name}"))
         }
+        Refusal::Changed(id, version) => fail(Code::Aborted, R::EtagMismatch)
+            .with("resource", format!("interactions/{id}"))
+            .with("etag", super::convert::etag(version)),
         Refusal::SelectsEverything => return field_invalid("selection", &message),
         Refusal::TooManyReaders(_) => return field_invalid("queues", &message),
     }
