@@ -271,7 +271,10 @@ async fn what_changed_meanwhile_is_not_ended_and_work_can_be_laid_down() {
     };
     let mut sessions = SessionServiceClient::new(gateway.remote.clone());
     sessions.close_session(by(&anna, close)).await.unwrap();
-    assert_eq!(waiting(&gateway, "sales").await, [name.clone()]);
+    assert_eq!(
+        waiting(&gateway, "sales").await,
+        std::slice::from_ref(&name)
+    );
     // A dead session is told so, whatever it knew.
     let dead = work.end_interaction(by(&anna, end(etag))).await;
     refused(dead, Code::Unauthenticated, "SESSION_CLOSED");
