@@ -128,6 +128,11 @@ made_id!(
     "message id"
 );
 made_id!(
+    /// One entry of a case's feed.
+    EntryId,
+    "entry id"
+);
+made_id!(
     /// One signed-in agent client.
     SessionId,
     "session id"

@@ -48,7 +48,8 @@
 //! | the process ends, and a new one begins | `stop`, `restart` |
 //! | the machine falls asleep, and wakes | `stop`, `wakes` |
 //! | nothing | `time passes` |
-//! | a look | `show` |
+//! | a note | `supervisor lea notes c1: calls back tomorrow` |
+//! | a look | `show`, `feed of c1` |
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
@@ -374,6 +375,7 @@ impl Stage {
                 let (case, into) = (Box::new(self.case(name)?), Box::new(self.case(other)?));
                 Ok(self.give(Command::MergeCase { case, into }))
             }
+            ["feed", "of", name] => self.feed(name),
             ["tokens", "of", name, "are", "revoked"] => {
                 let case = Box::new(self.case(name)?);
                 Ok(self.give(Command::RevokeTokens { case }))
@@ -467,6 +469,10 @@ impl Stage {
                     requeue: more == ["and", "takes", "all"],
                 }
             }
+            ["notes", name] => Command::AddNote {
+                case: Box::new(self.case(name)?),
+                text: note,
+            },
             ["moves", name, "to", "queue", queue] => Command::Reassign {
                 interaction: *pick(&self.names.interactions, 'i', name)?,
                 to: Destination::Queue(slug(queue)?),
@@ -821,6 +827,21 @@ impl Stage {
                 self.names.short(&refusal.to_string())
             )],
         }
+    }
+
+    /// What the feed of a case has besides mail.
+    fn feed(&mut self, name: &str) -> Result<Vec<String>, String> {
+        let case = self.case(name)?;
+        let mut lines = Vec::new();
+        for entry in self.world.kept.feed.values().cloned().collect::<Vec<_>>() {
+            if entry.case == case.number || case.parts.contains(&entry.case) {
+                let about = entry.interaction.map(|id| self.names.interaction(id));
+                let about = about.unwrap_or_else(|| "the case".into());
+                let what = format!("{:?}", entry.happening);
+                lines.push(format!("{} {about}: {what}", clock(entry.time)));
+            }
+        }
+        Ok(lines)
     }
 
     /// The desk as it is.

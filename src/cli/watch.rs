@@ -169,6 +169,15 @@ fn told(payload: &Payload) -> (&'static str, Ink, String) {
             };
             (how, Ink::Care, interaction(&it.interaction))
         }
+        Payload::NoteAdded(it) => (
+            "note",
+            Ink::Good,
+            format!("{} {}", it.case, plain(&it.text)),
+        ),
+        Payload::CasesMerged(it) => {
+            let which = format!("{} into {}", it.case, it.into);
+            ("cases merged", Ink::Care, which)
+        }
         Payload::QueueChanged(it) => {
             let ink = match it.state() {
                 pb::QueueState::Open => Ink::Good,

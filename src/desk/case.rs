@@ -51,6 +51,10 @@ pub struct Case {
     /// When it was opened again within the last day, oldest first; at most
     /// [`REOPENINGS_MAX`].
     pub reopenings: Vec<Reopening>,
+    /// Its newest interaction, from which the others are found.
+    pub newest: Option<InteractionId>,
+    /// Cases that became a part of it; at most [`super::PARTS_MAX`].
+    pub parts: Vec<MainNumber>,
 }
 
 /// One time that a letter opened a closed case again.

@@ -331,6 +331,13 @@ pub enum Command {
         /// A note for whoever gets it; may be empty.
         note: String,
     },
+    /// Writes something down about a case, for colleagues.
+    AddNote {
+        /// Which. Its record, of which the engine sees to it that it is the newest.
+        case: Box<Case>,
+        /// What.
+        text: String,
+    },
     /// Does a command if the interaction is as its caller knows it: at this version.
     IfUnchanged {
         /// Which.
@@ -421,6 +428,7 @@ impl Command {
             | Self::DeleteAgent { .. }
             | Self::Reassign { .. }
             | Self::Bulk(_)
+            | Self::AddNote { .. }
             | Self::ClearAlert(_)
             | Self::ForcePresence { .. }
             | Self::ForceSignOut { .. }

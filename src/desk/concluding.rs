@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::routing::Changed;
 use super::{
-    Actor, Answer, Case, Change, Desk, Effects, EndCause, Event, Filing, Interaction,
+    Actor, Answer, Case, Change, Desk, Effects, EndCause, Event, FeedEntry, Filing, Interaction,
     PresenceCause, Treated,
 };
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, SessionId};
@@ -56,6 +56,7 @@ pub(super) enum Pending {
     Case(Box<Case>),
     Told(usize),
     Treated(Vec<Treated>, usize),
+    Noted(MainNumber),
 }
 
 impl Desk {
@@ -126,6 +127,8 @@ impl Desk {
                 changes.push(Change::LogTrimmed(agent.clone(), old));
             }
         }
+        let fed = draft.events.iter().filter_map(FeedEntry::of);
+        changes.extend(fed.map(|entry| Change::Fed(Box::new(entry))));
         if draft.counted {
             changes.push(Change::Counters(self.counters));
         }
@@ -183,9 +186,17 @@ impl Desk {
             }
             Pending::Case(case) => Some(Answer::Case(case)),
             Pending::Told(readers) => Some(Answer::Told(readers)),
+            Pending::Noted(case) => self.noted(case),
             Pending::Treated(treated, more) => Some(Answer::Treated(treated, more)),
         };
         answer.unwrap_or(Answer::Done)
+    }
+
+    /// The entry of the note that this command added to a case.
+    fn noted(&self, case: MainNumber) -> Option<Answer> {
+        let mut added = self.draft.events.iter().rev().filter_map(FeedEntry::of);
+        let entry = added.find(|entry| entry.case == case && entry.interaction.is_none())?;
+        Some(Answer::Noted(Box::new(entry)))
     }
 
     /// An interaction that is open or was closed by this very command.

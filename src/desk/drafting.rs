@@ -90,6 +90,7 @@ impl Desk {
             answered: None,
             warned: 0,
             rounds_declined: 0,
+            previous: self.newest_of(number, id),
         };
         let fact = Fact::InteractionAssigned {
             interaction: Box::new(interaction.clone()),

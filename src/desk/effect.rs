@@ -11,6 +11,7 @@ use super::alerts::Alert;
 use super::bulk::Treated;
 use super::case::Case;
 use super::command::Filing;
+use super::feed::FeedEntry;
 use super::interaction::Interaction;
 use super::message::Message;
 use super::offer::Offer;
@@ -97,6 +98,8 @@ pub enum Answer {
     Told(usize),
     /// What became of each interaction of an act on many, and how many more fit it.
     Treated(Vec<Treated>, usize),
+    /// A note in the feed of a case.
+    Noted(Box<FeedEntry>),
 }
 
 /// A record to be written or removed.
@@ -145,6 +148,8 @@ pub enum Change {
     QueuePaused(Pause),
     /// A queue is paused no longer.
     QueueResumed(QueueId),
+    /// An entry in the feed of a case.
+    Fed(Box<FeedEntry>),
 }
 
 /// Numbers that the desk gives out and never gives out twice.
@@ -334,9 +339,55 @@ pub enum Fact {
         /// What it says.
         text: String,
     },
+    /// Somebody wrote something down about a case.
+    NoteAdded {
+        /// Which.
+        case: MainNumber,
+        /// What.
+        text: String,
+    },
+    /// A case became a part of another.
+    CasesMerged {
+        /// Which.
+        case: MainNumber,
+        /// The other.
+        into: MainNumber,
+    },
 }
 
 impl Fact {
+    /// The interaction that it is about, as it is now.
+    #[must_use]
+    pub const fn work(&self) -> Option<&Interaction> {
+        match self {
+            Self::InteractionQueued(found)
+            | Self::InteractionUpdated(found)
+            | Self::WrapUpStarted(found)
+            | Self::InteractionClosed(found)
+            | Self::InteractionHeld(found)
+            | Self::InteractionFiled(found) => Some(found),
+            Self::OfferCreated { interaction, .. }
+            | Self::OfferResolved { interaction, .. }
+            | Self::InteractionAssigned { interaction, .. }
+            | Self::MessageReceived { interaction, .. }
+            | Self::WrapUpEnded { interaction, .. }
+            | Self::InteractionUnassigned { interaction, .. }
+            | Self::InteractionOverflowed { interaction, .. }
+            | Self::TargetNear { interaction, .. } => Some(interaction),
+            Self::PresenceChanged { .. }
+            | Self::DeliveryUpdated(_)
+            | Self::MembershipChanged { .. }
+            | Self::AgentUpdated(_)
+            | Self::QueueChanged { .. }
+            | Self::PresenceForced { .. }
+            | Self::AlertRaised(_)
+            | Self::AlertCleared(_)
+            | Self::NoticePosted { .. }
+            | Self::NoteAdded { .. }
+            | Self::CasesMerged { .. } => None,
+        }
+    }
+
     /// The fact's name as the log and `postroom watch` print it.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -365,6 +416,8 @@ impl Fact {
             Self::AlertRaised(_) => "alert raised",
             Self::AlertCleared(_) => "alert cleared",
             Self::NoticePosted { .. } => "notice posted",
+            Self::NoteAdded { .. } => "note added",
+            Self::CasesMerged { .. } => "cases merged",
         }
     }
 }

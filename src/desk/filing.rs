@@ -196,6 +196,8 @@ impl Desk {
         self.cases.insert(
             number,
             Case {
+                newest: None,
+                parts: Vec::new(),
                 number,
                 subject,
                 customer,
@@ -237,6 +239,7 @@ impl Desk {
             (self.queues.get(&target.queue)).and_then(|queue| queue.settings.kept_until(now));
         let last = (self.cases.get(&number)).and_then(|case| case.last_agent.clone());
         let preferred = (keep.zip(last)).map(|(until, agent)| Preferred { agent, until });
+        let previous = self.newest_of(number, id);
         let interaction = Interaction {
             id,
             queue: target.queue.clone(),
@@ -277,6 +280,7 @@ impl Desk {
             accepted: None,
             answered: None,
             warned: 0,
+            previous,
         };
         let queue = self.queues.get_mut(&target.queue);
         let case = self.cases.get_mut(&number);

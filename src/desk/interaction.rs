@@ -308,6 +308,8 @@ pub struct Interaction {
     pub answered: Option<Timestamp>,
     /// Which warnings about what is promised were given: a bit each.
     pub warned: u8,
+    /// The interaction that was the newest of its case before it.
+    pub previous: Option<InteractionId>,
 }
 
 impl Interaction {

@@ -1,6 +1,6 @@
 //! Merging: two cases turn out to be one matter, and the tokens of a case are made worthless.
 
-use super::{Case, Desk, Fact, PEOPLE_MAX, Pending, Refusal};
+use super::{Case, Desk, Fact, PARTS_MAX, PEOPLE_MAX, Pending, Refusal};
 use crate::id::InteractionId;
 use crate::time::Timestamp;
 
@@ -45,6 +45,12 @@ impl Desk {
         let room = PEOPLE_MAX.saturating_sub(into.copied.len());
         into.copied.extend(case.copied.iter().take(room).cloned());
         case.merged_into = Some(to);
+        let parts = [from].into_iter().chain(case.parts.iter().copied());
+        for part in parts {
+            if into.parts.len() < PARTS_MAX {
+                into.parts.push(part);
+            }
+        }
         case.changed = now;
         case.closed = case.closed.or(Some(now));
         into.changed = now;
@@ -70,6 +76,14 @@ impl Desk {
         }
         self.keep(case);
         self.keep(into.clone());
+        self.tell(
+            now,
+            None,
+            Fact::CasesMerged {
+                case: from,
+                into: to,
+            },
+        );
         Ok(Pending::Case(Box::new(into)))
     }
 

@@ -14,6 +14,7 @@ pub mod case;
 pub mod command;
 pub mod effect;
 pub mod explain;
+pub mod feed;
 pub mod hours;
 pub mod interaction;
 pub mod message;
@@ -75,6 +76,7 @@ pub use effect::{
     Answer, AssignCause, Change, Counters, Effects, Event, Fact, UnassignReason, WrapUpOutcome,
 };
 pub use explain::Hindrance;
+pub use feed::{FeedEntry, Happening, PARTS_MAX};
 pub use hours::{Hours, Span};
 pub use house::{AfterWork, HouseRules, ReasonKind};
 pub use interaction::{CancelCause, HoldReason, Interaction, NO_MESSAGE, Outcome, State};
@@ -352,6 +354,7 @@ impl Desk {
                 to,
                 note,
             } => self.reassign(now, interaction, to, note),
+            Command::AddNote { case, text } => self.add_note(now, &case, text),
             Command::Bulk(bulk) => self.bulk(now, &bulk),
             Command::ClearAlert(concern) => self.clear_alert(now, &concern),
             Command::ForcePresence { agent, state, note } => {

@@ -265,6 +265,7 @@ impl Desk {
             answered: None,
             warned: 0,
             follows: Some(closed.id),
+            previous: self.newest_of(closed.case, id),
             direction: Direction::Inbound,
             ..closed
         };

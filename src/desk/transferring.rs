@@ -99,8 +99,10 @@ impl Desk {
         let sequence = self.next_sequence();
         let id = InteractionId::new(now, sequence);
         let number = half.case;
+        let previous = self.newest_of(number, id);
         let half = Interaction {
             id,
+            previous,
             follows: Some(half.id),
             outcome: Some(Outcome::Transferred),
             preferred: None,

@@ -216,6 +216,10 @@ impl<'a> Group<'a> {
                 let serial = case.serial().to_be_bytes().to_vec();
                 batch.put(keys::clue(clue, message), serial);
             }
+            Change::Fed(entry) => {
+                let key = keys::feed(entry.case, entry.id);
+                batch.put(key, record::encode(&*entry));
+            }
             Change::Outbound(outbound) => {
                 let id = outbound.id;
                 let (key, value) = (keys::outbound(id), record::encode(&*outbound));

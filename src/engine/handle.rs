@@ -1,5 +1,6 @@
 //! The handle: what callers hold of the engine. Cheap to clone; never blocks the runtime.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ring::digest;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::found::Found;
 use super::keys::{ApiKey, Keys};
@@ -112,6 +113,11 @@ pub(super) enum Call {
     WatchSession {
         session: SessionId,
         reply: oneshot::Sender<Result<SessionWatch, EngineError>>,
+    },
+    WatchCase {
+        case: MainNumber,
+        interactions: BTreeSet<InteractionId>,
+        reply: oneshot::Sender<Result<watch::Receiver<()>, EngineError>>,
     },
     WatchDesk {
         reply: oneshot::Sender<Result<DeskWatch, EngineError>>,
@@ -563,6 +569,25 @@ impl Handle {
     /// As for [`Self::look`].
     pub async fn watch_desk(&self) -> Result<DeskWatch, EngineError> {
         self.ask(|reply| Call::WatchDesk { reply }).await
+    }
+
+    /// Hears that there is news in the feed of a case of which these interactions are known; what it
+    /// is, is read by [`Self::feed`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::look`].
+    pub async fn watch_case(
+        &self,
+        case: MainNumber,
+        interactions: BTreeSet<InteractionId>,
+    ) -> Result<watch::Receiver<()>, EngineError> {
+        self.ask(|reply| Call::WatchCase {
+            case,
+            interactions,
+            reply,
+        })
+        .await
     }
 
     /// Makes an API key.

@@ -14,6 +14,7 @@ pub mod views;
 pub mod watch;
 
 mod clock;
+mod feed;
 mod found;
 mod group;
 mod load;
@@ -38,6 +39,7 @@ use watch::Watchers;
 
 pub use watch::WatchFrame;
 
+pub use feed::{FeedItem, FeedPage, FeedPlace};
 pub use found::Found;
 pub use handle::{Done, Fingerprint, Handle, NewKey, RequestKey};
 pub use load::StartError;
@@ -404,6 +406,14 @@ impl Runner {
                 let frames = self.watchers.add_desk(overview.revision);
                 let watch = DeskWatch { overview, frames };
                 verdicts.push(answer_after(Ok(watch), reply));
+            }
+            Call::WatchCase {
+                case,
+                interactions,
+                reply,
+            } => {
+                let news = self.watchers.add_case(case, interactions);
+                verdicts.push(answer_after(Ok(news), reply));
             }
             Call::CreateKey { new, reply } => {
                 let key = self.create_key(now, new, group);

@@ -149,7 +149,7 @@ impl Runner {
                 refresh(case)?;
                 refresh(into)?;
             }
-            Command::RevokeTokens { case } => refresh(case)?,
+            Command::RevokeTokens { case } | Command::AddNote { case, .. } => refresh(case)?,
             Command::StartEmail(email) => {
                 if let Some(case) = &mut email.case
                     && let Some(current) = self.current_case(case.number, group)?

@@ -1,12 +1,13 @@
 //! Watchers: who is told what happened, once it is durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use crate::desk::{EndCause, Event};
-use crate::id::{AgentId, SessionId};
+use crate::desk::{EndCause, Event, Fact};
+use crate::id::{AgentId, InteractionId, SessionId};
+use crate::mail::token::MainNumber;
 
 /// Frames that are kept for a slow reader. One that falls further behind is cut off and resumes
 /// from the log; nothing is dropped silently.
@@ -66,12 +67,41 @@ struct AgentWatcher {
     watcher: Watcher,
 }
 
+/// The reader of a case's feed, who is told that there is something to read, and reads it from the
+/// store.
+#[derive(Debug)]
+struct CaseWatcher {
+    case: MainNumber,
+    /// Interactions of the case: what is told of their mail on its way names no case.
+    interactions: BTreeSet<InteractionId>,
+    news: watch::Sender<()>,
+}
+
+impl CaseWatcher {
+    /// Whether an event is about the case.
+    fn concerns(&mut self, fact: &Fact) -> bool {
+        if let Some(found) = fact.work() {
+            return found.case == self.case && {
+                self.interactions.insert(found.id);
+                true
+            };
+        }
+        match fact {
+            Fact::DeliveryUpdated(outbound) => self.interactions.contains(&outbound.interaction),
+            Fact::NoteAdded { case, .. } => *case == self.case,
+            Fact::CasesMerged { case, into } => *case == self.case || *into == self.case,
+            _ => false,
+        }
+    }
+}
+
 /// All readers.
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
     /// At most one per agent, as an agent has at most one session.
     agents: BTreeMap<AgentId, AgentWatcher>,
     desk: Vec<Watcher>,
+    cases: Vec<CaseWatcher>,
     streams: u64,
 }
 
@@ -117,6 +147,21 @@ impl Watchers {
         receiver
     }
 
+    /// Adds a reader of the feed of a case who knows of these interactions of it.
+    pub(super) fn add_case(
+        &mut self,
+        case: MainNumber,
+        interactions: BTreeSet<InteractionId>,
+    ) -> watch::Receiver<()> {
+        let (news, receiver) = watch::channel(());
+        self.cases.push(CaseWatcher {
+            case,
+            interactions,
+            news,
+        });
+        receiver
+    }
+
     /// Forgets the reader of a session, if it is still this stream.
     pub(super) fn remove(&mut self, session: SessionId, stream: u64) {
         self.agents
@@ -144,13 +189,18 @@ impl Watchers {
             self.agents.remove(agent);
         }
         self.desk.retain(|watcher| watcher.tell(&event));
+        self.cases.retain_mut(|watcher| {
+            // Who has gone hears nothing, and is forgotten.
+            watcher.news.receiver_count() > 0
+                && (!watcher.concerns(&event.fact) || watcher.news.send(()).is_ok())
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desk::{Actor, Fact};
+    use crate::desk::Actor;
     use crate::id::QueueId;
     use crate::time::Timestamp;
 

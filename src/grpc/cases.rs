@@ -1,4 +1,4 @@
-//! `CaseService`: cases, their merging and their tokens.
+//! `CaseService`: cases, their feeds, their merging and their tokens.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::access::{Principal, caller};
 use super::errors::Failure;
 use super::form::Form;
 use super::pb::case_service_server::CaseService;
-use super::{Shared, convert, errors, pb, respond};
+use super::{Shared, convert, errors, feed, pb, respond};
 use crate::desk::{Actor, Answer, Case, Command};
 use crate::engine::RequestKey;
 use crate::mail::token::MainNumber;
@@ -34,6 +34,15 @@ impl Cases {
 }
 
 impl Cases {
+    /// A case that there is and that the caller may read.
+    async fn named(&self, caller: &Principal, field: &str, name: &str) -> Result<Case, Status> {
+        let mut form = Form::new();
+        let number = form.name(field, name, "cases");
+        let number = form.done(number)?;
+        (self.readable(caller, number).await?)
+            .ok_or_else(|| errors::not_found(format!("cases/{number}")))
+    }
+
     /// A case that there is.
     async fn existing(&self, number: MainNumber) -> Result<Case, Status> {
         let found = self.0.handle.case(number).await;
@@ -62,11 +71,7 @@ impl CaseService for Cases {
         request: Request<pb::GetCaseRequest>,
     ) -> Result<Response<pb::GetCaseResponse>, Status> {
         let caller = caller(&request)?;
-        let mut form = Form::new();
-        let number = form.name("name", &request.get_ref().name, "cases");
-        let number = form.done(number)?;
-        let found = (self.readable(&caller, number).await?)
-            .ok_or_else(|| errors::not_found(format!("cases/{number}")))?;
+        let found = (self.named(&caller, "name", &request.get_ref().name)).await?;
         Ok(Response::new(pb::GetCaseResponse {
             case: Some(convert::case(&found)),
         }))
@@ -88,6 +93,38 @@ impl CaseService for Cases {
         Ok(Response::new(pb::LookupCaseResponse {
             case: Some(convert::case(&found)),
         }))
+    }
+
+    async fn list_feed_entries(
+        &self,
+        request: Request<pb::ListFeedEntriesRequest>,
+    ) -> Result<Response<pb::ListFeedEntriesResponse>, Status> {
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let case = self.named(&caller, "parent", &asked.parent).await?;
+        feed::list(&self.0, &caller, case.number, asked).await
+    }
+
+    type WatchCaseStream = feed::CaseStream;
+
+    async fn watch_case(
+        &self,
+        request: Request<pb::WatchCaseRequest>,
+    ) -> Result<Response<Self::WatchCaseStream>, Status> {
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let case = self.named(&caller, "name", &asked.name).await?;
+        feed::watch(&self.0, caller, case.number, asked).await
+    }
+
+    async fn add_note(
+        &self,
+        request: Request<pb::AddNoteRequest>,
+    ) -> Result<Response<pb::AddNoteResponse>, Status> {
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let case = self.named(&caller, "parent", &asked.parent).await?;
+        feed::add_note(&self.0, &caller, case, asked).await
     }
 
     async fn merge_case(

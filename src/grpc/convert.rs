@@ -14,13 +14,14 @@ pub(super) use floor::{
 
 use super::pb;
 use crate::desk::{
-    AgentState, CancelCause, Case, Correspondent, Direction, Interaction, Message, NO_MESSAGE,
-    Offer, OfferState, Outcome, Presence, PresenceCause, Requested, RescindCause, Role,
-    SessionView, State,
+    AgentState, AssignCause, CancelCause, Case, Correspondent, Direction, Interaction, Message,
+    NO_MESSAGE, Offer, OfferState, Outcome, Presence, PresenceCause, Requested, RescindCause, Role,
+    SessionView, State, UnassignReason, WrapUpOutcome,
 };
 use crate::id::{AgentId, InteractionId, MessageId, QueueId};
 use crate::mail::letter::{Attachment, Notice, Protection, View};
 use crate::mail::mailbox::Mailbox;
+use crate::mail::token::MainNumber;
 use crate::mail::trust::Trust;
 use crate::outbound::message::{DeliveryState, Outbound};
 use crate::time::Timestamp;
@@ -58,6 +59,10 @@ pub(super) fn etag(version: u64) -> String {
 
 pub(super) fn message_name(interaction: InteractionId, message: MessageId) -> String {
     format!("interactions/{interaction}/messages/{message}")
+}
+
+pub(super) fn case_name(case: MainNumber) -> String {
+    format!("cases/{case}")
 }
 
 pub(super) fn agent_name(agent: &AgentId) -> String {
@@ -140,7 +145,7 @@ pub(super) const fn rescind_cause(cause: RescindCause) -> pb::OfferRescindCause 
     }
 }
 
-const fn outcome(outcome: Option<Outcome>) -> pb::InteractionOutcome {
+pub(super) const fn outcome(outcome: Option<Outcome>) -> pb::InteractionOutcome {
     match outcome {
         None => pb::InteractionOutcome::Unspecified,
         Some(Outcome::Replied) => pb::InteractionOutcome::Replied,
@@ -151,7 +156,35 @@ const fn outcome(outcome: Option<Outcome>) -> pb::InteractionOutcome {
     }
 }
 
-const fn cancel_cause(cause: CancelCause) -> pb::CancelCause {
+pub(super) const fn assign_cause(cause: AssignCause) -> pb::AssignCause {
+    match cause {
+        AssignCause::Accepted => pb::AssignCause::Accepted,
+        AssignCause::Pulled => pb::AssignCause::Pulled,
+        AssignCause::Resumed => pb::AssignCause::Resumed,
+        AssignCause::Started => pb::AssignCause::Started,
+        AssignCause::Returned => pb::AssignCause::Returned,
+        AssignCause::Reassigned => pb::AssignCause::Reassigned,
+    }
+}
+
+pub(super) const fn unassign_reason(reason: UnassignReason) -> pb::UnassignReason {
+    match reason {
+        UnassignReason::Transferred => pb::UnassignReason::Transferred,
+        UnassignReason::Requeued => pb::UnassignReason::Requeued,
+        UnassignReason::Cancelled => pb::UnassignReason::Cancelled,
+        UnassignReason::Reassigned => pb::UnassignReason::Reassigned,
+    }
+}
+
+pub(super) const fn wrap_up_outcome(outcome: WrapUpOutcome) -> pb::WrapUpOutcome {
+    match outcome {
+        WrapUpOutcome::Completed => pb::WrapUpOutcome::Completed,
+        WrapUpOutcome::TimedOut => pb::WrapUpOutcome::TimedOut,
+        WrapUpOutcome::Cancelled => pb::WrapUpOutcome::Cancelled,
+    }
+}
+
+pub(super) const fn cancel_cause(cause: CancelCause) -> pb::CancelCause {
     match cause {
         CancelCause::Duplicate => pb::CancelCause::Duplicate,
         CancelCause::Spam => pb::CancelCause::Spam,
@@ -373,7 +406,7 @@ pub(super) fn interaction(interaction: &Interaction) -> pb::Interaction {
         outcome: outcome(interaction.outcome).into(),
         queue: queue_name(&interaction.queue),
         agent: stand.agent,
-        case: format!("cases/{}", interaction.case),
+        case: case_name(interaction.case),
         main_number: interaction.case.to_string(),
         subject: interaction.subject.clone(),
         customer: Some(address(&interaction.customer)),
@@ -557,20 +590,17 @@ pub(super) fn case(case: &Case) -> pb::Case {
         pb::CaseState::Closed
     };
     pb::Case {
-        name: format!("cases/{}", case.number),
+        name: case_name(case.number),
         main_number: case.number.to_string(),
         subject: case.subject.clone(),
         state: state.into(),
         customer: Some(address(&case.customer)),
         queue: queue_name(&case.queue),
         agent: case.last_agent.as_ref().map(agent_name).unwrap_or_default(),
-        follow_up_of: (case.follow_up_of)
-            .map_or_else(String::new, |number| format!("cases/{number}")),
+        follow_up_of: (case.follow_up_of).map_or_else(String::new, case_name),
         message_count: count(case.message_count),
         create_time: Some(time(case.created)),
         update_time: Some(time(case.changed)),
-        merged_into: case
-            .merged_into
-            .map_or_else(String::new, |into| format!("cases/{into}")),
+        merged_into: case.merged_into.map_or_else(String::new, case_name),
     }
 }

@@ -1,14 +1,12 @@
 //! Events as clients are told them: the payloads of both streams, and why a stream ended.
 
 use super::convert::{
-    agent, agent_name, agent_state, alert, delivery, interaction, long, membership, message,
-    message_name, offer, presence, queue_name, queue_state, reason_code, requested, service_goal,
-    time,
+    agent, agent_name, agent_state, alert, assign_cause, case_name, delivery, interaction, long,
+    membership, message, message_name, offer, presence, queue_name, queue_state, reason_code,
+    requested, service_goal, time, unassign_reason, wrap_up_outcome,
 };
 use super::pb;
-use crate::desk::{
-    Actor, AssignCause, EndCause, Event, Fact, Interaction, Offer, UnassignReason, WrapUpOutcome,
-};
+use crate::desk::{Actor, EndCause, Event, Fact, Interaction, Offer};
 use crate::id::QueueId;
 
 /// The queue whose name for people an event shows, if it shows one.
@@ -34,7 +32,10 @@ pub(super) fn queue_shown(event: &Event) -> Option<&QueueId> {
         | Fact::InteractionOverflowed { .. }
         | Fact::TargetNear { .. }
         | Fact::QueueChanged { .. } => None,
-        Fact::PresenceForced { .. } | Fact::NoticePosted { .. } => None,
+        Fact::PresenceForced { .. }
+        | Fact::NoticePosted { .. }
+        | Fact::NoteAdded { .. }
+        | Fact::CasesMerged { .. } => None,
     }
 }
 
@@ -54,7 +55,7 @@ pub(super) fn desk_event(event: &Event, queue_display_name: String) -> pb::DeskE
     }
 }
 
-fn actor(actor: &Actor) -> pb::Actor {
+pub(super) fn actor(actor: &Actor) -> pb::Actor {
     let (kind, subject) = match actor {
         Actor::System => (pb::ActorKind::System, String::new()),
         Actor::Agent(agent) => (pb::ActorKind::Agent, agent_name(agent)),
@@ -91,17 +92,9 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
             offer: offered(offer, interaction),
         }),
         Fact::InteractionAssigned { interaction, cause } => {
-            let cause = match cause {
-                AssignCause::Accepted => pb::AssignCause::Accepted,
-                AssignCause::Pulled => pb::AssignCause::Pulled,
-                AssignCause::Resumed => pb::AssignCause::Resumed,
-                AssignCause::Started => pb::AssignCause::Started,
-                AssignCause::Returned => pb::AssignCause::Returned,
-                AssignCause::Reassigned => pb::AssignCause::Reassigned,
-            };
             P::InteractionAssigned(pb::InteractionAssigned {
                 interaction: whole(interaction),
-                cause: cause.into(),
+                cause: assign_cause(*cause).into(),
             })
         }
         Fact::InteractionUpdated(found) => P::InteractionUpdated(pb::InteractionUpdated {
@@ -124,17 +117,10 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
         Fact::WrapUpEnded {
             interaction,
             outcome,
-        } => {
-            let outcome = match outcome {
-                WrapUpOutcome::Completed => pb::WrapUpOutcome::Completed,
-                WrapUpOutcome::TimedOut => pb::WrapUpOutcome::TimedOut,
-                WrapUpOutcome::Cancelled => pb::WrapUpOutcome::Cancelled,
-            };
-            P::WrapUpEnded(pb::WrapUpEnded {
-                interaction: whole(interaction),
-                outcome: outcome.into(),
-            })
-        }
+        } => P::WrapUpEnded(pb::WrapUpEnded {
+            interaction: whole(interaction),
+            outcome: wrap_up_outcome(*outcome).into(),
+        }),
         Fact::InteractionClosed(found) => P::InteractionClosed(pb::InteractionClosed {
             interaction: whole(found),
         }),
@@ -154,18 +140,10 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
         Fact::InteractionUnassigned {
             interaction,
             reason,
-        } => {
-            let reason = match reason {
-                UnassignReason::Transferred => pb::UnassignReason::Transferred,
-                UnassignReason::Requeued => pb::UnassignReason::Requeued,
-                UnassignReason::Cancelled => pb::UnassignReason::Cancelled,
-                UnassignReason::Reassigned => pb::UnassignReason::Reassigned,
-            };
-            P::InteractionUnassigned(pb::InteractionUnassigned {
-                interaction: whole(interaction),
-                reason: reason.into(),
-            })
-        }
+        } => P::InteractionUnassigned(pb::InteractionUnassigned {
+            interaction: whole(interaction),
+            reason: unassign_reason(*reason).into(),
+        }),
         Fact::AgentUpdated(changed) => P::AgentUpdated(pb::AgentUpdated {
             agent: Some(agent(changed)),
         }),
@@ -206,6 +184,14 @@ fn payload(event: &Event, queue_display_name: String) -> Option<pb::desk_event::
         Fact::AlertCleared(cleared) => P::AlertCleared(pb::AlertCleared {
             alert: Some(alert(cleared)),
         }),
+        Fact::NoteAdded { case, text } => P::NoteAdded(pb::NoteAdded {
+            case: case_name(*case),
+            text: text.clone(),
+        }),
+        Fact::CasesMerged { case, into } => P::CasesMerged(pb::CasesMerged {
+            case: case_name(*case),
+            into: case_name(*into),
+        }),
         Fact::NoticePosted { text } => P::NoticePosted(pb::NoticePosted { text: text.clone() }),
     })
 }
@@ -239,7 +225,9 @@ pub(super) fn session_event(event: &Event, queue_display_name: String) -> pb::Se
             | D::AlertCleared(_)
             | D::InteractionOverflowed(_)
             | D::TargetNear(_)
-            | D::QueueChanged(_) => return None,
+            | D::QueueChanged(_)
+            | D::NoteAdded(_)
+            | D::CasesMerged(_) => return None,
         })
     });
     pb::SessionEvent {

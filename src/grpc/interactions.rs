@@ -12,7 +12,7 @@ use super::form::Form;
 use super::page::{self, Page};
 use super::pb::interaction_service_server::InteractionService;
 use super::{Shared, convert, dossier, download, errors, pb};
-use crate::desk::{Direction, Interaction, Message, Role, State};
+use crate::desk::{Interaction, Message, Role, State};
 use crate::id::{InteractionId, MessageId, QueueId};
 
 /// Open interactions that are looked through for one page, so that a caller who may read few of
@@ -72,21 +72,6 @@ impl Interactions {
                 message.interactions.iter().any(its) || (writes && message.case == found.case)
             })
             .ok_or_else(|| errors::not_found(convert::message_name(interaction, id)))
-    }
-
-    async fn basic(
-        &self,
-        message: &Message,
-        interaction: InteractionId,
-    ) -> Result<pb::Message, Status> {
-        let outbound = match message.direction {
-            Direction::Inbound => None,
-            Direction::Outbound => {
-                (self.0.handle.outbound(message.id).await).map_err(errors::engine)?
-            }
-        };
-        let delivery = outbound.as_ref().map(convert::delivery);
-        Ok(convert::message(message, interaction, delivery))
     }
 }
 
@@ -192,7 +177,7 @@ impl InteractionService for Interactions {
         let next_page_token = page.cut(&mut messages, |message| message.id.to_bytes().to_vec());
         let mut basic = Vec::with_capacity(messages.len());
         for message in &messages {
-            basic.push(self.basic(message, id).await?);
+            basic.push(self.0.basic_message(message, id).await?);
         }
         Ok(Response::new(pb::ListMessagesResponse {
             messages: basic,
@@ -218,7 +203,7 @@ impl InteractionService for Interactions {
         };
         let ((interaction, id), full) = form.done((name, full))?;
         let found = self.readable_message(&caller, (interaction, id)).await?;
-        let mut message = self.basic(&found, interaction).await?;
+        let mut message = self.0.basic_message(&found, interaction).await?;
         if full {
             let view = self.0.opener.open(&self.0.handle, &found).await?;
             convert::read_into(&mut message, view);

@@ -23,6 +23,7 @@ pub mod server;
 
 mod access;
 mod errors;
+mod feed;
 mod form;
 mod page;
 mod password;
@@ -70,9 +71,9 @@ use opener::Opener;
 use password::Passwords;
 use watch::Streams;
 
-use crate::desk::{Desk, Queue, Role};
+use crate::desk::{Desk, Direction, Message, Queue, Role};
 use crate::engine::Handle;
-use crate::id::{AgentId, QueueId};
+use crate::id::{AgentId, InteractionId, QueueId};
 use crate::intake::Intake;
 use crate::milter::Current;
 use crate::outbound::reply::ReplySettings;
@@ -142,6 +143,22 @@ impl Shared {
 
     /// Refuses a caller who neither steers the floor nor serves the queue to which this resource
     /// belongs.
+    /// A message without its text, with what became of it on its way.
+    async fn basic_message(
+        &self,
+        message: &Message,
+        interaction: InteractionId,
+    ) -> Result<pb::Message, Status> {
+        let outbound = match message.direction {
+            Direction::Inbound => None,
+            Direction::Outbound => {
+                (self.handle.outbound(message.id).await).map_err(errors::engine)?
+            }
+        };
+        let delivery = outbound.as_ref().map(convert::delivery);
+        Ok(convert::message(message, interaction, delivery))
+    }
+
     async fn may_read_queue(
         &self,
         caller: &Principal,

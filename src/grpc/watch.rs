@@ -161,6 +161,11 @@ impl<W: Frames> Feed<W> {
             .map_err(|_| Gone)
     }
 
+    /// The reader is gone.
+    pub(super) async fn closed(&self) {
+        self.out.closed().await;
+    }
+
     /// Sends a sign of life.
     pub(super) async fn beat(&self) -> Result<(), Gone> {
         let heartbeat = StreamHeartbeat {

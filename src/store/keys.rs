@@ -20,6 +20,7 @@
 //! | `dossier/ID` | what was found out about a message |
 //! | `clue/DIGEST MESSAGE` | the case of a message, by what later letters may name it with |
 //! | `thread/INTERACTION MESSAGE` | marks a message of an interaction |
+//! | `feed/SERIAL ENTRY` | an entry in the feed of a case |
 //! | `outbound/ID` | an outbound message |
 //! | `spool/ID` | marks an outbound message that is not settled |
 //! | `acknowledged/QUEUE 00 ADDRESS` | a sender whom the queue has told that a letter arrived |
@@ -29,7 +30,7 @@
 //! | `delivery/DIGEST` | what became of a letter, by its fingerprint |
 //! | `due/TIME KEY` | marks a `request`, `delivery`, `acknowledged` or `suppressed` that is forgotten then; further ones in the value |
 
-use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId};
+use crate::id::{AgentId, EntryId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::threading::ClueKey;
 use crate::mail::token::MainNumber;
 use crate::time::Timestamp;
@@ -197,6 +198,25 @@ pub fn thread(interaction: InteractionId, message: MessageId) -> Vec<u8> {
 pub fn threaded(interaction: InteractionId, key: &[u8]) -> Option<MessageId> {
     let id = key.strip_prefix(thread_of(interaction).as_slice())?;
     Some(MessageId::from_bytes(id.try_into().ok()?))
+}
+
+/// All entries in the feed of a case.
+#[must_use]
+pub fn feed_of(case: MainNumber) -> Vec<u8> {
+    join(&[b"feed/", &case.serial().to_be_bytes()])
+}
+
+/// One entry in the feed of a case.
+#[must_use]
+pub fn feed(case: MainNumber, entry: EntryId) -> Vec<u8> {
+    join(&[b"feed/", &case.serial().to_be_bytes(), &entry.to_bytes()])
+}
+
+/// The entry that a key of [`feed`] names.
+#[must_use]
+pub fn fed(case: MainNumber, key: &[u8]) -> Option<EntryId> {
+    let id = key.strip_prefix(feed_of(case).as_slice())?;
+    Some(EntryId::from_bytes(id.try_into().ok()?))
 }
 
 /// An outbound message.

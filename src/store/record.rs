@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::previous::{MessageV1, OutboundV1};
 use crate::desk::{
-    Agent, Answer, Case, Counters, Event, Filing, Interaction, Message, Offer, Pause, Session,
+    Agent, Answer, Case, Counters, Event, FeedEntry, Filing, Interaction, Message, Offer, Pause,
+    Session,
 };
 use crate::id::{AgentId, KeyId};
 use crate::mail::dossier::Dossier;
@@ -158,7 +159,7 @@ pub struct Acknowledged {
 pub struct Secret(pub Vec<u8>);
 
 /// The version of events, and of all that is in them.
-pub const EVENTS: u8 = 3;
+pub const EVENTS: u8 = 4;
 
 macro_rules! stored {
     ($($record:ty => $noun:literal $version:literal),* $(,)?) => {
@@ -176,9 +177,10 @@ stored! {
     Session => "session" 2,
     Offer => "offer" 2,
     Pause => "pause" 1,
-    Interaction => "interaction" 3,
+    Interaction => "interaction" 4,
     Delivery => "delivery" 1,
     Dossier => "dossier" 1,
+    FeedEntry => "feed entry" 1,
     Acknowledged => "acknowledgement" 1,
     Suppression => "suppressed address" 1,
     Secret => "secret" 1,
@@ -186,7 +188,7 @@ stored! {
 
 impl Stored for Case {
     const NOUN: &'static str = "case";
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
     fn migrate(version: u8, fields: &[u8]) -> Option<Self> {
         let mut case: Self = grown(fields)?;

@@ -321,6 +321,10 @@ impl Names {
             Fact::AlertCleared(alert) => {
                 format!("alert over: {}", self.concern(&alert.concern))
             }
+            Fact::NoteAdded { case, text } => format!("noted in {}: {text}", self.case(*case)),
+            Fact::CasesMerged { case, into } => {
+                format!("{} is a part of {}", self.case(*case), self.case(*into))
+            }
             Fact::NoticePosted { text } => format!("{} is told: {text}", concerned(event)),
             Fact::MembershipChanged { queue, removed } => {
                 let agent = concerned(event);

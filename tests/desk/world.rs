@@ -7,11 +7,11 @@ use std::time::Duration;
 use postroom::desk::skill::asked;
 use postroom::desk::{
     Actor, Agent, AgentState, Answer, Case, Change, CodePolicy, Command, Concern, Correspondent,
-    Counters, Desk, Effects, Event, Fact, Handling, Hindrance, Ingest, Interaction, Message, Offer,
-    Opening, Origin, Outgoing, Pause, Policy, Presence, Queue, QueueSettings, ROUNDS_ALERT,
-    Records, Refusal, Requested, Session, State, Strategy, Target, Thread,
+    Counters, Desk, Effects, Event, Fact, FeedEntry, Handling, Hindrance, Ingest, Interaction,
+    Message, Offer, Opening, Origin, Outgoing, Pause, Policy, Presence, Queue, QueueSettings,
+    ROUNDS_ALERT, Records, Refusal, Requested, Session, State, Strategy, Target, Thread,
 };
-use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
+use postroom::id::{AgentId, EntryId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::mail::clue::OwnKeys;
 use postroom::mail::token::MainNumber;
 use postroom::mail::trust::Trust;
@@ -30,6 +30,7 @@ pub(crate) struct Kept {
     pub(crate) messages: BTreeMap<MessageId, Message>,
     pub(crate) outbound: BTreeMap<MessageId, Outbound>,
     pub(crate) pauses: BTreeMap<QueueId, Pause>,
+    pub(crate) feed: BTreeMap<EntryId, FeedEntry>,
 }
 
 impl Kept {
@@ -84,6 +85,10 @@ impl Kept {
             }
             Change::QueueResumed(queue) => {
                 self.pauses.remove(&queue);
+            }
+            Change::Fed(entry) => {
+                let before = self.feed.insert(entry.id, *entry);
+                assert!(before.is_none(), "an entry of a feed was written twice");
             }
             Change::Logged(..) | Change::LogTrimmed(..) => {}
         }
@@ -160,6 +165,8 @@ impl Client {
             | Fact::AlertCleared(_)
             | Fact::InteractionOverflowed { .. }
             | Fact::TargetNear { .. }
+            | Fact::NoteAdded { .. }
+            | Fact::CasesMerged { .. }
             | Fact::MembershipChanged { .. } => {}
         }
     }
@@ -512,11 +519,47 @@ impl World {
         self.check_alerts();
         self.check_agents(now);
         self.check_cases();
+        self.check_feeds();
         self.check_conservation(now);
         self.check_explained(now);
         if self.writes.is_multiple_of(KEPT_EVERY) {
             self.check_kept(now);
         }
+    }
+
+    /// Every letter is found from its case, and nothing else is.
+    fn check_feeds(&self) {
+        let mut found: BTreeMap<InteractionId, MainNumber> = BTreeMap::new();
+        for case in self.kept.cases.values() {
+            let mut next = case.newest;
+            while let Some(id) = next {
+                assert!(
+                    found.insert(id, case.number).is_none(),
+                    "{id} is found twice"
+                );
+                next = self.kept.interactions[&id].previous;
+            }
+        }
+        for it in self.kept.interactions.values() {
+            let by = &self.kept.cases[found
+                .get(&it.id)
+                .unwrap_or_else(|| panic!("{} is lost", it.id))];
+            let part = by.number != it.case && self.root(by.number) == self.root(it.case);
+            assert!(
+                by.number == it.case || part,
+                "{} is in the wrong feed",
+                it.id
+            );
+        }
+    }
+
+    /// The case that a case is a part of now.
+    fn root(&self, number: MainNumber) -> MainNumber {
+        let mut number = number;
+        while let Some(into) = self.kept.cases[&number].merged_into {
+            number = into;
+        }
+        number
     }
 
     /// An interaction is in one place, a live offer and an offered interaction are a pair, and the
