@@ -357,3 +357,6 @@ fn unreadable(error: io::Error) -> EngineError {
 fn unwritten(error: io::Error) -> UploadError {
     EngineError::Unavailable(format!("an upload cannot be kept: {error}")).into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,9 +9,9 @@ use postroom::desk::{
     Actor, Agent, AgentState, Case, Change, CodePolicy, Command, Concern, Correspondent, Counters,
     Desk, Effects, Event, Fact, Handling, Hindrance, Ingest, Interaction, Message, Offer, Opening,
     Origin, Outgoing, Pause, Policy, Presence, Queue, QueueSettings, ROUNDS_ALERT, Records,
-    Refusal, Requested, Session, State, Strategy, Target, Thread,
+    Refusal, Requested, Session, State, Strategy, Target, Thread, Upload,
 };
-use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
+use postroom::id::{AgentId, AttachmentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::mail::clue::OwnKeys;
 use postroom::mail::token::MainNumber;
 use postroom::mail::trust::Trust;
@@ -30,6 +30,7 @@ pub(crate) struct Kept {
     pub(crate) messages: BTreeMap<MessageId, Message>,
     pub(crate) outbound: BTreeMap<MessageId, Outbound>,
     pub(crate) pauses: BTreeMap<QueueId, Pause>,
+    pub(crate) uploads: BTreeMap<AttachmentId, Upload>,
 }
 
 impl Kept {
@@ -79,6 +80,13 @@ impl Kept {
             Change::Outbound(outbound) => {
                 self.outbound.insert(outbound.id, *outbound);
             }
+            Change::Upload(upload) => {
+                self.uploads.insert(upload.id, *upload);
+            }
+            Change::UploadDropped(_, id) => {
+                let dropped = self.uploads.remove(&id);
+                assert!(dropped.is_some(), "a file was dropped twice");
+            }
             Change::QueuePaused(pause) => {
                 self.pauses.insert(pause.queue.clone(), pause);
             }
@@ -101,6 +109,7 @@ impl Kept {
             offers: self.offers.values().cloned().collect(),
             interactions,
             pauses: self.pauses.values().cloned().collect(),
+            uploads: self.uploads.values().cloned().collect(),
             cases: numbers.iter().map(|n| self.cases[n].clone()).collect(),
             outbound: (self.outbound.values())
                 .filter(|outbound| !outbound.state.is_settled())
@@ -310,6 +319,10 @@ impl World {
         self.writes += 1;
         for change in &effects.changes {
             self.kept.write(change);
+        }
+        for upload in self.kept.uploads.values() {
+            let state = &self.kept.interactions[&upload.interaction].state;
+            assert!(!state.is_final(), "a file outlives its interaction");
         }
         for event in &effects.events {
             match &event.fact {
