@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::agent::Requested;
 use super::alerts::Concern;
+use super::bulk::Bulk;
 use super::case::Case;
 use super::house::HouseRules;
 use super::interaction::{CancelCause, HoldReason, Interaction};
@@ -358,6 +359,8 @@ pub enum Command {
         /// A note for whoever gets it; may be empty.
         note: String,
     },
+    /// Does one thing to many interactions, to each that it can be done to.
+    Bulk(Box<Bulk>),
     /// Clears an alert that does not clear itself.
     ClearAlert(Concern),
     /// Asks for Available or Work Offline in an agent's stead.
@@ -436,6 +439,7 @@ impl Command {
             | Self::UpdateAgent { .. }
             | Self::DeleteAgent { .. }
             | Self::Reassign { .. }
+            | Self::Bulk(_)
             | Self::ClearAlert(_)
             | Self::ForcePresence { .. }
             | Self::ForceSignOut { .. }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::routing::Changed;
 use super::{
     Actor, Answer, Case, Change, Desk, Effects, EndCause, Event, Filing, Interaction,
-    PresenceCause, Upload,
+    PresenceCause, Treated, Upload,
 };
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, SessionId};
 use crate::mail::token::MainNumber;
@@ -55,6 +55,7 @@ pub(super) enum Pending {
     Work(InteractionId),
     Case(Box<Case>),
     Told(usize),
+    Treated(Vec<Treated>, usize),
     Upload(Box<Upload>),
 }
 
@@ -187,6 +188,7 @@ impl Desk {
             }
             Pending::Case(case) => Some(Answer::Case(case)),
             Pending::Told(readers) => Some(Answer::Told(readers)),
+            Pending::Treated(treated, more) => Some(Answer::Treated(treated, more)),
             Pending::Upload(upload) => Some(Answer::Upload(upload)),
         };
         answer.unwrap_or(Answer::Done)

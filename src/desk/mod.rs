@@ -9,6 +9,7 @@
 
 pub mod actor;
 pub mod agent;
+pub mod bulk;
 pub mod case;
 pub mod command;
 pub mod effect;
@@ -66,6 +67,7 @@ pub use accounts::CAPACITY_MAX;
 pub use actor::Actor;
 pub use agent::{Agent, AgentState, Presence, PresenceCause, Requested, Role};
 pub use alerts::{Alert, Concern, ROUNDS_ALERT};
+pub use bulk::{BULK_MAX, Bulk, BulkAct, Obstacle, Phase, Selection, Treated};
 pub use case::{Case, MERGES_MAX, PEOPLE_MAX, Reopening};
 pub use command::{
     AgentChanges, Command, Destination, Email, Filing, Handling, Ingest, NewAgent, Outgoing,
@@ -368,6 +370,7 @@ impl Desk {
                 to,
                 note,
             } => self.reassign(now, interaction, to, note),
+            Command::Bulk(bulk) => self.bulk(now, &bulk),
             Command::ClearAlert(concern) => self.clear_alert(now, &concern),
             Command::ForcePresence { agent, state, note } => {
                 self.force_presence(now, agent, state, note)

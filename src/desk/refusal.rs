@@ -103,6 +103,8 @@ pub enum Refusal {
     AgentSignedOut(AgentId),
     /// The agent's client has been missing for longer than the grace. The agent's move.
     AgentMissing(AgentId),
+    /// An act on many interactions names nothing that they have in common. The caller narrows it down.
+    SelectsEverything,
     /// The interaction has no such file.
     UploadUnknown(InteractionId, AttachmentId),
     /// More than so many bytes for this. The caller's move: a smaller file, or one less.
@@ -218,6 +220,9 @@ impl fmt::Display for Refusal {
             Self::AlertUnknown(name) => write!(f, "there is no alert {name}"),
             Self::AgentSignedOut(agent) => write!(f, "agent {agent} is not signed in"),
             Self::AgentMissing(agent) => write!(f, "the client of agent {agent} is not there"),
+            Self::SelectsEverything => f.write_str(
+                "selects everything there is; name a queue, an agent, a sender, a time or a state",
+            ),
             Self::UploadUnknown(interaction, id) => {
                 write!(f, "interaction {interaction} has no attachment {id}")
             }

@@ -186,7 +186,7 @@ pub(super) fn engine(error: EngineError) -> Status {
 }
 
 /// What the desk refused, as an error on the wire.
-fn refused(refusal: Refusal) -> Status {
+pub(super) fn refused(refusal: Refusal) -> Status {
     use ErrorReason as R;
     let message = refusal.to_string();
     let fail = |code, reason| Failure::new(code, reason, &message);
@@ -307,6 +307,7 @@ fn refused(refusal: Refusal) -> Status {
         Refusal::AlertUnknown(name) => {
             fail(Code::NotFound, R::ResourceNotFound).with("resource", format!("alerts/{name}"))
         }
+        Refusal::SelectsEverything => return field_invalid("selection", &message),
         Refusal::UploadUnknown(interaction, id) => fail(Code::NotFound, R::ResourceNotFound)
             .with("resource", super::convert::attachment_name(interaction, id)),
         Refusal::UploadTooLarge(_, limit) => {

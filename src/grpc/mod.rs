@@ -37,6 +37,7 @@ mod opener;
 mod agents;
 mod attachments;
 mod board;
+mod bulk;
 mod cases;
 mod credentials;
 mod dossier;

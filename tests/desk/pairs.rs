@@ -1,12 +1,13 @@
 //! Each state of an interaction, its offer and its agent, with each command: no cell of the
 //! machine is undecided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use postroom::desk::{
-    AgentChanges, CancelCause, Command, OfferState, Outgoing, Refusal, Requested, State, Thread,
+    AgentChanges, Bulk, BulkAct, CancelCause, Command, Destination, OfferState, Outgoing, Refusal,
+    Requested, Selection, State, Thread,
 };
 use postroom::id::{AttachmentId, InteractionId, OfferId, QueueId};
 use postroom::time::Timestamp;
@@ -99,7 +100,7 @@ const STATES: [(&str, &str); 28] = [
     ),
 ];
 
-const COMMANDS: [&str; 41] = [
+const COMMANDS: [&str; 44] = [
     "see",
     "accept",
     "reject",
@@ -141,6 +142,9 @@ const COMMANDS: [&str; 41] = [
     "set available",
     "set offline",
     "signed out",
+    "move",
+    "give",
+    "together",
 ];
 
 /// State, command, and what follows: a refusal, or the interaction, the offer and anna.
@@ -336,6 +340,24 @@ fn asked(stage: &Stage, command: &str) -> Command {
             interaction,
             priority: 5,
         },
+        "move" => Command::Reassign {
+            interaction,
+            to: Destination::Queue("sales".parse().unwrap()),
+            note: String::new(),
+        },
+        "give" => Command::Reassign {
+            interaction,
+            to: Destination::Agent(anna),
+            note: String::new(),
+        },
+        "together" => Command::Bulk(Box::new(Bulk {
+            selection: Selection {
+                named: BTreeSet::from([interaction]),
+                ..Selection::default()
+            },
+            act: BulkAct::Requeue,
+            note: String::new(),
+        })),
         "set available" => forced(Requested::Available),
         "set offline" => forced(tea),
         "signed out" => Command::ForceSignOut { session },
