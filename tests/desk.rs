@@ -40,7 +40,7 @@
 //! | why somebody is not offered something | `why not i1 to anna` |
 //! | a supervisor | `i1 is moved to 5`, `i1 is released`, `i1 is dismissed`, `c1 is merged into c2`, `tokens of c1 are revoked` |
 //! | a queue is paused | `pause queue support lunch`, `resume queue support` |
-//! | a supervisor of agents | `supervisor lea sets anna available`, `supervisor lea sets anna offline lunch: eat something`, `supervisor lea signs anna out`, `supervisor lea tells anna: hello`, `… tells all of support sales: hello`, `… tells everybody: hello` |
+//! | a supervisor of agents | `supervisor lea sets anna available`, `supervisor lea sets anna offline lunch: eat something`, `supervisor lea signs anna out`, `… out and takes all`, `supervisor lea tells anna: hello`, `… tells all of support sales: hello`, `… tells everybody: hello` |
 //! | the submitter | `m2 handed over`, `m2 accepted`, `m2 deferred`, `m2 refused`, `m2 lost`, `m2 again`; a report, `m2 bounces` |
 //! | a supervisor of work | `supervisor lea gives i1 to anna`, `supervisor lea moves i1 to queue sales` |
 //! | a supervisor of much work, and what it would be | `supervisor lea together move all in support now queued since 09:00:10 to sales`, `supervisor lea would dismiss all from @customer.example` |
@@ -458,11 +458,14 @@ impl Stage {
                 state: requested(wish)?,
                 note,
             },
-            ["signs", agent, "out"] => {
+            ["signs", agent, "out", more @ ..] => {
                 let sessions = self.sessions.get(&slug(agent)?);
                 let session = sessions.and_then(|sessions| sessions.last().copied());
                 let session = session.unwrap_or(nobody());
-                Command::ForceSignOut { session }
+                Command::ForceSignOut {
+                    session,
+                    requeue: more == ["and", "takes", "all"],
+                }
             }
             ["moves", name, "to", "queue", queue] => Command::Reassign {
                 interaction: *pick(&self.names.interactions, 'i', name)?,
@@ -632,7 +635,14 @@ impl Stage {
                 session,
                 acked: None,
             },
-            ["signs", "out"] => Command::CloseSession { session },
+            ["signs", "out"] => Command::CloseSession {
+                session,
+                requeue: false,
+            },
+            ["signs", "out", "and", "lays", "down"] => Command::CloseSession {
+                session,
+                requeue: true,
+            },
             ["detaches"] => Command::DetachStream {
                 session,
                 stream: *self.attached.get(&session).unwrap_or(&0),

@@ -107,6 +107,8 @@ pub enum Command {
     CloseSession {
         /// The session.
         session: SessionId,
+        /// Whether what is in the agent's hands goes back into line.
+        requeue: bool,
     },
     /// The client's stream is there. Nothing is written but what follows from it.
     AttachStream {
@@ -359,6 +361,15 @@ pub enum Command {
         /// A note for whoever gets it; may be empty.
         note: String,
     },
+    /// Does a command if the interaction is as its caller knows it: at this version.
+    IfUnchanged {
+        /// Which.
+        interaction: InteractionId,
+        /// Its version.
+        version: u64,
+        /// What is done to it.
+        command: Box<Self>,
+    },
     /// Does one thing to many interactions, to each that it can be done to.
     Bulk(Box<Bulk>),
     /// Clears an alert that does not clear itself.
@@ -376,6 +387,8 @@ pub enum Command {
     ForceSignOut {
         /// The session.
         session: SessionId,
+        /// Whether what is in the agent's hands goes back into line.
+        requeue: bool,
     },
     /// Shows a note to agents who are signed in.
     PostNotice {
@@ -394,8 +407,9 @@ impl Command {
     #[must_use]
     pub const fn session(&self) -> Option<SessionId> {
         match self {
+            Self::IfUnchanged { command, .. } => command.session(),
             Self::RenewSession { session, .. }
-            | Self::CloseSession { session }
+            | Self::CloseSession { session, .. }
             | Self::AttachStream { session, .. }
             | Self::DetachStream { session, .. }
             | Self::SetPresence { session, .. }

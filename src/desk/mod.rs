@@ -231,8 +231,13 @@ impl Desk {
         by: Actor,
         command: Command,
     ) -> Result<Effects, Refusal> {
+        let command = self.unchanged(command)?;
         self.draft.actor = by;
         let pending = match command {
+            // One condition a command; within another it would be about something else.
+            Command::IfUnchanged { .. } => Err(Refusal::StateTransition(
+                "a command has one condition at most",
+            )),
             Command::SetQueues(queues) => self.set_queues(now, queues),
             Command::SetHouseRules(rules) => self.set_house_rules(now, rules),
             Command::CreateAgent(new) => self.create_agent(now, new),
@@ -255,7 +260,7 @@ impl Desk {
                 client,
             } => self.open_session(now, &agent, takeover, initial, lease, client),
             Command::RenewSession { session, acked } => self.renew_session(now, session, acked),
-            Command::CloseSession { session } => self.close_session(now, session),
+            Command::CloseSession { session, requeue } => self.close_session(now, session, requeue),
             Command::AttachStream { session, stream } => self.attach_stream(now, session, stream),
             Command::DetachStream { session, stream } => self.detach_stream(now, session, stream),
             Command::SetPresence { session, state } => self.set_presence(now, session, state),
@@ -375,7 +380,9 @@ impl Desk {
             Command::ForcePresence { agent, state, note } => {
                 self.force_presence(now, agent, state, note)
             }
-            Command::ForceSignOut { session } => self.force_sign_out(now, session),
+            Command::ForceSignOut { session, requeue } => {
+                self.force_sign_out(now, session, requeue)
+            }
             Command::PostNotice {
                 agents,
                 queues,

@@ -77,8 +77,8 @@ fn read_selection(
     };
     let phases = read_phases(form, &asked.states);
     let sender = read_sender(form, &asked.sender);
-    let from = form.maybe_time("selection.arrive_time_from", asked.arrive_time_from);
-    let until = form.maybe_time("selection.arrive_time_until", asked.arrive_time_until);
+    let from = form.maybe_time("selection.from_time", asked.from_time);
+    let until = form.maybe_time("selection.until_time", asked.until_time);
     Some(Selection {
         named: named?,
         queue: queue?,

@@ -307,6 +307,9 @@ pub(super) fn refused(refusal: Refusal) -> Status {
         Refusal::AlertUnknown(name) => {
             fail(Code::NotFound, R::ResourceNotFound).with("resource", format!("alerts/{name}"))
         }
+        Refusal::Changed(id, version) => fail(Code::Aborted, R::EtagMismatch)
+            .with("resource", format!("interactions/{id}"))
+            .with("etag", super::convert::etag(version)),
         Refusal::SelectsEverything => return field_invalid("selection", &message),
         Refusal::UploadUnknown(interaction, id) => fail(Code::NotFound, R::ResourceNotFound)
             .with("resource", super::convert::attachment_name(interaction, id)),

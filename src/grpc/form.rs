@@ -183,6 +183,21 @@ impl Form {
         Some(mailboxes)
     }
 
+    /// The version that an etag stands for; none if it is not given.
+    pub(super) fn etag(&mut self, text: &str) -> Option<Option<u64>> {
+        if text.is_empty() {
+            return Some(None);
+        }
+        let quoted = text
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        let version = quoted.and_then(|number| number.parse().ok());
+        if version.is_none() {
+            self.wrong("etag", "is none of ours; send what the interaction had");
+        }
+        version.map(Some)
+    }
+
     /// A text of at most so many bytes.
     pub(super) fn text(&mut self, field: &str, text: String, bytes_max: usize) -> Option<String> {
         if text.len() > bytes_max {

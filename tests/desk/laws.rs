@@ -476,6 +476,7 @@ impl Play {
                         note: String::new(),
                     },
                     None => Command::ForceSignOut {
+                        requeue: false,
                         session: self.world.session(&agent).unwrap_or(nobody()),
                     },
                 });
@@ -701,7 +702,10 @@ impl Play {
                 session,
                 acked: None,
             },
-            Act::SignOut => Command::CloseSession { session },
+            Act::SignOut => Command::CloseSession {
+                session,
+                requeue: false,
+            },
             Act::Want(wish) => Command::SetPresence {
                 session,
                 state: asked(*wish),

@@ -132,6 +132,7 @@ impl Names {
             Concern::WorkAbandoned(id) => format!("{} is abandoned", self.interaction(*id)),
             Concern::DeliveryUnconfirmed(id) => format!("{} is in doubt", self.message(*id)),
             Concern::DeliveryRefused(id) => format!("{} is refused", self.message(*id)),
+            Concern::DeliveryReturned(id) => format!("{} came back", self.message(*id)),
         }
     }
 

@@ -262,7 +262,10 @@ fn asked(stage: &Stage, command: &str) -> Command {
             session,
             stream: stage.attached[&session],
         },
-        "sign out" => Command::CloseSession { session },
+        "sign out" => Command::CloseSession {
+            session,
+            requeue: false,
+        },
         "leave" => Command::LeaveQueue {
             agent: anna,
             queue: support,
@@ -360,7 +363,10 @@ fn asked(stage: &Stage, command: &str) -> Command {
         })),
         "set available" => forced(Requested::Available),
         "set offline" => forced(tea),
-        "signed out" => Command::ForceSignOut { session },
+        "signed out" => Command::ForceSignOut {
+            session,
+            requeue: false,
+        },
         "letter" => {
             let case = stage.world.kept.cases.values().next().cloned();
             let thread = Thread::Joins(Box::new(case.unwrap()), origin());

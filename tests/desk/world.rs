@@ -337,8 +337,8 @@ impl World {
         }
         for event in &effects.events {
             match &event.fact {
-                Fact::AlertRaised(alert) | Fact::AlertCleared(alert)
-                    if matches!(alert.concern, Concern::DeliveryRefused(_)) => {}
+                Fact::AlertRaised(alert) | Fact::AlertCleared(alert) if alert.concern.is_over() => {
+                }
                 Fact::AlertRaised(alert) => {
                     // After a restart it is told again that nobody knows of a message.
                     self.alerts.insert(alert.concern.clone());
@@ -696,7 +696,7 @@ impl World {
         }
         let alerts: BTreeSet<_> = (self.desk.alerts())
             .map(|alert| alert.concern.clone())
-            .filter(|concern| !matches!(concern, Concern::DeliveryRefused(_)))
+            .filter(|concern| !concern.is_over())
             .collect();
         assert_eq!(alerts, due, "alerts");
         assert_eq!(self.alerts, alerts, "supervisors were told of other alerts");

@@ -1,7 +1,9 @@
 //! One supervisor moves much work.
 
 use postroom::grpc::pb;
+use postroom::grpc::pb::interaction_service_client::InteractionServiceClient;
 use postroom::grpc::pb::reassign_interaction_request::Target;
+use postroom::grpc::pb::session_service_client::SessionServiceClient;
 use postroom::grpc::pb::supervisor_service_client::SupervisorServiceClient;
 use postroom::grpc::pb::treat_interactions_request::Act;
 use tonic::Code;
@@ -134,7 +136,7 @@ async fn an_act_on_many_is_refused_whole() {
         ..nothing()
     };
     let early = pb::InteractionSelection {
-        arrive_time_from: Some(prost_types::Timestamp {
+        from_time: Some(prost_types::Timestamp {
             seconds: -1,
             nanos: 0,
         }),
@@ -227,4 +229,53 @@ async fn one_interaction_goes_to_a_queue_or_into_hands() {
         .reassign_interaction(by(&lead, request(to_anna())))
         .await;
     refused(again, Code::FailedPrecondition, "TRANSFER_TARGET_INVALID");
+}
+
+#[tokio::test]
+async fn what_changed_meanwhile_is_not_ended_and_work_can_be_laid_down() {
+    let gateway = Gateway::start().await;
+    gateway.agent("anna", &["sales"]).await;
+    gateway.letter("sales").await;
+    let name = waiting(&gateway, "sales").await.remove(0);
+    let anna = gateway.sign_in("anna").await;
+    let (lead, _) = gateway.key(&[pb::Role::Supervisor], "").await;
+    let mut floor = SupervisorServiceClient::new(gateway.remote.clone());
+    let give = |etag: &str| pb::ReassignInteractionRequest {
+        name: name.clone(),
+        target: Some(Target::Agent("agents/anna".to_owned())),
+        etag: etag.to_owned(),
+        ..pb::ReassignInteractionRequest::default()
+    };
+    let strange = floor.reassign_interaction(by(&lead, give("7"))).await;
+    refused(strange, Code::InvalidArgument, "FIELD_INVALID");
+    let stale = floor.reassign_interaction(by(&lead, give("\"99\""))).await;
+    let now = refused(stale, Code::Aborted, "ETAG_MISMATCH");
+    let etag = &now.iter().find(|(key, _)| key == "etag").unwrap().1;
+    let given = floor.reassign_interaction(by(&lead, give(etag))).await;
+    let given = given.unwrap().into_inner().interaction.unwrap();
+    assert_ne!(given.etag, *etag);
+
+    let mut work = InteractionServiceClient::new(gateway.remote.clone());
+    let end = |etag: &str| pb::EndInteractionRequest {
+        name: name.clone(),
+        etag: etag.to_owned(),
+        ..pb::EndInteractionRequest::default()
+    };
+    let stale = work.end_interaction(by(&anna, end(etag))).await;
+    refused(stale, Code::Aborted, "ETAG_MISMATCH");
+
+    let close = pb::CloseSessionRequest {
+        name: "sessions/current".to_owned(),
+        requeue_interactions: true,
+        ..pb::CloseSessionRequest::default()
+    };
+    let mut sessions = SessionServiceClient::new(gateway.remote.clone());
+    sessions.close_session(by(&anna, close)).await.unwrap();
+    assert_eq!(
+        waiting(&gateway, "sales").await,
+        std::slice::from_ref(&name)
+    );
+    // A dead session is told so, whatever it knew.
+    let dead = work.end_interaction(by(&anna, end(etag))).await;
+    refused(dead, Code::Unauthenticated, "SESSION_CLOSED");
 }
