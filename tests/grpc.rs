@@ -10,6 +10,7 @@ mod grpc {
     mod composing;
     mod decisions;
     mod descriptors;
+    mod files;
     mod letters;
     mod lists;
     mod mails;
@@ -18,5 +19,6 @@ mod grpc {
     mod story;
     mod streams;
     mod supervising;
+    mod treating;
     mod verbs;
 }

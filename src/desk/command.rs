@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::agent::Requested;
 use super::alerts::Concern;
+use super::bulk::Bulk;
 use super::case::Case;
 use super::house::HouseRules;
 use super::interaction::{CancelCause, HoldReason, Interaction};
@@ -15,7 +16,8 @@ use super::message::{Correspondent, Origin};
 use super::queue::QueueSettings;
 use super::reporting::Report;
 use super::skill::Skills;
-use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
+use super::upload::NewUpload;
+use crate::id::{AgentId, AttachmentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::acknowledgement::Acknowledgement;
 use crate::mail::clue::OwnKeys;
 use crate::mail::dossier::Dossier;
@@ -105,6 +107,8 @@ pub enum Command {
     CloseSession {
         /// The session.
         session: SessionId,
+        /// Whether what is in the agent's hands goes back into line.
+        requeue: bool,
     },
     /// The client's stream is there. Nothing is written but what follows from it.
     AttachStream {
@@ -166,6 +170,35 @@ pub enum Command {
         session: SessionId,
         /// Which.
         interaction: InteractionId,
+    },
+    /// Makes room for a file that is to be attached.
+    AnnounceUpload {
+        /// Who.
+        session: SessionId,
+        /// To what.
+        interaction: InteractionId,
+        /// The file.
+        new: Box<NewUpload>,
+    },
+    /// A file is all there.
+    FinishUpload {
+        /// Who.
+        session: SessionId,
+        /// Whose file.
+        interaction: InteractionId,
+        /// Which.
+        upload: AttachmentId,
+        /// SHA-256 of its bytes, which are durable.
+        digest: [u8; 32],
+    },
+    /// Takes a file away.
+    DropUpload {
+        /// Who.
+        session: SessionId,
+        /// Whose file.
+        interaction: InteractionId,
+        /// Which.
+        upload: AttachmentId,
     },
     /// Ends the interaction without an answer.
     EndInteraction {
@@ -328,6 +361,17 @@ pub enum Command {
         /// A note for whoever gets it; may be empty.
         note: String,
     },
+    /// Does a command if the interaction is as its caller knows it: at this version.
+    IfUnchanged {
+        /// Which.
+        interaction: InteractionId,
+        /// Its version.
+        version: u64,
+        /// What is done to it.
+        command: Box<Self>,
+    },
+    /// Does one thing to many interactions, to each that it can be done to.
+    Bulk(Box<Bulk>),
     /// Clears an alert that does not clear itself.
     ClearAlert(Concern),
     /// Asks for Available or Work Offline in an agent's stead.
@@ -343,6 +387,8 @@ pub enum Command {
     ForceSignOut {
         /// The session.
         session: SessionId,
+        /// Whether what is in the agent's hands goes back into line.
+        requeue: bool,
     },
     /// Shows a note to agents who are signed in.
     PostNotice {
@@ -361,8 +407,9 @@ impl Command {
     #[must_use]
     pub const fn session(&self) -> Option<SessionId> {
         match self {
+            Self::IfUnchanged { command, .. } => command.session(),
             Self::RenewSession { session, .. }
-            | Self::CloseSession { session }
+            | Self::CloseSession { session, .. }
             | Self::AttachStream { session, .. }
             | Self::DetachStream { session, .. }
             | Self::SetPresence { session, .. }
@@ -377,6 +424,9 @@ impl Command {
             | Self::Park { session, .. }
             | Self::Resume { session, .. }
             | Self::DiscardEmail { session, .. }
+            | Self::AnnounceUpload { session, .. }
+            | Self::FinishUpload { session, .. }
+            | Self::DropUpload { session, .. }
             | Self::SaveWrapUp { session, .. }
             | Self::ExtendWrapUp { session, .. }
             | Self::CompleteWrapUp { session, .. } => Some(*session),
@@ -403,6 +453,7 @@ impl Command {
             | Self::UpdateAgent { .. }
             | Self::DeleteAgent { .. }
             | Self::Reassign { .. }
+            | Self::Bulk(_)
             | Self::ClearAlert(_)
             | Self::ForcePresence { .. }
             | Self::ForceSignOut { .. }

@@ -1,8 +1,8 @@
 //! Handling: what an agent holds, and how it is finished.
 
 use super::{
-    Case, CodePolicy, Desk, Fact, Interaction, NOTE_BYTES_MAX, Outcome, Pending, PresenceCause,
-    Refusal, State, Timer, bounded,
+    Case, CodePolicy, Command, Desk, Fact, Interaction, NOTE_BYTES_MAX, Outcome, Pending,
+    PresenceCause, Refusal, State, Timer, bounded,
 };
 use crate::id::{AgentId, InteractionId, SessionId};
 use crate::mail::token::MainNumber;
@@ -15,6 +15,8 @@ pub(super) enum Needed {
     WrappingUp,
     Parked,
     Drafting,
+    /// Something is being written: Active or Drafting.
+    Writing,
 }
 
 impl Desk {
@@ -35,6 +37,9 @@ impl Desk {
             Needed::WrappingUp => matches!(found.state, State::WrappingUp { .. }),
             Needed::Parked => matches!(found.state, State::Parked { .. }),
             Needed::Drafting => matches!(found.state, State::Drafting { .. }),
+            Needed::Writing => {
+                matches!(found.state, State::Active { .. } | State::Drafting { .. })
+            }
         };
         if !fits {
             return Err(Refusal::InteractionState {
@@ -45,10 +50,32 @@ impl Desk {
                     Needed::WrappingUp => "wrapping up",
                     Needed::Parked => "parked",
                     Needed::Drafting => "drafting",
+                    Needed::Writing => "active or drafting",
                 },
             });
         }
         Ok((agent, found))
+    }
+
+    /// The command without its condition, if that holds.
+    pub(super) fn unchanged(&self, command: Command) -> Result<Command, Refusal> {
+        let Command::IfUnchanged {
+            interaction,
+            version,
+            command,
+        } = command
+        else {
+            return Ok(command);
+        };
+        if let Some(session) = command.session() {
+            self.fence(session)?;
+        }
+        let found = (self.interactions.get(&interaction))
+            .ok_or(Refusal::InteractionUnknown(interaction))?;
+        if found.version != version {
+            return Err(Refusal::Changed(interaction, found.version));
+        }
+        Ok(*command)
     }
 
     pub(super) fn end_interaction(

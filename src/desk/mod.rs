@@ -9,6 +9,7 @@
 
 pub mod actor;
 pub mod agent;
+pub mod bulk;
 pub mod case;
 pub mod command;
 pub mod effect;
@@ -23,6 +24,7 @@ pub mod refusal;
 pub mod service;
 pub mod session;
 pub mod skill;
+pub mod upload;
 pub mod zone;
 
 mod accounts;
@@ -56,6 +58,7 @@ mod signing;
 mod supervising;
 mod timers;
 mod transferring;
+mod uploading;
 mod wrapping;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,6 +68,7 @@ pub use accounts::CAPACITY_MAX;
 pub use actor::Actor;
 pub use agent::{Agent, AgentState, Presence, PresenceCause, Requested, Role};
 pub use alerts::{Alert, Concern, ROUNDS_ALERT};
+pub use bulk::{BULK_MAX, Bulk, BulkAct, Obstacle, Phase, Selection, Treated};
 pub use case::{Case, MERGES_MAX, PEOPLE_MAX, Reopening};
 pub use command::{
     AgentChanges, Command, Destination, Email, Filing, Handling, Ingest, NewAgent, Outgoing,
@@ -95,6 +99,8 @@ pub use routing::{Ageing, Place, Preferred, Strategy, Turns, WEIGHT_DEFAULT, WEI
 pub use service::{Goal, Service};
 pub use session::{EndCause, Session, SessionView};
 pub use supervising::{NOTICE_BYTES_MAX, NOTICE_READERS_MAX};
+pub use upload::{NewUpload, Upload};
+pub use uploading::{AGENT_UPLOADS_BYTES_MAX, UPLOADS_BYTES_MAX, UPLOADS_MAX};
 pub use zone::{Day, Zone};
 
 use acknowledging::Budget;
@@ -105,7 +111,7 @@ use routing::{Seat, Standing};
 use session::Link;
 use timers::{Timer, Timers};
 
-use crate::id::{AgentId, InteractionId, OfferId, QueueId, SessionId};
+use crate::id::{AgentId, AttachmentId, InteractionId, OfferId, QueueId, SessionId};
 use crate::mail::token::MainNumber;
 use crate::outbound::message::Outbound;
 use crate::outbound::spool::Spool;
@@ -134,6 +140,8 @@ pub struct Desk {
     interactions: BTreeMap<InteractionId, Interaction>,
     cases: BTreeMap<MainNumber, Case>,
     spool: Spool,
+    /// The files that agents upload for what they write.
+    uploads: BTreeMap<InteractionId, BTreeMap<AttachmentId, Upload>>,
     timers: Timers,
 
     // Derived from the above, kept so that nobody has to search.
@@ -182,6 +190,7 @@ impl Desk {
             interactions: BTreeMap::new(),
             cases: BTreeMap::new(),
             spool,
+            uploads: BTreeMap::new(),
             timers: Timers::default(),
             loads: BTreeMap::new(),
             session_of: BTreeMap::new(),
@@ -224,8 +233,13 @@ impl Desk {
         by: Actor,
         command: Command,
     ) -> Result<Effects, Refusal> {
+        let command = self.unchanged(command)?;
         self.draft.actor = by;
         let pending = match command {
+            // One condition a command; within another it would be about something else.
+            Command::IfUnchanged { .. } => Err(Refusal::StateTransition(
+                "a command has one condition at most",
+            )),
             Command::SetQueues(queues) => self.set_queues(now, queues),
             Command::SetHouseRules(rules) => self.set_house_rules(now, rules),
             Command::CreateAgent(new) => self.create_agent(now, new),
@@ -248,7 +262,7 @@ impl Desk {
                 client,
             } => self.open_session(now, &agent, takeover, initial, lease, client),
             Command::RenewSession { session, acked } => self.renew_session(now, session, acked),
-            Command::CloseSession { session } => self.close_session(now, session),
+            Command::CloseSession { session, requeue } => self.close_session(now, session, requeue),
             Command::AttachStream { session, stream } => self.attach_stream(now, session, stream),
             Command::DetachStream { session, stream } => self.detach_stream(now, session, stream),
             Command::SetPresence { session, state } => self.set_presence(now, session, state),
@@ -270,6 +284,22 @@ impl Desk {
                 session,
                 interaction,
             } => self.discard_email(now, session, interaction),
+            Command::AnnounceUpload {
+                session,
+                interaction,
+                new,
+            } => self.announce_upload(now, session, interaction, *new),
+            Command::FinishUpload {
+                session,
+                interaction,
+                upload,
+                digest,
+            } => self.finish_upload(now, session, (interaction, upload), digest),
+            Command::DropUpload {
+                session,
+                interaction,
+                upload,
+            } => self.drop_upload(now, session, interaction, upload),
             Command::EndInteraction {
                 session,
                 interaction,
@@ -347,11 +377,14 @@ impl Desk {
                 to,
                 note,
             } => self.reassign(now, interaction, to, note),
+            Command::Bulk(bulk) => self.bulk(now, &bulk),
             Command::ClearAlert(concern) => self.clear_alert(now, &concern),
             Command::ForcePresence { agent, state, note } => {
                 self.force_presence(now, agent, state, note)
             }
-            Command::ForceSignOut { session } => self.force_sign_out(now, session),
+            Command::ForceSignOut { session, requeue } => {
+                self.force_sign_out(now, session, requeue)
+            }
             Command::PostNotice {
                 agents,
                 queues,

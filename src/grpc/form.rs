@@ -15,7 +15,7 @@ use super::access::Principal;
 use super::{errors, pb};
 use crate::desk::Requested;
 use crate::engine::RequestKey;
-use crate::id::{AgentId, InteractionId, MessageId};
+use crate::id::{AgentId, AttachmentId, InteractionId, MessageId};
 use crate::mail::address::Address;
 use crate::mail::compose::RECIPIENTS_MAX;
 use crate::mail::mailbox::{Mailbox, NAME_CHARS_MAX};
@@ -117,6 +117,31 @@ impl Form {
         ids
     }
 
+    /// `interactions/{id}/attachments/{id}`.
+    pub(super) fn upload(
+        &mut self,
+        field: &str,
+        text: &str,
+    ) -> Option<(InteractionId, AttachmentId)> {
+        match FileName::parse(text) {
+            Some(FileName::Upload(interaction, file)) => Some((interaction, file)),
+            _ => {
+                self.wrong(field, "must be interactions/{id}/attachments/{id}");
+                None
+            }
+        }
+    }
+
+    /// The name of a file, be it uploaded or in a message.
+    pub(super) fn file(&mut self, field: &str, text: &str) -> Option<FileName> {
+        let name = FileName::parse(text);
+        if name.is_none() {
+            let forms = "interactions/{id}/attachments/{id} or .../messages/{id}/attachments/{id}";
+            self.wrong(field, format!("must be {forms}"));
+        }
+        name
+    }
+
     /// A case's number as a person types it.
     pub(super) fn main_number(&mut self, field: &str, text: &str) -> Option<MainNumber> {
         let number = text.trim().parse().ok();
@@ -156,6 +181,21 @@ impl Form {
             }
         }
         Some(mailboxes)
+    }
+
+    /// The version that an etag stands for; none if it is not given.
+    pub(super) fn etag(&mut self, text: &str) -> Option<Option<u64>> {
+        if text.is_empty() {
+            return Some(None);
+        }
+        let quoted = text
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        let version = quoted.and_then(|number| number.parse().ok());
+        if version.is_none() {
+            self.wrong("etag", "is none of ours; send what the interaction had");
+        }
+        version.map(Some)
     }
 
     /// A text of at most so many bytes.
@@ -218,19 +258,31 @@ impl Form {
         time: Option<prost_types::Timestamp>,
         now: Timestamp,
     ) -> Option<Option<Timestamp>> {
+        let time = self.maybe_time(field, time)?;
+        if time.is_some_and(|time| time <= now) {
+            self.wrong(field, "must be in the future");
+            return None;
+        }
+        Some(time)
+    }
+
+    /// A time, if one is given.
+    pub(super) fn maybe_time(
+        &mut self,
+        field: &str,
+        time: Option<prost_types::Timestamp>,
+    ) -> Option<Option<Timestamp>> {
         let Some(time) = time else {
             return Some(None);
         };
         let millis = u64::try_from(time.seconds)
             .ok()
             .and_then(|seconds| seconds.checked_mul(1000))
-            .and_then(|millis| millis.checked_add(u64::try_from(time.nanos / 1_000_000).ok()?))
-            .map(Timestamp::from_millis)
-            .filter(|time| *time > now);
+            .and_then(|millis| millis.checked_add(u64::try_from(time.nanos / 1_000_000).ok()?));
         if millis.is_none() {
-            self.wrong(field, "must be in the future");
+            self.wrong(field, "is no time after 1970");
         }
-        millis.map(Some)
+        millis.map(|millis| Some(Timestamp::from_millis(millis)))
     }
 
     /// The key under which the answer to this request is kept; none without a request id.
@@ -262,6 +314,37 @@ impl Form {
             id,
             digest: digest_bytes,
         }))
+    }
+}
+
+/// Longest id of a part, in bytes: ten numbers of three digits, and some.
+pub(super) const PART_ID_BYTES_MAX: usize = 64;
+
+/// What the name of a file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum FileName {
+    /// An uploaded one.
+    Upload(InteractionId, AttachmentId),
+    /// One in a message, by its part.
+    Part(InteractionId, MessageId, String),
+}
+
+impl FileName {
+    fn parse(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix("interactions/")?;
+        let (owner, file) = rest.split_once("/attachments/")?;
+        match owner.split_once("/messages/") {
+            None => Some(Self::Upload(owner.parse().ok()?, file.parse().ok()?)),
+            Some((interaction, message)) => {
+                let fits = !file.is_empty() && file.len() <= PART_ID_BYTES_MAX;
+                let fits = fits
+                    && file
+                        .bytes()
+                        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+                let (interaction, message) = (interaction.parse().ok()?, message.parse().ok()?);
+                fits.then(|| Self::Part(interaction, message, file.to_owned()))
+            }
+        }
     }
 }
 
@@ -297,3 +380,4 @@ whole!(A, B, C);
 whole!(A, B, C, D);
 whole!(A, B, C, D, E);
 whole!(A, B, C, D, E, F);
+whole!(A, B, C, D, E, F, G);

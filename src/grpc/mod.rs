@@ -35,7 +35,9 @@ mod explain;
 mod opener;
 
 mod agents;
+mod attachments;
 mod board;
+mod bulk;
 mod cases;
 mod credentials;
 mod dossier;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use postroom::desk::skill::asked;
 use postroom::desk::{
-    Actor, Agent, AgentState, Case, Change, CodePolicy, Command, Concern, Correspondent, Counters,
-    Desk, Effects, Event, Fact, Handling, Hindrance, Ingest, Interaction, Message, Offer, Opening,
-    Origin, Outgoing, Pause, Policy, Presence, Queue, QueueSettings, ROUNDS_ALERT, Records,
-    Refusal, Requested, Session, State, Strategy, Target, Thread,
+    Actor, Agent, AgentState, Answer, Case, Change, CodePolicy, Command, Concern, Correspondent,
+    Counters, Desk, Effects, Event, Fact, Handling, Hindrance, Ingest, Interaction, Message, Offer,
+    Opening, Origin, Outgoing, Pause, Policy, Presence, Queue, QueueSettings, ROUNDS_ALERT,
+    Records, Refusal, Requested, Session, State, Strategy, Target, Thread, Upload,
 };
-use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
+use postroom::id::{AgentId, AttachmentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::mail::clue::OwnKeys;
 use postroom::mail::token::MainNumber;
 use postroom::mail::trust::Trust;
@@ -30,6 +30,7 @@ pub(crate) struct Kept {
     pub(crate) messages: BTreeMap<MessageId, Message>,
     pub(crate) outbound: BTreeMap<MessageId, Outbound>,
     pub(crate) pauses: BTreeMap<QueueId, Pause>,
+    pub(crate) uploads: BTreeMap<AttachmentId, Upload>,
 }
 
 impl Kept {
@@ -79,6 +80,13 @@ impl Kept {
             Change::Outbound(outbound) => {
                 self.outbound.insert(outbound.id, *outbound);
             }
+            Change::Upload(upload) => {
+                self.uploads.insert(upload.id, *upload);
+            }
+            Change::UploadDropped(_, id) => {
+                let dropped = self.uploads.remove(&id);
+                assert!(dropped.is_some(), "a file was dropped twice");
+            }
             Change::QueuePaused(pause) => {
                 self.pauses.insert(pause.queue.clone(), pause);
             }
@@ -101,6 +109,7 @@ impl Kept {
             offers: self.offers.values().cloned().collect(),
             interactions,
             pauses: self.pauses.values().cloned().collect(),
+            uploads: self.uploads.values().cloned().collect(),
             cases: numbers.iter().map(|n| self.cases[n].clone()).collect(),
             outbound: (self.outbound.values())
                 .filter(|outbound| !outbound.state.is_settled())
@@ -220,11 +229,22 @@ impl World {
             Command::SetHouseRules(house) => Some(house.clone()),
             _ => None,
         };
+        let rehearsed = match &command {
+            Command::Bulk(bulk) => Some(self.desk.rehearse(bulk)),
+            _ => None,
+        };
         let before = self.desk.clone();
         let done = match by {
             Some(by) => self.desk.handle_by(now, by, command),
             None => self.desk.handle(now, command),
         };
+        if let Some(rehearsed) = rehearsed {
+            let did = done.clone().map(|effects| match effects.answer {
+                Some(Answer::Treated(treated, more)) => (treated, more),
+                other => panic!("an act on many was answered by {other:?}"),
+            });
+            assert_eq!(did, rehearsed, "not as rehearsed");
+        }
         match done {
             Ok(effects) => {
                 self.policy.house = house.unwrap_or_else(|| self.policy.house.clone());
@@ -311,10 +331,14 @@ impl World {
         for change in &effects.changes {
             self.kept.write(change);
         }
+        for upload in self.kept.uploads.values() {
+            let state = &self.kept.interactions[&upload.interaction].state;
+            assert!(!state.is_final(), "a file outlives its interaction");
+        }
         for event in &effects.events {
             match &event.fact {
-                Fact::AlertRaised(alert) | Fact::AlertCleared(alert)
-                    if matches!(alert.concern, Concern::DeliveryRefused(_)) => {}
+                Fact::AlertRaised(alert) | Fact::AlertCleared(alert) if alert.concern.is_over() => {
+                }
                 Fact::AlertRaised(alert) => {
                     // After a restart it is told again that nobody knows of a message.
                     self.alerts.insert(alert.concern.clone());
@@ -672,7 +696,7 @@ impl World {
         }
         let alerts: BTreeSet<_> = (self.desk.alerts())
             .map(|alert| alert.concern.clone())
-            .filter(|concern| !matches!(concern, Concern::DeliveryRefused(_)))
+            .filter(|concern| !concern.is_over())
             .collect();
         assert_eq!(alerts, due, "alerts");
         assert_eq!(self.alerts, alerts, "supervisors were told of other alerts");
