@@ -20,7 +20,7 @@ pub struct File<'a> {
 
 impl File<'_> {
     /// Whether it is a whole letter, which may not be wrapped (RFC 2046, section 5.2.1).
-    pub(super) const fn is_letter(&self) -> bool {
+    pub(super) fn is_letter(&self) -> bool {
         self.media_type.eq_ignore_ascii_case("message/rfc822") && self.content_id.is_none()
     }
 }
