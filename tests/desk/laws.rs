@@ -24,7 +24,7 @@ use crate::world::{World, answer, handled, mailbox, nine, origin, queue};
 
 /// Something happens.
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Wait(Duration),
     Mail {
         queues: Vec<usize>,
@@ -174,7 +174,7 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     // Waits that fall on deadlines, just before them, and far behind them.
     let wait = prop_oneof![
         4 => 0..4000_u64,
@@ -252,11 +252,11 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// A world with three agents and two queues, one of them strict, and a clock.
-struct Play {
-    world: World,
-    now: Timestamp,
+pub(super) struct Play {
+    pub(super) world: World,
+    pub(super) now: Timestamp,
     agents: Vec<AgentId>,
-    queues: Vec<QueueSettings>,
+    pub(super) queues: Vec<QueueSettings>,
     streams: u64,
     /// Every word that was said, to be compared with a second telling.
     said: Vec<String>,
@@ -785,7 +785,7 @@ fn asked(wish: Wish) -> Requested {
     }
 }
 
-fn play(steps: &[Step]) -> Play {
+pub(super) fn play(steps: &[Step]) -> Play {
     let mut play = Play::new();
     for step in steps {
         play.step(step);
