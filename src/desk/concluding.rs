@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use super::routing::Changed;
 use super::{
-    Actor, Answer, Case, Change, Desk, Effects, EndCause, Event, Filing, Interaction, PresenceCause,
+    Actor, Answer, Case, Change, Desk, Effects, EndCause, Event, Filing, Interaction,
+    PresenceCause, Treated,
 };
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, SessionId};
 use crate::mail::token::MainNumber;
@@ -54,6 +55,7 @@ pub(super) enum Pending {
     Work(InteractionId),
     Case(Box<Case>),
     Told(usize),
+    Treated(Vec<Treated>, usize),
 }
 
 impl Desk {
@@ -181,6 +183,7 @@ impl Desk {
             }
             Pending::Case(case) => Some(Answer::Case(case)),
             Pending::Told(readers) => Some(Answer::Told(readers)),
+            Pending::Treated(treated, more) => Some(Answer::Treated(treated, more)),
         };
         answer.unwrap_or(Answer::Done)
     }

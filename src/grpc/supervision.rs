@@ -13,7 +13,7 @@ use super::page::Page;
 use super::pb::supervisor_service_server::SupervisorService;
 use super::pb::watch_desk_response::Frame;
 use super::watch::{self, Feed, Frames, Wording};
-use super::{Shared, board, convert, errors, events, explain, pb, respond, steering};
+use super::{Shared, board, bulk, convert, errors, events, explain, pb, respond, steering};
 use crate::desk::{Actor, Answer, Command, Event, PRIORITY_MAX, Place, State};
 use crate::engine::{Overview, RequestKey};
 use crate::id::{InteractionId, QueueId};
@@ -295,6 +295,14 @@ impl SupervisorService for Supervision {
             pb::ReassignInteractionResponse { interaction },
             replayed,
         ))
+    }
+
+    async fn treat_interactions(
+        &self,
+        request: Request<pb::TreatInteractionsRequest>,
+    ) -> Result<Response<pb::TreatInteractionsResponse>, Status> {
+        let caller = caller(&request)?;
+        bulk::treat(&self.0, &caller, request.into_inner()).await
     }
 
     async fn post_notice(

@@ -329,7 +329,12 @@ impl World {
                 continue;
             }
             let (_, stands) = self.desk.place(found.id).unwrap();
-            law!(21, stands == self.grown(found, now), "{} is at {stands}", found.id);
+            law!(
+                21,
+                stands == self.grown(found, now),
+                "{} is at {stands}",
+                found.id
+            );
             let before = self.stood.grown.get(&found.id);
             let shrunk = before.is_some_and(|(queue, own, before)| {
                 let same = *queue == found.queue && *own == found.priority;
@@ -439,7 +444,12 @@ impl World {
             }
             let session = self.session(&agent.id);
             let view = session.and_then(|session| self.desk.session(session, now));
-            law!(30, view.is_some(), "{} is available and not there", agent.id);
+            law!(
+                30,
+                view.is_some(),
+                "{} is available and not there",
+                agent.id
+            );
             if view.is_some_and(|view| view.in_grace) {
                 let since = self.stood.missing.get(&agent.id).copied();
                 let since = since.unwrap_or(now);
@@ -474,7 +484,7 @@ impl World {
         }
         let alerts: BTreeSet<_> = (self.desk.alerts())
             .map(|alert| alert.concern.clone())
-            .filter(|concern| !matches!(concern, Concern::DeliveryRefused(_)))
+            .filter(|concern| !concern.is_over())
             .collect();
         assert_eq!(alerts, due, "alerts");
         let told = &self.told.alerts;
@@ -562,7 +572,11 @@ impl World {
                 // It comes back with other rules, by which the order is another.
                 again.sort_by_key(|id| line.iter().position(|other| other == id));
             }
-            law!(19, again == line, "the line of {id} comes back as {again:?}");
+            law!(
+                19,
+                again == line,
+                "the line of {id} comes back as {again:?}"
+            );
         }
         for id in desk.agents().keys() {
             let same = restored.presence(id) == desk.presence(id);

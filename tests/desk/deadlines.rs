@@ -18,7 +18,9 @@ fn brought(effects: &Effects) -> Vec<(Timestamp, String)> {
                 interaction,
                 outcome,
             } => format!("{} is closed: {outcome:?}", interaction.id),
-            Fact::InteractionUnassigned { interaction, .. } => format!("{} is back", interaction.id),
+            Fact::InteractionUnassigned { interaction, .. } => {
+                format!("{} is back", interaction.id)
+            }
             Fact::InteractionOverflowed { interaction, .. } => {
                 format!("{} is in {}", interaction.id, interaction.queue)
             }
@@ -61,7 +63,7 @@ proptest! {
         left.world.handle(left.now, Command::SetQueues(left.queues.clone())).unwrap();
         let sessions: Vec<SessionId> = left.world.desk.sessions().map(|it| it.id).collect();
         for session in sessions {
-            left.world.handle(left.now, Command::ForceSignOut { session }).unwrap();
+            left.world.handle(left.now, Command::ForceSignOut { session, requeue: false }).unwrap();
         }
         let mut again = left.world.clone();
         let mut restarted = brought(&again.restart(left.now));

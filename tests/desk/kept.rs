@@ -11,7 +11,6 @@ use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionI
 use postroom::mail::token::MainNumber;
 use postroom::outbound::message::Outbound;
 
-
 /// What a store would have: each record as it was last written.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Kept {

@@ -57,9 +57,17 @@ impl Asked {
     pub(super) fn check_refused(&self, same: bool, refusal: &Refusal) {
         law!(12, same || !self.stale, "too late, and changed: {refusal}");
         let over = self.over.is_some();
-        law!(9, same || !over, "the offer is over, and changed: {refusal}");
+        law!(
+            9,
+            same || !over,
+            "the offer is over, and changed: {refusal}"
+        );
         let transfer = matches!(self.command, Kind::Transfer(..));
-        law!(13, same || !transfer, "not transferred, and changed: {refusal}");
+        law!(
+            13,
+            same || !transfer,
+            "not transferred, and changed: {refusal}"
+        );
         let compose = matches!(self.command, Kind::Compose(_));
         law!(15, same || !compose, "not begun, and changed: {refusal}");
         assert!(same, "refused, and changed: {refusal}");
@@ -192,7 +200,8 @@ impl World {
         for change in &effects.changes {
             match change {
                 Change::Message(message) => {
-                    let by_agent = message.direction == Direction::Outbound && message.agent.is_some();
+                    let by_agent =
+                        message.direction == Direction::Outbound && message.agent.is_some();
                     if !by_agent {
                         continue;
                     }

@@ -77,7 +77,9 @@ fn every_law_is_held_somewhere() {
     }
     for path in CHECKERS {
         for number in named(path) {
-            let said = rows.get(&number).is_some_and(|places| places.contains(&path));
+            let said = rows
+                .get(&number)
+                .is_some_and(|places| places.contains(&path));
             if !said {
                 wrong.push(format!("law {number} is also held by {path}"));
             }

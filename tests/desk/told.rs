@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use postroom::desk::{
-    AgentState, AssignCause, Change, Concern, Effects, Event, Fact, Interaction,
-};
+use postroom::desk::{AgentState, AssignCause, Change, Concern, Effects, Event, Fact, Interaction};
 use postroom::id::{AgentId, InteractionId, OfferId};
 
 use super::kept::Kept;
@@ -30,10 +28,19 @@ impl Client {
                 law!(42, known, "{} was not {previous:?} before", presence.agent);
             }
             Fact::OfferCreated { offer, .. } => {
-                law!(42, self.offers.insert(offer.id), "an offer was created twice");
+                law!(
+                    42,
+                    self.offers.insert(offer.id),
+                    "an offer was created twice"
+                );
             }
             Fact::OfferResolved { offer, .. } => {
-                law!(42, self.offers.remove(&offer.id), "{} ended twice", offer.id);
+                law!(
+                    42,
+                    self.offers.remove(&offer.id),
+                    "{} ended twice",
+                    offer.id
+                );
             }
             Fact::InteractionAssigned { interaction, .. }
             | Fact::InteractionUpdated(interaction)
@@ -74,7 +81,7 @@ const AWAY: u64 = 7;
 /// What was told so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Told {
-    /// The alerts that supervisors were told of, refused replies left out.
+    /// The alerts that supervisors were told of, without those of what is over already.
     pub(super) alerts: BTreeSet<Concern>,
     pub(super) clients: BTreeMap<AgentId, Client>,
     /// The same, for clients whose stream breaks all the time: they read what they missed.
@@ -144,8 +151,7 @@ impl Told {
 
     fn alarm(&mut self, fact: &Fact) {
         match fact {
-            Fact::AlertRaised(alert) | Fact::AlertCleared(alert)
-                if matches!(alert.concern, Concern::DeliveryRefused(_)) => {}
+            Fact::AlertRaised(alert) | Fact::AlertCleared(alert) if alert.concern.is_over() => {}
             Fact::AlertRaised(alert) => {
                 // After a restart it is told again that nobody knows of a message.
                 self.alerts.insert(alert.concern.clone());
@@ -182,13 +188,20 @@ impl Told {
             Fact::WrapUpStarted(found) => {
                 let by = found.state.holder().cloned().unwrap();
                 let from = self.holders.insert(found.id, by.clone());
-                let kept = from.as_ref().map_or(found.follows.is_some(), |from| *from == by);
+                let kept = from
+                    .as_ref()
+                    .map_or(found.follows.is_some(), |from| *from == by);
                 law!(8, kept, "{} is wrapped up by a stranger", found.id);
             }
             Fact::InteractionUnassigned { interaction, .. } => {
                 let from = self.holders.remove(&interaction.id);
                 let told = event.agent.as_ref().map(|(agent, _)| agent);
-                law!(8, from.as_ref() == told, "{} was not theirs", interaction.id);
+                law!(
+                    8,
+                    from.as_ref() == told,
+                    "{} was not theirs",
+                    interaction.id
+                );
             }
             Fact::WrapUpEnded { interaction, .. } | Fact::InteractionClosed(interaction) => {
                 let from = self.holders.remove(&interaction.id);

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use postroom::desk::{
-    Actor, Case, Command, Desk, Effects, HouseRules, Policy, QueueSettings, Refusal,
+    Actor, Answer, Case, Command, Desk, Effects, HouseRules, Policy, QueueSettings, Refusal,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, SessionId};
 use postroom::mail::token::MainNumber;
@@ -135,11 +135,22 @@ impl World {
         };
         let asked = self.asked(&command);
         let copied = asked.is_late() || self.writes.is_multiple_of(self.pace.copies);
+        let rehearsed = match &command {
+            Command::Bulk(bulk) => Some(self.desk.rehearse(bulk)),
+            _ => None,
+        };
         let before = copied.then(|| self.desk.clone());
         let done = match by {
             Some(by) => self.desk.handle_by(now, by, command),
             None => self.desk.handle(now, command),
         };
+        if let Some(rehearsed) = rehearsed {
+            let did = done.clone().map(|effects| match effects.answer {
+                Some(Answer::Treated(treated, more)) => (treated, more),
+                other => panic!("an act on many was answered by {other:?}"),
+            });
+            assert_eq!(did, rehearsed, "not as rehearsed");
+        }
         match done {
             Ok(effects) => {
                 self.policy.house = house.unwrap_or_else(|| self.policy.house.clone());
