@@ -27,7 +27,7 @@ use postroom::desk::{
 use postroom::id::{AgentId, MessageId, QueueId};
 use postroom::outbound::message::{DeliveryState, Diagnostic, Outcome};
 use postroom::time::Timestamp;
-use world::{World, answer, clock, law, letter, mailbox, nine, origin, queue};
+use world::{Pace, World, answer, clock, law, letter, mailbox, nine, origin, queue};
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 200;
@@ -35,6 +35,13 @@ const SEEDS: u64 = 200;
 /// Steps with mail and mischief, and the most that it may take to finish afterwards.
 const STEPS: usize = 200;
 const STEPS_TO_FINISH: usize = 20_000;
+
+/// Random commands are checked more thoroughly; here it is the mass that counts.
+const PACE: Pace = Pace {
+    copies: 4,
+    restores: 40,
+    explains: 5,
+};
 
 /// Lines that a failure prints.
 const LINES: usize = 40;
@@ -172,7 +179,8 @@ impl Day {
                 // So that there is less to compare.
                 offer_memory: Duration::from_secs(60),
                 ..Policy::default()
-            }),
+            })
+            .at_pace(PACE),
             now: nine(),
             agenda: BTreeMap::new(),
             agents: Vec::new(),

@@ -40,11 +40,6 @@ impl Stood {
             ..Self::default()
         };
     }
-
-    /// Some of it never was.
-    pub(super) fn forget(&mut self) {
-        *self = Self::default();
-    }
 }
 
 impl World {

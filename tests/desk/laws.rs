@@ -61,7 +61,7 @@ pub(super) enum Step {
 
 /// What an administrator does to an account.
 #[derive(Debug, Clone, Copy)]
-enum Account {
+pub(super) enum Account {
     Hold(u32),
     Disable(bool),
     Remove,
@@ -70,7 +70,7 @@ enum Account {
 
 /// What an agent's client does.
 #[derive(Debug, Clone)]
-enum Act {
+pub(super) enum Act {
     SignIn { takeover: bool, wish: Option<Wish> },
     Attach,
     Detach,
@@ -99,7 +99,7 @@ enum Act {
 
 /// Whether a letter is work.
 #[derive(Debug, Clone, Copy)]
-enum Worth {
+pub(super) enum Worth {
     Wanted,
     Machine,
     Held,
@@ -107,20 +107,20 @@ enum Worth {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Wish {
+pub(super) enum Wish {
     Available,
     Offline,
 }
 
 /// The agent's own offer or work, or any there ever was.
 #[derive(Debug, Clone)]
-enum Which {
+pub(super) enum Which {
     Own,
     Any(Index),
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Report {
+pub(super) enum Report {
     HandedOver,
     Accepted,
     Deferred,

@@ -6,10 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use postroom::desk::{
-    Actor, Answer, Case, Command, Desk, Effects, HouseRules, Policy, QueueSettings, Refusal,
-};
-use postroom::id::{AgentId, InteractionId, MessageId, SessionId};
+use postroom::desk::{Actor, Answer, Case, Command, Desk, Effects, Policy, QueueSettings, Refusal};
+use postroom::id::{AgentId, SessionId};
 use postroom::mail::token::MainNumber;
 use postroom::time::Timestamp;
 
@@ -75,19 +73,8 @@ pub(crate) struct World {
     stood: Stood,
     /// The newest stream of each session.
     streams: BTreeMap<SessionId, u64>,
-    /// What has been decided and not been written yet, if it shall not be written at once.
-    round: Option<Box<Round>>,
     pace: Pace,
     writes: u64,
-}
-
-/// What was durable before a round, and what followed in it.
-#[derive(Debug, Clone)]
-struct Round {
-    kept: Kept,
-    told: Told,
-    settings: (HouseRules, Vec<QueueSettings>),
-    effects: Vec<Effects>,
 }
 
 impl World {
@@ -100,7 +87,6 @@ impl World {
             told: Told::default(),
             stood: Stood::default(),
             streams: BTreeMap::new(),
-            round: None,
             pace: Pace::THOROUGH,
             writes: 0,
         }
@@ -185,10 +171,10 @@ impl World {
                     *sent_for = Some(Box::new((closed, case)));
                 }
             }
-            Command::RetryDelivery { message, settled } => {
-                if self.desk.spool().get(*message).is_none() {
-                    *settled = self.kept.outbound.get(message).cloned().map(Box::new);
-                }
+            Command::RetryDelivery { message, settled }
+                if self.desk.spool().get(*message).is_none() =>
+            {
+                *settled = self.kept.outbound.get(message).cloned().map(Box::new);
             }
             _ => {}
         }
@@ -218,7 +204,6 @@ impl World {
 
     /// The process ends and starts anew from what was written.
     pub(crate) fn restart(&mut self, now: Timestamp) -> Effects {
-        self.round = None;
         self.streams.clear();
         self.stood.begin_anew();
         self.desk = self.restored(now);
@@ -247,59 +232,6 @@ impl World {
         Desk::restore(policy, queues, self.kept.records(), now)
     }
 
-    /// From here on nothing is durable before [`Self::sync`].
-    pub(crate) fn begin_round(&mut self) {
-        self.round = Some(Box::new(Round {
-            kept: self.kept.clone(),
-            told: self.told.clone(),
-            settings: (self.policy.house.clone(), self.queues.clone()),
-            effects: Vec::new(),
-        }));
-    }
-
-    /// How much the round has to write so far.
-    pub(crate) fn unwritten(&self) -> usize {
-        self.round.as_ref().map_or(0, |round| round.effects.len())
-    }
-
-    /// The round is durable.
-    pub(crate) fn sync(&mut self) {
-        self.round = None;
-    }
-
-    /// The power fails before the round is durable: the first `left` of its writes are on the
-    /// disk, and nobody was told of any. What is left wants [`Self::restart`].
-    pub(crate) fn cut(&mut self, left: usize) {
-        let Some(round) = self.round.take() else {
-            return;
-        };
-        self.stood.forget();
-        (self.kept, self.told) = (round.kept, round.told);
-        (self.policy.house, self.queues) = round.settings;
-        for effects in round.effects.iter().take(left) {
-            self.record(effects);
-        }
-    }
-
-    /// The store says that nothing of the round was written: the desk is put together anew, and
-    /// keeps what it knows of its clients, and of the messages that the submitter is busy with.
-    pub(crate) fn fail(&mut self, now: Timestamp, in_flight: &[MessageId]) {
-        self.cut(0);
-        let mut desk = self.restored(now);
-        let open = |id: &SessionId| self.kept.sessions.contains_key(id);
-        let attached: BTreeMap<_, _> = (self.streams.iter())
-            .filter(|(id, _)| open(id))
-            .map(|(id, stream)| (*id, *stream))
-            .collect();
-        let in_flight = in_flight.iter().copied().collect();
-        desk.take_over(now, &self.desk, &attached, &in_flight);
-        self.desk = desk;
-        self.streams = attached;
-        self.stood.forget();
-        let alerts = self.desk.alerts().map(|alert| alert.concern.clone());
-        self.told.look_again(alerts.collect());
-    }
-
     fn record(&mut self, effects: &Effects) {
         for change in &effects.changes {
             self.kept.write(change);
@@ -311,9 +243,6 @@ impl World {
         self.writes += 1;
         self.check_written(effects);
         self.record(effects);
-        if let Some(round) = &mut self.round {
-            round.effects.push(effects.clone());
-        }
         self.check_offers(now, &effects.events);
         self.check(now, step);
     }
@@ -324,10 +253,5 @@ impl World {
             .filter(|session| session.agent == *agent)
             .map(|session| session.id)
             .max()
-    }
-
-    /// The queue's address that an interaction is answered from; nothing for what is not there.
-    pub(crate) fn own_address(&self, id: InteractionId) -> String {
-        (self.kept.interactions.get(&id)).map_or_else(String::new, |found| mailbox(&found.queue))
     }
 }
