@@ -9,6 +9,7 @@ mod grpc {
     mod access;
     mod decisions;
     mod descriptors;
+    mod files;
     mod letters;
     mod lists;
     mod mails;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::routing::Changed;
 use super::{
     Actor, Answer, Case, Change, Desk, Effects, EndCause, Event, Filing, Interaction,
-    PresenceCause, Treated,
+    PresenceCause, Treated, Upload,
 };
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, SessionId};
 use crate::mail::token::MainNumber;
@@ -56,6 +56,7 @@ pub(super) enum Pending {
     Case(Box<Case>),
     Told(usize),
     Treated(Vec<Treated>, usize),
+    Upload(Box<Upload>),
 }
 
 impl Desk {
@@ -75,6 +76,10 @@ impl Desk {
             .collect();
         let answer = pending.map(|pending| self.answer(now, pending));
         self.dismiss_removed();
+        let closed: Vec<InteractionId> = self.draft.closed.keys().copied().collect();
+        for id in closed {
+            self.clear_away(id);
+        }
         let draft = std::mem::take(&mut self.draft);
         let mut changes = draft.changes;
         for id in &draft.sessions {
@@ -184,6 +189,7 @@ impl Desk {
             Pending::Case(case) => Some(Answer::Case(case)),
             Pending::Told(readers) => Some(Answer::Told(readers)),
             Pending::Treated(treated, more) => Some(Answer::Treated(treated, more)),
+            Pending::Upload(upload) => Some(Answer::Upload(upload)),
         };
         answer.unwrap_or(Answer::Done)
     }

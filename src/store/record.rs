@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::previous::{MessageV1, OutboundV1};
 use crate::desk::{
     Agent, Answer, Case, Counters, Event, Filing, Interaction, Message, Offer, Pause, Session,
+    Upload,
 };
 use crate::id::{AgentId, KeyId};
 use crate::mail::dossier::Dossier;
@@ -182,6 +183,7 @@ stored! {
     Acknowledged => "acknowledgement" 1,
     Suppression => "suppressed address" 1,
     Secret => "secret" 1,
+    Upload => "attachment" 1,
 }
 
 impl Stored for Case {

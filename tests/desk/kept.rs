@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use postroom::desk::{
     Agent, Case, Change, Counters, Event, Interaction, Message, Offer, OfferState, Pause, Records,
-    Session,
+    Session, Upload,
 };
-use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
+use postroom::id::{AgentId, AttachmentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::mail::token::MainNumber;
 use postroom::outbound::message::Outbound;
 
@@ -23,6 +23,7 @@ pub(crate) struct Kept {
     pub(crate) messages: BTreeMap<MessageId, Message>,
     pub(crate) outbound: BTreeMap<MessageId, Outbound>,
     pub(crate) pauses: BTreeMap<QueueId, Pause>,
+    pub(crate) uploads: BTreeMap<AttachmentId, Upload>,
     /// The event logs of agents.
     pub(crate) logs: BTreeMap<AgentId, BTreeMap<u64, Event>>,
 }
@@ -60,6 +61,13 @@ impl Kept {
             | Change::Suppressed(_) => {}
             Change::Outbound(outbound) => {
                 self.outbound.insert(outbound.id, *outbound);
+            }
+            Change::Upload(upload) => {
+                self.uploads.insert(upload.id, *upload);
+            }
+            Change::UploadDropped(_, id) => {
+                let dropped = self.uploads.remove(&id);
+                assert!(dropped.is_some(), "a file was dropped twice");
             }
             Change::QueuePaused(pause) => {
                 self.pauses.insert(pause.queue.clone(), pause);
@@ -115,6 +123,7 @@ impl Kept {
             offers: self.offers.values().cloned().collect(),
             interactions,
             pauses: self.pauses.values().cloned().collect(),
+            uploads: self.uploads.values().cloned().collect(),
             cases: numbers.iter().map(|n| self.cases[n].clone()).collect(),
             outbound: (self.outbound.values())
                 .filter(|outbound| !outbound.state.is_settled())

@@ -12,13 +12,13 @@ use postroom::desk::{
     Command, DeclineAction, Destination, Handling, HoldReason, HouseRules, NewAgent, OfferClock,
     Overflow, Phase, Policy, QueueSettings, Requested, Selection, State, Thread, Work,
 };
-use postroom::id::{AgentId, InteractionId, OfferId, QueueId};
+use postroom::id::{AgentId, AttachmentId, InteractionId, OfferId, QueueId};
 use postroom::outbound::message::{Diagnostic, Outcome};
 use postroom::time::Timestamp;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::mails::{email, forwarded};
+use crate::mails::{email, file, forwarded};
 use crate::nobody;
 use crate::world::{World, answer, handled, mailbox, nine, origin, queue};
 
@@ -95,6 +95,8 @@ pub(super) enum Act {
     Begin(usize, Option<Index>),
     Send(Which),
     Discard(Which),
+    Upload(Which),
+    Drop(Index),
 }
 
 /// Whether a letter is work.
@@ -172,6 +174,8 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(queue, case)| Act::Begin(queue, case)),
         2 => which().prop_map(Act::Send),
         1 => which().prop_map(Act::Discard),
+        2 => which().prop_map(Act::Upload),
+        1 => any::<Index>().prop_map(Act::Drop),
     ]
 }
 
@@ -747,6 +751,17 @@ impl Play {
                 mail.latest_seen =
                     (self.world.kept.interactions.get(&id)).map(|found| found.latest_inbound);
                 Command::SendEmail(Box::new(mail))
+            }
+            Act::Upload(which) => file(session, self.work(&agent, which), 1000),
+            Act::Drop(which) => {
+                let files: Vec<_> = self.world.kept.uploads.values().collect();
+                let file = (!files.is_empty()).then(|| which.get(&files));
+                Command::DropUpload {
+                    session,
+                    interaction: file
+                        .map_or(InteractionId::new(self.now, 0), |file| file.interaction),
+                    upload: file.map_or(AttachmentId::new(self.now, 0), |file| file.id),
+                }
             }
             Act::Discard(which) => Command::DiscardEmail {
                 session,

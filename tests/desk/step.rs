@@ -239,6 +239,14 @@ impl World {
         }
     }
 
+    /// Files go with what they were for.
+    pub(super) fn check_uploads(&self) {
+        for upload in self.kept.uploads.values() {
+            let state = &self.kept.interactions[&upload.interaction].state;
+            assert!(!state.is_final(), "a file outlives its interaction");
+        }
+    }
+
     /// What a command did, beside what holds after any.
     pub(super) fn check_step(
         &mut self,

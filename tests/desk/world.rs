@@ -243,6 +243,7 @@ impl World {
         self.writes += 1;
         self.check_written(effects);
         self.record(effects);
+        self.check_uploads();
         self.check_offers(now, &effects.events);
         self.check(now, step);
     }
