@@ -7,9 +7,11 @@ mod grpc {
     pub(crate) mod gateway;
 
     mod access;
+    mod composing;
     mod decisions;
     mod descriptors;
     mod feed;
+    mod files;
     mod letters;
     mod lists;
     mod mails;

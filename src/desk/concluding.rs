@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::routing::Changed;
 use super::{
     Actor, Answer, Case, Change, Desk, Effects, EndCause, Event, FeedEntry, Filing, Interaction,
-    PresenceCause, Treated,
+    PresenceCause, Treated, Upload,
 };
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, SessionId};
 use crate::mail::token::MainNumber;
@@ -57,6 +57,7 @@ pub(super) enum Pending {
     Told(usize),
     Treated(Vec<Treated>, usize),
     Noted(MainNumber),
+    Upload(Box<Upload>),
 }
 
 impl Desk {
@@ -76,6 +77,10 @@ impl Desk {
             .collect();
         let answer = pending.map(|pending| self.answer(now, pending));
         self.dismiss_removed();
+        let closed: Vec<InteractionId> = self.draft.closed.keys().copied().collect();
+        for id in closed {
+            self.clear_away(id);
+        }
         let draft = std::mem::take(&mut self.draft);
         let mut changes = draft.changes;
         for id in &draft.sessions {
@@ -188,6 +193,7 @@ impl Desk {
             Pending::Told(readers) => Some(Answer::Told(readers)),
             Pending::Noted(case) => self.noted(case),
             Pending::Treated(treated, more) => Some(Answer::Treated(treated, more)),
+            Pending::Upload(upload) => Some(Answer::Upload(upload)),
         };
         answer.unwrap_or(Answer::Done)
     }

@@ -18,7 +18,8 @@ use super::offer::Offer;
 use super::opening::{Opening, Pause};
 use super::service::Goal;
 use super::session::{EndCause, Session, SessionView};
-use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
+use super::upload::Upload;
+use crate::id::{AgentId, AttachmentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::dossier::Dossier;
 use crate::mail::threading::ClueKey;
 use crate::mail::token::MainNumber;
@@ -100,6 +101,8 @@ pub enum Answer {
     Treated(Vec<Treated>, usize),
     /// A note in the feed of a case.
     Noted(Box<FeedEntry>),
+    /// A file that is being attached.
+    Upload(Box<Upload>),
 }
 
 /// A record to be written or removed.
@@ -144,6 +147,10 @@ pub enum Change {
     },
     /// An address that is not written to for a while.
     Suppressed(Box<Suppression>),
+    /// A file that is being attached.
+    Upload(Box<Upload>),
+    /// A file is of no more use: its record goes, and then its bytes.
+    UploadDropped(InteractionId, AttachmentId),
     /// A queue is paused.
     QueuePaused(Pause),
     /// A queue is paused no longer.

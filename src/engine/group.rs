@@ -8,7 +8,7 @@ use crate::content::Content;
 use crate::desk::{
     Answer, Case, Change, Effects, Event, Filing, HouseRules, Interaction, QueueSettings, State,
 };
-use crate::id::{InteractionId, MessageId, QueueId};
+use crate::id::{AttachmentId, InteractionId, MessageId, QueueId};
 use crate::mail::token::{Keyring, MainNumber};
 use crate::outbound::hearing::Suppression;
 use crate::outbound::message::Outbound;
@@ -33,6 +33,8 @@ pub(super) struct Released {
     pub(super) queues: Option<Vec<QueueSettings>>,
     /// And the rules for every agent.
     pub(super) house: Option<HouseRules>,
+    /// Files that nobody needs any more.
+    pub(super) dropped: Vec<AttachmentId>,
 }
 
 /// The batches of one round, and what is not yet in the store because of them.
@@ -242,6 +244,14 @@ impl<'a> Group<'a> {
             } => {
                 let key = keys::acknowledged(&queue, &address);
                 self.remember(batch, key, &Acknowledged { until }, until);
+            }
+            Change::Upload(upload) => {
+                let key = keys::upload(upload.interaction, upload.id);
+                batch.put(key, record::encode(&*upload));
+            }
+            Change::UploadDropped(interaction, id) => {
+                batch.delete(keys::upload(interaction, id));
+                self.released.dropped.push(id);
             }
             Change::QueuePaused(pause) => {
                 batch.put(keys::pause(&pause.queue), record::encode(&pause));

@@ -21,6 +21,7 @@
 //! | `clue/DIGEST MESSAGE` | the case of a message, by what later letters may name it with |
 //! | `thread/INTERACTION MESSAGE` | marks a message of an interaction |
 //! | `feed/SERIAL ENTRY` | an entry in the feed of a case |
+//! | `upload/INTERACTION ID` | a file that an agent attaches; its bytes are a file of `uploads/` |
 //! | `outbound/ID` | an outbound message |
 //! | `spool/ID` | marks an outbound message that is not settled |
 //! | `acknowledged/QUEUE 00 ADDRESS` | a sender whom the queue has told that a letter arrived |
@@ -30,7 +31,9 @@
 //! | `delivery/DIGEST` | what became of a letter, by its fingerprint |
 //! | `due/TIME KEY` | marks a `request`, `delivery`, `acknowledged` or `suppressed` that is forgotten then; further ones in the value |
 
-use crate::id::{AgentId, EntryId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId};
+use crate::id::{
+    AgentId, AttachmentId, EntryId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId,
+};
 use crate::mail::threading::ClueKey;
 use crate::mail::token::MainNumber;
 use crate::time::Timestamp;
@@ -52,6 +55,8 @@ pub const OFFERS: &[u8] = b"offer/";
 pub const PAUSES: &[u8] = b"pause/";
 /// Marks of all interactions that are not closed.
 pub const OPEN: &[u8] = b"open/";
+/// All files that are being attached.
+pub const UPLOADS: &[u8] = b"upload/";
 /// Marks of all outbound messages that are not settled.
 pub const SPOOL: &[u8] = b"spool/";
 /// Marks of all that is to be forgotten, by time.
@@ -217,6 +222,12 @@ pub fn feed(case: MainNumber, entry: EntryId) -> Vec<u8> {
 pub fn fed(case: MainNumber, key: &[u8]) -> Option<EntryId> {
     let id = key.strip_prefix(feed_of(case).as_slice())?;
     Some(EntryId::from_bytes(id.try_into().ok()?))
+}
+
+/// A file that is being attached.
+#[must_use]
+pub fn upload(interaction: InteractionId, id: AttachmentId) -> Vec<u8> {
+    join(&[UPLOADS, &interaction.to_bytes(), &id.to_bytes()])
 }
 
 /// An outbound message.

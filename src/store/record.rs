@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::previous::{MessageV1, OutboundV1};
 use crate::desk::{
     Agent, Answer, Case, Counters, Event, FeedEntry, Filing, Interaction, Message, Offer, Pause,
-    Session,
+    Session, Upload,
 };
 use crate::id::{AgentId, KeyId};
 use crate::mail::dossier::Dossier;
@@ -184,6 +184,7 @@ stored! {
     Acknowledged => "acknowledgement" 1,
     Suppression => "suppressed address" 1,
     Secret => "secret" 1,
+    Upload => "attachment" 1,
 }
 
 impl Stored for Case {
