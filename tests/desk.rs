@@ -48,9 +48,13 @@
 //! | the machine falls asleep, and wakes | `stop`, `wakes` |
 //! | nothing | `time passes` |
 //! | a look | `show` |
+//! | the figures of the day that are not zero, times in seconds | `figures` |
+//! | the time zone of the figures | `house zone=Europe/Berlin` |
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
+#[path = "desk/figures.rs"]
+mod figures;
 #[path = "desk/laws.rs"]
 mod laws;
 #[path = "desk/mails.rs"]
@@ -61,6 +65,8 @@ mod names;
 mod pairs;
 #[path = "desk/policy.rs"]
 mod policy;
+#[path = "desk/recount.rs"]
+mod recount;
 #[path = "desk/world.rs"]
 mod world;
 
@@ -229,6 +235,7 @@ impl Stage {
         match words.as_slice() {
             ["time", "passes"] => Ok(Vec::new()),
             ["show"] => Ok(self.show()),
+            ["figures"] => Ok(figures::lines(&self.world, self.now)),
             ["stop"] => {
                 self.stopped = true;
                 Ok(Vec::new())
@@ -925,6 +932,7 @@ fn daily(ranges: &str) -> Result<Arc<Hours>, String> {
 /// The rules for every agent with one changed.
 fn decree(mut house: HouseRules, rule: &str) -> Result<HouseRules, String> {
     match rule.split_once('=').ok_or("a rule has a value")? {
+        ("zone", zone) => house.zone = slug(zone)?,
         ("after-work", "return") => house.after_work = AfterWork::Return,
         ("wrap-up", "slot") => house.wrap_up_holds_all = false,
         ("reason", reason) => {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::check::Check;
-use crate::desk::{AfterWork, HouseRules, ReasonKind};
+use crate::desk::{AfterWork, HouseRules, ReasonKind, Zone};
 
 /// Longest code, in bytes.
 const CODE_BYTES_MAX: usize = 64;
@@ -86,8 +86,9 @@ impl From<Kind> for ReasonKind {
 }
 
 /// The rules as the desk wants them.
-pub(super) fn house(agents: &Agents, reasons: &[Reason]) -> HouseRules {
+pub(super) fn house(agents: &Agents, reasons: &[Reason], zone: Zone) -> HouseRules {
     HouseRules {
+        zone,
         after_work: match agents.after_work {
             After::Available => AfterWork::Available,
             After::Return => AfterWork::Return,

@@ -205,7 +205,7 @@ impl Config {
     /// What holds for every agent, as the desk wants it.
     #[must_use]
     pub fn house(&self) -> HouseRules {
-        agents::house(&self.agents, &self.reason)
+        agents::house(&self.agents, &self.reason, self.gateway.zone())
     }
 
     /// The queues as the desk wants them. Those that do not pass [`Self::parse`] are left out.

@@ -10,12 +10,14 @@ use super::agent::{Agent, AgentState, Presence, Requested};
 use super::alerts::Alert;
 use super::case::Case;
 use super::command::Filing;
+use super::figures::{AgentFigure, QueueFigure};
 use super::interaction::Interaction;
 use super::message::Message;
 use super::offer::Offer;
 use super::opening::{Opening, Pause};
 use super::service::Goal;
 use super::session::{EndCause, Session, SessionView};
+use super::zone::Day;
 use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::dossier::Dossier;
 use crate::mail::threading::ClueKey;
@@ -96,7 +98,7 @@ pub enum Answer {
     Told(usize),
 }
 
-/// A record to be written or removed.
+/// A record to be written or removed, or what is to be added to one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// The desk's counters.
@@ -138,6 +140,10 @@ pub enum Change {
     },
     /// An address that is not written to for a while.
     Suppressed(Box<Suppression>),
+    /// More for the figures of a queue on a day.
+    QueueFigured(Day, QueueId, Box<QueueFigure>),
+    /// More for the figures of an agent on a day.
+    AgentFigured(Day, AgentId, Box<AgentFigure>),
     /// A queue is paused.
     QueuePaused(Pause),
     /// A queue is paused no longer.

@@ -13,6 +13,7 @@ pub mod case;
 pub mod command;
 pub mod effect;
 pub mod explain;
+pub mod figures;
 pub mod hours;
 pub mod interaction;
 pub mod message;
@@ -28,6 +29,7 @@ mod accounts;
 mod acknowledging;
 mod alerts;
 mod concluding;
+mod counting;
 mod delivery;
 mod drafting;
 mod filing;
@@ -73,6 +75,7 @@ pub use effect::{
     Answer, AssignCause, Change, Counters, Effects, Event, Fact, UnassignReason, WrapUpOutcome,
 };
 pub use explain::Hindrance;
+pub use figures::{AgentFigure, QueueFigure, Tally};
 pub use hours::{Hours, Span};
 pub use house::{AfterWork, HouseRules, ReasonKind};
 pub use interaction::{CancelCause, HoldReason, Interaction, NO_MESSAGE, Outcome, State};
@@ -98,6 +101,7 @@ pub use zone::{Day, Zone};
 use acknowledging::Budget;
 use agent::Load;
 use concluding::{Draft, Pending};
+use counting::Before;
 use overflowing::Overdue;
 use routing::{Seat, Standing};
 use session::Link;
@@ -520,6 +524,7 @@ impl Desk {
     /// Changes an interaction and notes that it changed.
     fn change(&mut self, id: InteractionId, now: Timestamp, change: impl FnOnce(&mut Interaction)) {
         if let Some(interaction) = self.interactions.get_mut(&id) {
+            (self.draft.befores.entry(id)).or_insert_with(|| Before::of(interaction));
             change(interaction);
             interaction.version += 1;
             interaction.changed = now;

@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::previous::{MessageV1, OutboundV1};
 use crate::desk::{
-    Agent, Answer, Case, Counters, Event, Filing, Interaction, Message, Offer, Pause, Session,
+    Agent, AgentFigure, Answer, Case, Counters, Event, Filing, Interaction, Message, Offer, Pause,
+    QueueFigure, Session,
 };
 use crate::id::{AgentId, KeyId};
 use crate::mail::dossier::Dossier;
@@ -176,6 +177,8 @@ stored! {
     Session => "session" 2,
     Offer => "offer" 2,
     Pause => "pause" 1,
+    QueueFigure => "figure of a queue" 1,
+    AgentFigure => "figure of an agent" 1,
     Interaction => "interaction" 3,
     Delivery => "delivery" 1,
     Dossier => "dossier" 1,

@@ -18,6 +18,8 @@ use postroom::mail::trust::Trust;
 use postroom::outbound::message::{DeliveryState, Outbound};
 use postroom::time::Timestamp;
 
+use crate::recount::{Figures, Recount};
+
 /// What a store would have: each record as it was last written.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Kept {
@@ -30,6 +32,7 @@ pub(crate) struct Kept {
     pub(crate) messages: BTreeMap<MessageId, Message>,
     pub(crate) outbound: BTreeMap<MessageId, Outbound>,
     pub(crate) pauses: BTreeMap<QueueId, Pause>,
+    pub(crate) figures: Figures,
 }
 
 impl Kept {
@@ -85,6 +88,7 @@ impl Kept {
             Change::QueueResumed(queue) => {
                 self.pauses.remove(&queue);
             }
+            Change::QueueFigured(..) | Change::AgentFigured(..) => self.figures.write(change),
             Change::Logged(..) | Change::LogTrimmed(..) => {}
         }
     }
@@ -180,6 +184,7 @@ pub(crate) struct World {
     /// The alerts that supervisors were told of, refused replies left out.
     alerts: BTreeSet<Concern>,
     clients: BTreeMap<AgentId, Client>,
+    recount: Recount,
     writes: u64,
 }
 
@@ -193,6 +198,7 @@ impl World {
             revision: 0,
             alerts: BTreeSet::new(),
             clients: BTreeMap::new(),
+            recount: Recount::default(),
             writes: 0,
         }
     }
@@ -344,6 +350,8 @@ impl World {
                 assert!(left.holds.is_empty() && left.offers.is_empty());
             }
         }
+        self.recount.hear(effects, &self.desk);
+        self.recount.check(&self.kept.figures, &self.desk);
         self.check_offers(now, &effects.events);
         self.check(now);
     }
@@ -844,6 +852,11 @@ pub(crate) fn queue(id: &str) -> QueueSettings {
         display_name: String::new(),
     });
     queue
+}
+
+/// Twenty minutes before midnight in Berlin, and three hours before its clocks go back.
+pub(crate) fn eve() -> Timestamp {
+    Timestamp::ZERO + Duration::from_secs(20_022 * 86_400 + 21 * 3600 + 2400)
 }
 
 /// Monday, nine o'clock.
