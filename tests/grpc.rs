@@ -9,6 +9,7 @@ mod grpc {
     mod access;
     mod decisions;
     mod descriptors;
+    mod figures;
     mod letters;
     mod lists;
     mod mails;

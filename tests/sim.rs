@@ -13,6 +13,8 @@
 
 #[path = "desk/names.rs"]
 mod names;
+#[path = "desk/recount.rs"]
+mod recount;
 #[path = "desk/world.rs"]
 mod world;
 

@@ -562,7 +562,11 @@ impl Handle {
     ///
     /// As for [`Self::look`].
     pub async fn watch_desk(&self) -> Result<DeskWatch, EngineError> {
-        self.ask(|reply| Call::WatchDesk { reply }).await
+        let watch = self.ask(|reply| Call::WatchDesk { reply }).await?;
+        Ok(DeskWatch {
+            overview: self.with_figures(watch.overview).await?,
+            frames: watch.frames,
+        })
     }
 
     /// Makes an API key.

@@ -39,6 +39,7 @@ mod board;
 mod cases;
 mod credentials;
 mod dossier;
+mod figures;
 mod from_addresses;
 mod interactions;
 mod offers;

@@ -21,7 +21,7 @@ use proptest::sample::Index;
 
 use crate::mails::{email, forwarded};
 use crate::nobody;
-use crate::world::{World, answer, eve, handled, mailbox, origin, queue};
+use crate::world::{World, answer, handled, mailbox, origin, queue};
 
 /// Something happens.
 #[derive(Debug, Clone)]
@@ -781,6 +781,11 @@ impl Play {
         };
         self.give(command);
     }
+}
+
+/// Twenty minutes before midnight in Berlin, and three hours before its clocks go back.
+fn eve() -> Timestamp {
+    Timestamp::ZERO + Duration::from_secs(20_022 * 86_400 + 21 * 3600 + 2400)
 }
 
 /// Days of agents are Berlin's, whose clocks are about to go back.

@@ -854,11 +854,6 @@ pub(crate) fn queue(id: &str) -> QueueSettings {
     queue
 }
 
-/// Twenty minutes before midnight in Berlin, and three hours before its clocks go back.
-pub(crate) fn eve() -> Timestamp {
-    Timestamp::ZERO + Duration::from_secs(20_022 * 86_400 + 21 * 3600 + 2400)
-}
-
 /// Monday, nine o'clock.
 pub(crate) fn nine() -> Timestamp {
     Timestamp::ZERO + Duration::from_secs(20_000 * 86_400 + 9 * 3600)
