@@ -40,9 +40,10 @@
 //! | why somebody is not offered something | `why not i1 to anna` |
 //! | a supervisor | `i1 is moved to 5`, `i1 is released`, `i1 is dismissed`, `c1 is merged into c2`, `tokens of c1 are revoked` |
 //! | a queue is paused | `pause queue support lunch`, `resume queue support` |
-//! | a supervisor of agents | `supervisor lea sets anna available`, `supervisor lea sets anna offline lunch: eat something`, `supervisor lea signs anna out`, `supervisor lea tells anna: hello`, `… tells all of support sales: hello`, `… tells everybody: hello` |
+//! | a supervisor of agents | `supervisor lea sets anna available`, `supervisor lea sets anna offline lunch: eat something`, `supervisor lea signs anna out`, `… out and takes all`, `supervisor lea tells anna: hello`, `… tells all of support sales: hello`, `… tells everybody: hello` |
 //! | the submitter | `m2 handed over`, `m2 accepted`, `m2 deferred`, `m2 refused`, `m2 lost`, `m2 again`; a report, `m2 bounces` |
 //! | a supervisor of work | `supervisor lea gives i1 to anna`, `supervisor lea moves i1 to queue sales` |
+//! | a supervisor of much work, and what it would be | `supervisor lea together move all in support now queued since 09:00:10 to sales`, `supervisor lea would dismiss all from @customer.example` |
 //! | alerts | `alert about m2 is cleared` |
 //! | the process ends, and a new one begins | `stop`, `restart` |
 //! | the machine falls asleep, and wakes | `stop`, `wakes` |
@@ -80,10 +81,10 @@ use mails::{email, forwarded};
 use names::Names;
 use postroom::desk::skill::{Skills, asked};
 use postroom::desk::{
-    Actor, AfterWork, Ageing, AgentChanges, CancelCause, Case, CodePolicy, Command, Concern,
-    DeclineAction, Destination, Effects, Handling, HoldReason, Hours, HouseRules, NewAgent,
-    OfferClock, Overflow, Policy, QueueSettings, ReasonKind, Refusal, Report, Requested, Span,
-    State, Strategy, Thread, Work, Zone,
+    Actor, AfterWork, Ageing, AgentChanges, Bulk, BulkAct, CancelCause, Case, CodePolicy, Command,
+    Concern, DeclineAction, Destination, Effects, Handling, HoldReason, Hours, HouseRules,
+    NewAgent, OfferClock, Overflow, Phase, Policy, QueueSettings, ReasonKind, Refusal, Report,
+    Requested, Selection, Span, State, Strategy, Thread, Work, Zone,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::mail::report::{Action, RecipientReport};
@@ -464,11 +465,14 @@ impl Stage {
                 state: requested(wish)?,
                 note,
             },
-            ["signs", agent, "out"] => {
+            ["signs", agent, "out", more @ ..] => {
                 let sessions = self.sessions.get(&slug(agent)?);
                 let session = sessions.and_then(|sessions| sessions.last().copied());
                 let session = session.unwrap_or(nobody());
-                Command::ForceSignOut { session }
+                Command::ForceSignOut {
+                    session,
+                    requeue: more == ["and", "takes", "all"],
+                }
             }
             ["moves", name, "to", "queue", queue] => Command::Reassign {
                 interaction: *pick(&self.names.interactions, 'i', name)?,
@@ -480,12 +484,75 @@ impl Stage {
                 to: Destination::Agent(slug(agent)?),
                 note,
             },
+            ["would", act @ ..] => {
+                let bulk = self.bulk(act, note)?;
+                return Ok(match self.world.desk.rehearse(&bulk) {
+                    Ok((treated, more)) => self.names.treated(&treated, more),
+                    Err(refusal) => vec![format!("refused: {refusal}")],
+                });
+            }
+            ["together", act @ ..] => Command::Bulk(Box::new(self.bulk(act, note)?)),
             ["tells", "everybody"] => notice(&[], &[], note)?,
             ["tells", "all", "of", queues @ ..] => notice(&[], queues, note)?,
             ["tells", agents @ ..] => notice(agents, &[], note)?,
             _ => return Err("supervisors do not do that".into()),
         };
         Ok(self.give_by(Actor::Supervisor(lea.to_owned()), command))
+    }
+
+    /// One act on many, and which: `dismiss all in support`, `move i1 i2 to sales`.
+    fn bulk(&self, words: &[&str], note: String) -> Result<Bulk, String> {
+        let (act, words) = match words {
+            ["dismiss", which @ ..] => (BulkAct::Dismiss, which),
+            ["release", which @ ..] => (BulkAct::Release, which),
+            ["requeue", which @ ..] => (BulkAct::Requeue, which),
+            ["move", which @ .., "to", queue] => (BulkAct::Move(slug(queue)?), which),
+            ["raise", which @ .., "to", number] => {
+                let priority = number.parse().map_err(|_| "to what?")?;
+                (BulkAct::Prioritise(priority), which)
+            }
+            _ => return Err("do what to many?".into()),
+        };
+        let mut selection = Selection::default();
+        match words {
+            ["all", which @ ..] => {
+                for pair in which.chunks(2) {
+                    match pair {
+                        ["in", queue] => selection.queue = Some(slug(queue)?),
+                        ["of", agent] => selection.agent = Some(slug(agent)?),
+                        ["from", sender] => selection.sender = Some((*sender).to_owned()),
+                        ["before", time] => {
+                            selection.until = Some(self::time(time).ok_or("before when?")?);
+                        }
+                        ["since", time] => {
+                            selection.from = Some(self::time(time).ok_or("since when?")?);
+                        }
+                        ["now", phase] => {
+                            selection.phases.insert(match *phase {
+                                "held" => Phase::Held,
+                                "queued" => Phase::Queued,
+                                "offered" => Phase::Offered,
+                                "active" => Phase::Active,
+                                "parked" => Phase::Parked,
+                                _ => return Err("now what?".into()),
+                            });
+                        }
+                        _ => return Err("all of what?".into()),
+                    }
+                }
+            }
+            named => {
+                for name in named {
+                    let id = *pick(&self.names.interactions, 'i', name)?;
+                    selection.named.insert(id);
+                }
+            }
+        }
+        Ok(Bulk {
+            selection,
+            act,
+            note,
+        })
     }
 
     /// A letter: `for QUEUE…`, `of CASE for QUEUE…` or `after CASE for QUEUE…`.
@@ -575,7 +642,14 @@ impl Stage {
                 session,
                 acked: None,
             },
-            ["signs", "out"] => Command::CloseSession { session },
+            ["signs", "out"] => Command::CloseSession {
+                session,
+                requeue: false,
+            },
+            ["signs", "out", "and", "lays", "down"] => Command::CloseSession {
+                session,
+                requeue: true,
+            },
             ["detaches"] => Command::DetachStream {
                 session,
                 stream: *self.attached.get(&session).unwrap_or(&0),

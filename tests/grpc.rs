@@ -18,5 +18,6 @@ mod grpc {
     mod story;
     mod streams;
     mod supervising;
+    mod treating;
     mod verbs;
 }

@@ -181,7 +181,8 @@ pub struct Queue {
     #[serde(default)]
     pub strategy: Choice,
     /// How long a letter in a known case is kept for the agent who handled that case last, while
-    /// they are signed in, serve the queue and have not declined it, in seconds, up to 86400.
+    /// they are signed in, serve the queue and have not declined it, in seconds of open hours, up to
+    /// 86400.
     /// Default: `0`, not at all.
     #[serde(default = "never")]
     pub preferred_agent_seconds: Spanned<u64>,

@@ -1,8 +1,8 @@
 //! Alerts: what supervisors should look at, raised when it begins and cleared when it ends.
 //!
 //! All but one kind follow from what the desk holds, so they are nowhere stored and come back with
-//! it. That a reply was refused for good leaves nothing open that would say so; such an alert
-//! lives until somebody clears it, or the process ends.
+//! it. That a reply was refused for good, or came back, leaves nothing open that would say so; such
+//! an alert lives until somebody clears it, or the process ends.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,12 +17,12 @@ use crate::time::Timestamp;
 /// How often an interaction goes round in vain before supervisors hear of it.
 pub const ROUNDS_ALERT: u32 = 2;
 
-/// Alerts about refused replies that are kept: older ones go first. So many at once have one
-/// cause, and it is not the single reply's.
+/// Alerts about refused and returned replies that are kept: older ones go first. So many at once
+/// have one cause, and it is not the single reply's.
 const REFUSED_MAX: usize = 1000;
 
-/// What an alert is about. Those of queues come first, and those of refused replies last: the desk
-/// looks for them there.
+/// What an alert is about. Those of queues come first, and those of replies that failed last: the
+/// desk looks for them there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Concern {
     /// So many wait in the queue that it turns mail away.
@@ -35,6 +35,16 @@ pub enum Concern {
     DeliveryUnconfirmed(MessageId),
     /// The mail server refused the message for good.
     DeliveryRefused(MessageId),
+    /// The mail server took the message, and it came back from somewhere.
+    DeliveryReturned(MessageId),
+}
+
+impl Concern {
+    /// Whether it stands for something that is over, so that nothing but a word clears it.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        matches!(self, Self::DeliveryRefused(_) | Self::DeliveryReturned(_))
+    }
 }
 
 impl fmt::Display for Concern {
@@ -45,6 +55,7 @@ impl fmt::Display for Concern {
             Self::WorkAbandoned(id) => write!(f, "work-abandoned-{id}"),
             Self::DeliveryUnconfirmed(id) => write!(f, "delivery-unconfirmed-{id}"),
             Self::DeliveryRefused(id) => write!(f, "delivery-refused-{id}"),
+            Self::DeliveryReturned(id) => write!(f, "delivery-returned-{id}"),
         }
     }
 }
@@ -79,7 +90,7 @@ impl Desk {
         if !self.alerts.contains_key(concern) {
             return Err(Refusal::AlertUnknown(concern.to_string()));
         }
-        if !matches!(concern, Concern::DeliveryRefused(_)) {
+        if !concern.is_over() {
             return Err(Refusal::StateTransition(
                 "the alert stands for as long as its cause does",
             ));
@@ -142,27 +153,42 @@ impl Desk {
             (Concern::DeliveryUnconfirmed(id), unconfirmed),
             (Concern::DeliveryRefused(id), refused),
         ] {
-            if stands && !self.alerts.contains_key(&concern) {
-                let alert = Alert {
-                    concern,
-                    since: now,
-                    queue: None,
-                    interaction: Some(outbound.interaction),
-                    agent: outbound.agent.clone(),
-                };
-                self.raise(now, alert);
-            } else if !stands {
+            if stands {
+                self.raise_about(now, concern, outbound);
+            } else {
                 self.lower(now, &concern);
             }
         }
-        if refused {
-            let oldest = Concern::DeliveryRefused(MessageId::from_bytes([0; 16]));
-            let mut kept = self.alerts.range(oldest..).map(|(concern, _)| concern);
-            if kept.clone().count() > REFUSED_MAX
-                && let Some(oldest) = kept.next().cloned()
-            {
-                self.lower(now, &oldest);
-            }
+    }
+
+    /// Raises an alert about a message that goes out, unless it stands.
+    pub(super) fn raise_about(&mut self, now: Timestamp, concern: Concern, outbound: &Outbound) {
+        if self.alerts.contains_key(&concern) {
+            return;
+        }
+        let over = concern.is_over();
+        let alert = Alert {
+            concern,
+            since: now,
+            queue: None,
+            interaction: Some(outbound.interaction),
+            agent: outbound.agent.clone(),
+        };
+        self.raise(now, alert);
+        if over {
+            self.forget_oldest(now);
+        }
+    }
+
+    /// Keeps no more alerts about replies that failed than one can look at.
+    fn forget_oldest(&mut self, now: Timestamp) {
+        let first = Concern::DeliveryRefused(MessageId::from_bytes([0; 16]));
+        let kept = self.alerts.range(first..);
+        if kept.clone().count() > REFUSED_MAX
+            && let Some(oldest) = kept.min_by_key(|(_, alert)| alert.since)
+        {
+            let oldest = oldest.0.clone();
+            self.lower(now, &oldest);
         }
     }
 
@@ -180,10 +206,7 @@ impl Desk {
     /// Takes over the alerts about messages, which the records of the desk do not show.
     pub(super) fn inherit_alerts(&mut self, ahead: &Self) {
         let messages = (ahead.alerts.iter()).filter(|(concern, _)| {
-            matches!(
-                concern,
-                Concern::DeliveryUnconfirmed(_) | Concern::DeliveryRefused(_)
-            )
+            concern.is_over() || matches!(concern, Concern::DeliveryUnconfirmed(_))
         });
         self.alerts
             .extend(messages.map(|(concern, alert)| (concern.clone(), alert.clone())));
@@ -234,7 +257,9 @@ impl Desk {
         let (queue, interaction) = match &concern {
             Concern::QueueFull(queue) => (Some(queue.clone()), None),
             Concern::EverybodyDeclined(id) | Concern::WorkAbandoned(id) => (None, Some(*id)),
-            Concern::DeliveryUnconfirmed(_) | Concern::DeliveryRefused(_) => (None, None),
+            Concern::DeliveryUnconfirmed(_)
+            | Concern::DeliveryRefused(_)
+            | Concern::DeliveryReturned(_) => (None, None),
         };
         let found = interaction.and_then(|id| self.interactions.get(&id));
         Alert {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::agent::Requested;
 use super::alerts::Concern;
+use super::bulk::Bulk;
 use super::case::Case;
 use super::house::HouseRules;
 use super::interaction::{CancelCause, HoldReason, Interaction};
@@ -105,6 +106,8 @@ pub enum Command {
     CloseSession {
         /// The session.
         session: SessionId,
+        /// Whether what is in the agent's hands goes back into line.
+        requeue: bool,
     },
     /// The client's stream is there. Nothing is written but what follows from it.
     AttachStream {
@@ -328,6 +331,17 @@ pub enum Command {
         /// A note for whoever gets it; may be empty.
         note: String,
     },
+    /// Does a command if the interaction is as its caller knows it: at this version.
+    IfUnchanged {
+        /// Which.
+        interaction: InteractionId,
+        /// Its version.
+        version: u64,
+        /// What is done to it.
+        command: Box<Self>,
+    },
+    /// Does one thing to many interactions, to each that it can be done to.
+    Bulk(Box<Bulk>),
     /// Clears an alert that does not clear itself.
     ClearAlert(Concern),
     /// Asks for Available or Work Offline in an agent's stead.
@@ -343,6 +357,8 @@ pub enum Command {
     ForceSignOut {
         /// The session.
         session: SessionId,
+        /// Whether what is in the agent's hands goes back into line.
+        requeue: bool,
     },
     /// Shows a note to agents who are signed in.
     PostNotice {
@@ -361,8 +377,9 @@ impl Command {
     #[must_use]
     pub const fn session(&self) -> Option<SessionId> {
         match self {
+            Self::IfUnchanged { command, .. } => command.session(),
             Self::RenewSession { session, .. }
-            | Self::CloseSession { session }
+            | Self::CloseSession { session, .. }
             | Self::AttachStream { session, .. }
             | Self::DetachStream { session, .. }
             | Self::SetPresence { session, .. }
@@ -403,6 +420,7 @@ impl Command {
             | Self::UpdateAgent { .. }
             | Self::DeleteAgent { .. }
             | Self::Reassign { .. }
+            | Self::Bulk(_)
             | Self::ClearAlert(_)
             | Self::ForcePresence { .. }
             | Self::ForceSignOut { .. }

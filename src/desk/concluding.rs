@@ -7,7 +7,7 @@ use super::counting::Before;
 use super::routing::Changed;
 use super::{
     Actor, AgentState, Answer, Case, Change, Desk, Effects, EndCause, Event, Filing, Interaction,
-    PresenceCause,
+    PresenceCause, Treated,
 };
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, SessionId};
 use crate::mail::token::MainNumber;
@@ -60,6 +60,7 @@ pub(super) enum Pending {
     Work(InteractionId),
     Case(Box<Case>),
     Told(usize),
+    Treated(Vec<Treated>, usize),
 }
 
 impl Desk {
@@ -189,6 +190,7 @@ impl Desk {
             }
             Pending::Case(case) => Some(Answer::Case(case)),
             Pending::Told(readers) => Some(Answer::Told(readers)),
+            Pending::Treated(treated, more) => Some(Answer::Treated(treated, more)),
         };
         answer.unwrap_or(Answer::Done)
     }

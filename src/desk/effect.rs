@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::actor::Actor;
 use super::agent::{Agent, AgentState, Presence, Requested};
 use super::alerts::Alert;
+use super::bulk::Treated;
 use super::case::Case;
 use super::command::Filing;
 use super::figures::{AgentFigure, QueueFigure};
@@ -96,6 +97,8 @@ pub enum Answer {
     Case(Box<Case>),
     /// How many agents were told.
     Told(usize),
+    /// What became of each interaction of an act on many, and how many more fit it.
+    Treated(Vec<Treated>, usize),
 }
 
 /// A record to be written or removed, or what is to be added to one.

@@ -233,12 +233,10 @@ impl Desk {
         let customer = (self.cases.get(&number))
             .filter(|_| letter.report.is_some())
             .map_or_else(|| letter.customer.clone(), |case| case.customer.clone());
-        let keep = (self.queues.get(&target.queue)).map(|queue| queue.settings.preferred_agent);
+        let keep =
+            (self.queues.get(&target.queue)).and_then(|queue| queue.settings.kept_until(now));
         let last = (self.cases.get(&number)).and_then(|case| case.last_agent.clone());
-        let preferred = (keep.filter(|keep| !keep.is_zero()).zip(last)).map(|(keep, agent)| {
-            let until = now + keep;
-            Preferred { agent, until }
-        });
+        let preferred = (keep.zip(last)).map(|(until, agent)| Preferred { agent, until });
         let interaction = Interaction {
             id,
             queue: target.queue.clone(),

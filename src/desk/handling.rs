@@ -1,8 +1,8 @@
 //! Handling: what an agent holds, and how it is finished.
 
 use super::{
-    Case, CodePolicy, Desk, Fact, Interaction, NOTE_BYTES_MAX, Outcome, Pending, PresenceCause,
-    Refusal, State, Timer, bounded,
+    Case, CodePolicy, Command, Desk, Fact, Interaction, NOTE_BYTES_MAX, Outcome, Pending,
+    PresenceCause, Refusal, State, Timer, bounded,
 };
 use crate::id::{AgentId, InteractionId, SessionId};
 use crate::mail::token::MainNumber;
@@ -49,6 +49,27 @@ impl Desk {
             });
         }
         Ok((agent, found))
+    }
+
+    /// The command without its condition, if that holds.
+    pub(super) fn unchanged(&self, command: Command) -> Result<Command, Refusal> {
+        let Command::IfUnchanged {
+            interaction,
+            version,
+            command,
+        } = command
+        else {
+            return Ok(command);
+        };
+        if let Some(session) = command.session() {
+            self.fence(session)?;
+        }
+        let found = (self.interactions.get(&interaction))
+            .ok_or(Refusal::InteractionUnknown(interaction))?;
+        if found.version != version {
+            return Err(Refusal::Changed(interaction, found.version));
+        }
+        Ok(*command)
     }
 
     pub(super) fn end_interaction(

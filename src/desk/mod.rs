@@ -9,6 +9,7 @@
 
 pub mod actor;
 pub mod agent;
+pub mod bulk;
 pub mod case;
 pub mod command;
 pub mod effect;
@@ -66,6 +67,7 @@ pub use accounts::CAPACITY_MAX;
 pub use actor::Actor;
 pub use agent::{Agent, AgentState, Presence, PresenceCause, Requested, Role};
 pub use alerts::{Alert, Concern, ROUNDS_ALERT};
+pub use bulk::{BULK_MAX, Bulk, BulkAct, Obstacle, Phase, Selection, Treated};
 pub use case::{Case, MERGES_MAX, PEOPLE_MAX, Reopening};
 pub use command::{
     AgentChanges, Command, Destination, Email, Filing, Handling, Ingest, NewAgent, Outgoing,
@@ -226,8 +228,13 @@ impl Desk {
         by: Actor,
         command: Command,
     ) -> Result<Effects, Refusal> {
+        let command = self.unchanged(command)?;
         self.draft.actor = by;
         let pending = match command {
+            // One condition a command; within another it would be about something else.
+            Command::IfUnchanged { .. } => Err(Refusal::StateTransition(
+                "a command has one condition at most",
+            )),
             Command::SetQueues(queues) => self.set_queues(now, queues),
             Command::SetHouseRules(rules) => self.set_house_rules(now, rules),
             Command::CreateAgent(new) => self.create_agent(now, new),
@@ -250,7 +257,7 @@ impl Desk {
                 client,
             } => self.open_session(now, &agent, takeover, initial, lease, client),
             Command::RenewSession { session, acked } => self.renew_session(now, session, acked),
-            Command::CloseSession { session } => self.close_session(now, session),
+            Command::CloseSession { session, requeue } => self.close_session(now, session, requeue),
             Command::AttachStream { session, stream } => self.attach_stream(now, session, stream),
             Command::DetachStream { session, stream } => self.detach_stream(now, session, stream),
             Command::SetPresence { session, state } => self.set_presence(now, session, state),
@@ -349,11 +356,14 @@ impl Desk {
                 to,
                 note,
             } => self.reassign(now, interaction, to, note),
+            Command::Bulk(bulk) => self.bulk(now, &bulk),
             Command::ClearAlert(concern) => self.clear_alert(now, &concern),
             Command::ForcePresence { agent, state, note } => {
                 self.force_presence(now, agent, state, note)
             }
-            Command::ForceSignOut { session } => self.force_sign_out(now, session),
+            Command::ForceSignOut { session, requeue } => {
+                self.force_sign_out(now, session, requeue)
+            }
             Command::PostNotice {
                 agents,
                 queues,

@@ -91,11 +91,10 @@ impl Desk {
     pub(super) fn keep_for(&mut self, now: Timestamp, agent: &AgentId, id: InteractionId) {
         let keep = (self.interactions.get(&id))
             .and_then(|found| self.queues.get(&found.queue))
-            .map(|queue| queue.settings.preferred_agent)
-            .filter(|keep| !keep.is_zero());
-        let preferred = keep.map(|keep| Preferred {
+            .and_then(|queue| queue.settings.kept_until(now));
+        let preferred = keep.map(|until| Preferred {
             agent: agent.clone(),
-            until: now + keep,
+            until,
         });
         self.change(id, now, |found| found.preferred = preferred);
     }

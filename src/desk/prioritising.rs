@@ -18,25 +18,7 @@ impl Desk {
         if !(-PRIORITY_MAX..=PRIORITY_MAX).contains(&priority) {
             return Err(Refusal::Priority(priority));
         }
-        let found = (self.interactions.get(&id)).ok_or(Refusal::InteractionUnknown(id))?;
-        let waits = match found.state {
-            State::Queued => true,
-            // It counts when it comes into line.
-            State::Offered { .. } | State::Held { .. } => false,
-            State::Active { .. }
-            | State::Drafting { .. }
-            | State::Parked { .. }
-            | State::WrappingUp { .. }
-            | State::Cancelled { .. }
-            | State::Closed { .. }
-            | State::Filed { .. } => {
-                return Err(Refusal::InteractionState {
-                    interaction: id,
-                    state: found.state.name(),
-                    needed: "held, queued or offered",
-                });
-            }
-        };
+        let waits = self.prioritisable(id)?;
         if waits {
             self.unstand(id);
         }
@@ -49,5 +31,26 @@ impl Desk {
             self.tell(now, None, fact);
         }
         Ok(Pending::Work(id))
+    }
+
+    /// Refuses what is in an agent's hands or done; whether it stands in line now.
+    pub(super) fn prioritisable(&self, id: InteractionId) -> Result<bool, Refusal> {
+        let found = (self.interactions.get(&id)).ok_or(Refusal::InteractionUnknown(id))?;
+        match found.state {
+            State::Queued => Ok(true),
+            // It counts when it comes into line.
+            State::Offered { .. } | State::Held { .. } => Ok(false),
+            State::Active { .. }
+            | State::Drafting { .. }
+            | State::Parked { .. }
+            | State::WrappingUp { .. }
+            | State::Cancelled { .. }
+            | State::Closed { .. }
+            | State::Filed { .. } => Err(Refusal::InteractionState {
+                interaction: id,
+                state: found.state.name(),
+                needed: "held, queued or offered",
+            }),
+        }
     }
 }

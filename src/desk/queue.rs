@@ -172,6 +172,14 @@ impl QueueSettings {
         (self.cooldown * (1 << doublings)).min(self.cooldown_max.max(self.cooldown))
     }
 
+    /// Until when what is new is kept for the agent who knows the case; none if it is not. A queue
+    /// that does not open again keeps it by the clock.
+    #[must_use]
+    pub fn kept_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let keep = self.preferred_agent;
+        (!keep.is_zero()).then(|| self.when_waited(now, keep).unwrap_or(now + keep))
+    }
+
     /// When something will have waited so long in its open hours; `None` if not within a year.
     #[must_use]
     pub fn when_waited(&self, from: Timestamp, time: Duration) -> Option<Timestamp> {

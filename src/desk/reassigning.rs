@@ -83,7 +83,14 @@ impl Desk {
         }
     }
 
-    fn may_move_to(&self, id: InteractionId, queue: &QueueId) -> Result<(), Refusal> {
+    /// That queue has work of the same case.
+    pub(super) const fn occupied() -> Refusal {
+        Refusal::TransferTarget(
+            "that queue is working on the case already; end or dismiss one of the two",
+        )
+    }
+
+    pub(super) fn may_move_to(&self, id: InteractionId, queue: &QueueId) -> Result<(), Refusal> {
         let found = (self.interactions.get(&id)).ok_or(Refusal::InteractionUnknown(id))?;
         if !self.queues.contains_key(queue) {
             return Err(Refusal::QueueUnknown(queue.clone()));
@@ -99,9 +106,7 @@ impl Desk {
         let occupied =
             (self.cases.get(&found.case)).is_some_and(|case| case.joinable.contains_key(queue));
         if occupied {
-            return Err(Refusal::TransferTarget(
-                "that queue is working on the case already; end or dismiss one of the two",
-            ));
+            return Err(Self::occupied());
         }
         Ok(())
     }

@@ -102,6 +102,10 @@ pub enum Refusal {
     AgentSignedOut(AgentId),
     /// The agent's client has been missing for longer than the grace. The agent's move.
     AgentMissing(AgentId),
+    /// The interaction is not as the caller knows it: this is its version now. The caller looks again.
+    Changed(InteractionId, u64),
+    /// An act on many interactions names nothing that they have in common. The caller narrows it down.
+    SelectsEverything,
     /// A notice would reach so many agents that it is not posted; name fewer queues.
     TooManyReaders(usize),
 }
@@ -211,6 +215,15 @@ impl fmt::Display for Refusal {
             Self::AlertUnknown(name) => write!(f, "there is no alert {name}"),
             Self::AgentSignedOut(agent) => write!(f, "agent {agent} is not signed in"),
             Self::AgentMissing(agent) => write!(f, "the client of agent {agent} is not there"),
+            Self::Changed(id, _) => {
+                write!(
+                    f,
+                    "interaction {id} has changed; read it again and decide anew"
+                )
+            }
+            Self::SelectsEverything => f.write_str(
+                "selects everything there is; name a queue, an agent, a sender, a time or a state",
+            ),
             Self::TooManyReaders(readers) => write!(
                 f,
                 "{readers} agents would read it, of {NOTICE_READERS_MAX} at most; name fewer of them"

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Change, Desk, Fact, Ingest, Work};
+use super::{Change, Concern, Desk, Fact, Ingest, Work};
 use crate::id::MessageId;
 use crate::outbound::hearing::{Heard, Saying, Suppression};
 use crate::outbound::message::Outbound;
@@ -53,6 +53,10 @@ impl Desk {
                 until: now + SUPPRESSED_FOR,
             };
             (self.draft.changes).push(Change::Suppressed(Box::new(suppression)));
+        }
+        // That an acknowledgement came back is nobody's loss.
+        if heard.failed && outbound.agent.is_some() {
+            self.raise_about(now, Concern::DeliveryReturned(outbound.id), &outbound);
         }
         if heard.changed {
             self.spool.amend(&outbound);

@@ -141,9 +141,13 @@ impl Desk {
         &mut self,
         now: Timestamp,
         id: SessionId,
+        requeue: bool,
     ) -> Result<Pending, Refusal> {
         let agent = self.fence(id)?;
         self.sign_out(now, id, EndCause::SignedOut);
+        if requeue {
+            self.lay_down(now, &agent, |_| true);
+        }
         Ok(Pending::Presence(agent, false))
     }
 
@@ -277,11 +281,21 @@ impl Desk {
     /// What is in the hands of an agent who was given up goes back to those queues that do not wait
     /// for them.
     fn take_work_back(&mut self, now: Timestamp, agent: &AgentId) {
+        self.lay_down(now, agent, |queue| queue.settings.takes_back);
+    }
+
+    /// What is in an agent's hands goes back into the lines of these queues.
+    pub(super) fn lay_down(
+        &mut self,
+        now: Timestamp,
+        agent: &AgentId,
+        into: impl Fn(&super::Queue) -> bool,
+    ) {
         let active = (self.loads.get(agent)).map_or_else(BTreeSet::new, |load| load.active.clone());
         for id in active {
             let queue =
                 (self.interactions.get(&id)).and_then(|found| self.queues.get(&found.queue));
-            if queue.is_some_and(|queue| queue.settings.takes_back) {
+            if queue.is_some_and(&into) {
                 self.give_back(now, agent, id, UnassignReason::Requeued);
             }
         }

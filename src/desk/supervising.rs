@@ -62,9 +62,13 @@ impl Desk {
         &mut self,
         now: Timestamp,
         session: SessionId,
+        requeue: bool,
     ) -> Result<Pending, Refusal> {
         let agent = self.fence(session)?;
         self.sign_out(now, session, EndCause::ClosedByOthers);
+        if requeue {
+            self.lay_down(now, &agent, |_| true);
+        }
         self.touch(&agent, PresenceCause::SupervisorRequest);
         Ok(Pending::Presence(agent, false))
     }

@@ -49,6 +49,11 @@ pub(super) fn count(number: impl TryInto<i32>) -> i32 {
     number.try_into().unwrap_or(i32::MAX)
 }
 
+/// The etag of what is at this version.
+pub(super) fn etag(version: u64) -> String {
+    format!("\"{version}\"")
+}
+
 // Names.
 
 pub(super) fn message_name(interaction: InteractionId, message: MessageId) -> String {
@@ -383,7 +388,7 @@ pub(super) fn interaction(interaction: &Interaction) -> pb::Interaction {
             .map_or_else(String::new, |latest| message_name(interaction.id, latest)),
         wrap_up: stand.wrap_up,
         offer_count: count(interaction.offer_count),
-        etag: format!("\"{}\"", interaction.version),
+        etag: etag(interaction.version),
         update_time: Some(time(interaction.changed)),
         sender_trust: sender_trust(interaction.trust).into(),
         skills: interaction.skills.iter().cloned().collect(),

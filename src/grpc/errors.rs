@@ -177,7 +177,7 @@ pub(super) fn engine(error: EngineError) -> Status {
 }
 
 /// What the desk refused, as an error on the wire.
-fn refused(refusal: Refusal) -> Status {
+pub(super) fn refused(refusal: Refusal) -> Status {
     use ErrorReason as R;
     let message = refusal.to_string();
     let fail = |code, reason| Failure::new(code, reason, &message);
@@ -298,6 +298,10 @@ fn refused(refusal: Refusal) -> Status {
         Refusal::AlertUnknown(name) => {
             fail(Code::NotFound, R::ResourceNotFound).with("resource", format!("alerts/{name}"))
         }
+        Refusal::Changed(id, version) => fail(Code::Aborted, R::EtagMismatch)
+            .with("resource", format!("interactions/{id}"))
+            .with("etag", super::convert::etag(version)),
+        Refusal::SelectsEverything => return field_invalid("selection", &message),
         Refusal::TooManyReaders(_) => return field_invalid("queues", &message),
     }
     .into()

@@ -158,6 +158,21 @@ impl Form {
         Some(mailboxes)
     }
 
+    /// The version that an etag stands for; none if it is not given.
+    pub(super) fn etag(&mut self, text: &str) -> Option<Option<u64>> {
+        if text.is_empty() {
+            return Some(None);
+        }
+        let quoted = text
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        let version = quoted.and_then(|number| number.parse().ok());
+        if version.is_none() {
+            self.wrong("etag", "is none of ours; send what the interaction had");
+        }
+        version.map(Some)
+    }
+
     /// A text of at most so many bytes.
     pub(super) fn text(&mut self, field: &str, text: String, bytes_max: usize) -> Option<String> {
         if text.len() > bytes_max {
@@ -218,19 +233,31 @@ impl Form {
         time: Option<prost_types::Timestamp>,
         now: Timestamp,
     ) -> Option<Option<Timestamp>> {
+        let time = self.maybe_time(field, time)?;
+        if time.is_some_and(|time| time <= now) {
+            self.wrong(field, "must be in the future");
+            return None;
+        }
+        Some(time)
+    }
+
+    /// A time, if one is given.
+    pub(super) fn maybe_time(
+        &mut self,
+        field: &str,
+        time: Option<prost_types::Timestamp>,
+    ) -> Option<Option<Timestamp>> {
         let Some(time) = time else {
             return Some(None);
         };
         let millis = u64::try_from(time.seconds)
             .ok()
             .and_then(|seconds| seconds.checked_mul(1000))
-            .and_then(|millis| millis.checked_add(u64::try_from(time.nanos / 1_000_000).ok()?))
-            .map(Timestamp::from_millis)
-            .filter(|time| *time > now);
+            .and_then(|millis| millis.checked_add(u64::try_from(time.nanos / 1_000_000).ok()?));
         if millis.is_none() {
-            self.wrong(field, "must be in the future");
+            self.wrong(field, "is no time after 1970");
         }
-        millis.map(Some)
+        millis.map(|millis| Some(Timestamp::from_millis(millis)))
     }
 
     /// The key under which the answer to this request is kept; none without a request id.

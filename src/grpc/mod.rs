@@ -36,6 +36,7 @@ mod opener;
 
 mod agents;
 mod board;
+mod bulk;
 mod cases;
 mod credentials;
 mod dossier;

@@ -228,10 +228,11 @@ impl SessionService for Sessions {
         let (session, key) = form.done((session, key))?;
         may_see(&caller, session, "CloseSession")?;
         let handle = &self.0.handle;
+        let requeue = asked.requeue_interactions;
         let done = if caller.session == Some(session) {
-            (handle.command(Command::CloseSession { session }, key)).await
+            (handle.command(Command::CloseSession { session, requeue }, key)).await
         } else {
-            let command = Command::ForceSignOut { session };
+            let command = Command::ForceSignOut { session, requeue };
             handle.command_by(caller.actor(), command, key).await
         };
         let done = done.map_err(|error| match error {

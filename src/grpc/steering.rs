@@ -5,6 +5,7 @@ use tonic::{Response, Status};
 use super::access::Principal;
 use super::form::Form;
 use super::pb::reassign_interaction_request::Target;
+use super::verbs::if_unchanged;
 use super::{Shared, convert, errors, pb, respond};
 use crate::desk::{
     Answer, Command, Destination, NOTE_BYTES_MAX, NOTICE_BYTES_MAX, NOTICE_READERS_MAX,
@@ -29,12 +30,14 @@ pub(super) fn reassignment(
         }
     };
     let note = form.text("note", std::mem::take(&mut asked.note), NOTE_BYTES_MAX);
-    let (key, interaction, to, note) = form.done((key, interaction, to, note))?;
+    let etag = form.etag(&asked.etag);
+    let (key, interaction, to, note, etag) = form.done((key, interaction, to, note, etag))?;
     let command = Command::Reassign {
         interaction,
         to,
         note,
     };
+    let command = if_unchanged(command, interaction, etag);
     Ok((key, command))
 }
 

@@ -13,7 +13,9 @@ use super::page::Page;
 use super::pb::supervisor_service_server::SupervisorService;
 use super::pb::watch_desk_response::Frame;
 use super::watch::{self, Feed, Frames, Wording};
-use super::{Shared, board, convert, errors, events, explain, figures, pb, respond, steering};
+use super::{
+    Shared, board, bulk, convert, errors, events, explain, figures, pb, respond, steering,
+};
 use crate::desk::{Actor, Answer, Command, Event, PRIORITY_MAX, Place, State};
 use crate::engine::RequestKey;
 use crate::id::{InteractionId, QueueId};
@@ -311,6 +313,14 @@ impl SupervisorService for Supervision {
             pb::ReassignInteractionResponse { interaction },
             replayed,
         ))
+    }
+
+    async fn treat_interactions(
+        &self,
+        request: Request<pb::TreatInteractionsRequest>,
+    ) -> Result<Response<pb::TreatInteractionsResponse>, Status> {
+        let caller = caller(&request)?;
+        bulk::treat(&self.0, &caller, request.into_inner()).await
     }
 
     async fn post_notice(

@@ -59,6 +59,22 @@ macro_rules! answer {
     };
 }
 
+/// The command, to be done if the interaction is as the caller knows it.
+pub(super) fn if_unchanged(
+    command: Command,
+    interaction: InteractionId,
+    etag: Option<u64>,
+) -> Command {
+    match etag {
+        Some(version) => Command::IfUnchanged {
+            interaction,
+            version,
+            command: Box::new(command),
+        },
+        None => command,
+    }
+}
+
 impl Shared {
     pub(super) async fn verb(
         &self,
@@ -80,13 +96,15 @@ impl Shared {
         let mut form = Form::new();
         let interaction = form.name("name", &asked.name, "interactions");
         let key = form.request(&caller.subject, "EndInteraction", id, &asked);
+        let etag = form.etag(&asked.etag);
         let note = form.text("note", asked.note, NOTE_BYTES_MAX);
-        let (interaction, key, note) = form.done((interaction, key, note))?;
+        let (interaction, key, etag, note) = form.done((interaction, key, etag, note))?;
         let command = Command::EndInteraction {
             session,
             interaction,
             note,
         };
+        let command = if_unchanged(command, interaction, etag);
         let verb = self.verb(command, key).await?;
         answer!(verb, EndInteractionResponse)
     }
@@ -103,14 +121,17 @@ impl Shared {
         let interaction = form.name("name", &asked.name, "interactions");
         let queue = form.name("queue", &asked.queue, "queues");
         let key = form.request(&caller.subject, "TransferInteraction", id, &asked);
+        let etag = form.etag(&asked.etag);
         let note = form.text("note", asked.note, NOTE_BYTES_MAX);
-        let (interaction, queue, key, note) = form.done((interaction, queue, key, note))?;
+        let (interaction, queue, key, etag, note) =
+            form.done((interaction, queue, key, etag, note))?;
         let command = Command::Transfer {
             session,
             interaction,
             queue,
             note,
         };
+        let command = if_unchanged(command, interaction, etag);
         let verb = self.verb(command, key).await?;
         answer!(verb, TransferInteractionResponse)
     }
@@ -126,13 +147,15 @@ impl Shared {
         let mut form = Form::new();
         let interaction = form.name("name", &asked.name, "interactions");
         let key = form.request(&caller.subject, "RequeueInteraction", id, &asked);
+        let etag = form.etag(&asked.etag);
         let note = form.text("note", asked.note, NOTE_BYTES_MAX);
-        let (interaction, key, note) = form.done((interaction, key, note))?;
+        let (interaction, key, etag, note) = form.done((interaction, key, etag, note))?;
         let command = Command::Requeue {
             session,
             interaction,
             note,
         };
+        let command = if_unchanged(command, interaction, etag);
         let verb = self.verb(command, key).await?;
         answer!(verb, RequeueInteractionResponse)
     }
@@ -156,14 +179,17 @@ impl Shared {
                 None
             }
         };
+        let etag = form.etag(&asked.etag);
         let note = form.text("note", asked.note, NOTE_BYTES_MAX);
-        let (interaction, key, cause, note) = form.done((interaction, key, cause, note))?;
+        let (interaction, key, cause, etag, note) =
+            form.done((interaction, key, cause, etag, note))?;
         let command = Command::Cancel {
             session,
             interaction,
             cause,
             note,
         };
+        let command = if_unchanged(command, interaction, etag);
         let verb = self.verb(command, key).await?;
         answer!(verb, CancelInteractionResponse)
     }
@@ -211,14 +237,17 @@ impl Shared {
         if time.is_none() {
             form.wrong("park_duration", "must be 1 minute to 90 days");
         }
+        let etag = form.etag(&asked.etag);
         let note = form.text("note", asked.note, NOTE_BYTES_MAX);
-        let (interaction, key, time, note) = form.done((interaction, key, time, note))?;
+        let (interaction, key, time, etag, note) =
+            form.done((interaction, key, time, etag, note))?;
         let command = Command::Park {
             session,
             interaction,
             time,
             note,
         };
+        let command = if_unchanged(command, interaction, etag);
         let verb = self.verb(command, key).await?;
         answer!(verb, ParkInteractionResponse)
     }

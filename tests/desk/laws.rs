@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use postroom::desk::skill;
 use postroom::desk::{
-    self, AfterWork, Ageing, AgentChanges, AgentState, CancelCause, CodePolicy, Command,
-    DeclineAction, Destination, Handling, HoldReason, Hours, HouseRules, NewAgent, OfferClock,
-    Overflow, Policy, QueueSettings, Requested, Span, State, Thread, Work,
+    self, AfterWork, Ageing, AgentChanges, AgentState, Bulk, BulkAct, CancelCause, CodePolicy,
+    Command, DeclineAction, Destination, Handling, HoldReason, Hours, HouseRules, NewAgent,
+    OfferClock, Overflow, Phase, Policy, QueueSettings, Requested, Selection, Span, State, Thread,
+    Work,
 };
 use postroom::id::{AgentId, InteractionId, OfferId, QueueId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -47,6 +48,7 @@ enum Step {
     Forced(usize, Option<Wish>),
     Notice(usize),
     Reassign(Index, usize, bool),
+    Bulk(Box<Bulk>),
     Clear,
     Submission(Index, Report),
     Configure(bool),
@@ -241,6 +243,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<(Index, bool)>().prop_flat_map(|(which, queue)| {
             (0..QUEUES).prop_map(move |to| Step::Reassign(which, to, queue))
         }),
+        1 => bulk().prop_map(|bulk| Step::Bulk(Box::new(bulk))),
         2 => (any::<Index>(), report).prop_map(|(which, report)| Step::Submission(which, report)),
         1 => any::<bool>().prop_map(Step::Configure),
         1 => any::<bool>().prop_map(Step::Hold),
@@ -250,6 +253,35 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(shift, back)| Step::RestartAt(Duration::from_secs(shift), back)),
         1 => (60..90_000_u64).prop_map(|asleep| Step::Leap(Duration::from_secs(asleep))),
     ]
+}
+
+/// An act on many, of those that something is often true of.
+fn bulk() -> impl Strategy<Value = Bulk> {
+    let queue = || prop_oneof![Just("sales"), Just("support")].prop_map(|id| id.parse().unwrap());
+    let act = prop_oneof![
+        queue().prop_map(BulkAct::Move),
+        Just(BulkAct::Requeue),
+        Just(BulkAct::Dismiss),
+        Just(BulkAct::Release),
+        (-1..2).prop_map(BulkAct::Prioritise),
+    ];
+    let phases = vec![
+        Phase::Held,
+        Phase::Queued,
+        Phase::Offered,
+        Phase::Active,
+        Phase::Parked,
+    ];
+    let phases = prop::sample::subsequence(phases, 0..=3);
+    (act, proptest::option::of(queue()), phases).prop_map(|(act, queue, phases)| Bulk {
+        selection: Selection {
+            queue,
+            phases: phases.into_iter().collect(),
+            ..Selection::default()
+        },
+        act,
+        note: String::new(),
+    })
 }
 
 /// A world with three agents and two queues, one of them strict, and a clock.
@@ -446,6 +478,7 @@ impl Play {
                         note: String::new(),
                     },
                     None => Command::ForceSignOut {
+                        requeue: false,
                         session: self.world.session(&agent).unwrap_or(nobody()),
                     },
                 });
@@ -464,6 +497,7 @@ impl Play {
                     });
                 }
             }
+            Step::Bulk(bulk) => self.give(Command::Bulk(bulk.clone())),
             Step::Clear => {
                 let first = self.world.desk.alerts().next();
                 if let Some(concern) = first.map(|alert| alert.concern.clone()) {
@@ -670,7 +704,10 @@ impl Play {
                 session,
                 acked: None,
             },
-            Act::SignOut => Command::CloseSession { session },
+            Act::SignOut => Command::CloseSession {
+                session,
+                requeue: false,
+            },
             Act::Want(wish) => Command::SetPresence {
                 session,
                 state: asked(*wish),

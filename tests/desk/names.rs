@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use postroom::desk::{
     Actor, AgentState, Answer, AssignCause, Change, Concern, Effects, EndCause, Event, Fact,
     Filing, Goal, OfferState, Opening, Presence, PresenceCause, Requested, RescindCause, State,
-    UnassignReason, WrapUpOutcome,
+    Treated, UnassignReason, WrapUpOutcome,
 };
 use postroom::id::{InteractionId, MessageId, OfferId};
 use postroom::mail::token::MainNumber;
@@ -78,6 +78,9 @@ impl Names {
         if let Some(Answer::Filed(filings)) = &effects.answer {
             lines.extend(filings.iter().map(|filing| self.filing(filing)));
         }
+        if let Some(Answer::Treated(treated, more)) = &effects.answer {
+            lines.extend(self.treated(treated, *more));
+        }
         if let Some(Answer::Presence { deferred: true, .. }) = &effects.answer {
             lines.push("kept for later".into());
         }
@@ -107,6 +110,21 @@ impl Names {
         lines
     }
 
+    /// What became of each interaction of an act on many.
+    pub(crate) fn treated(&mut self, treated: &[Treated], more: usize) -> Vec<String> {
+        let mut lines = Vec::new();
+        for one in treated {
+            let name = self.interaction(one.interaction);
+            let became = match &one.obstacle {
+                None => "yes".to_owned(),
+                Some(obstacle) => format!("no: {}", self.short(obstacle.words())),
+            };
+            lines.push(format!("{name} {became}"));
+        }
+        lines.push(format!("{more} more"));
+        lines
+    }
+
     fn concern(&mut self, concern: &Concern) -> String {
         match concern {
             Concern::QueueFull(queue) => format!("{queue} is full"),
@@ -114,6 +132,7 @@ impl Names {
             Concern::WorkAbandoned(id) => format!("{} is abandoned", self.interaction(*id)),
             Concern::DeliveryUnconfirmed(id) => format!("{} is in doubt", self.message(*id)),
             Concern::DeliveryRefused(id) => format!("{} is refused", self.message(*id)),
+            Concern::DeliveryReturned(id) => format!("{} came back", self.message(*id)),
         }
     }
 

@@ -1,12 +1,13 @@
 //! Each state of an interaction, its offer and its agent, with each command: no cell of the
 //! machine is undecided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use postroom::desk::{
-    AgentChanges, CancelCause, Command, OfferState, Outgoing, Refusal, Requested, State, Thread,
+    AgentChanges, Bulk, BulkAct, CancelCause, Command, Destination, OfferState, Outgoing, Refusal,
+    Requested, Selection, State, Thread,
 };
 use postroom::id::{InteractionId, OfferId, QueueId};
 use postroom::time::Timestamp;
@@ -95,7 +96,7 @@ const STATES: [(&str, &str); 27] = [
     ),
 ];
 
-const COMMANDS: [&str; 38] = [
+const COMMANDS: [&str; 41] = [
     "see",
     "accept",
     "reject",
@@ -134,6 +135,9 @@ const COMMANDS: [&str; 38] = [
     "set available",
     "set offline",
     "signed out",
+    "move",
+    "give",
+    "together",
 ];
 
 /// State, command, and what follows: a refusal, or the interaction, the offer and anna.
@@ -249,7 +253,10 @@ fn asked(stage: &Stage, command: &str) -> Command {
             session,
             stream: stage.attached[&session],
         },
-        "sign out" => Command::CloseSession { session },
+        "sign out" => Command::CloseSession {
+            session,
+            requeue: false,
+        },
         "leave" => Command::LeaveQueue {
             agent: anna,
             queue: support,
@@ -315,9 +322,30 @@ fn asked(stage: &Stage, command: &str) -> Command {
             interaction,
             priority: 5,
         },
+        "move" => Command::Reassign {
+            interaction,
+            to: Destination::Queue("sales".parse().unwrap()),
+            note: String::new(),
+        },
+        "give" => Command::Reassign {
+            interaction,
+            to: Destination::Agent(anna),
+            note: String::new(),
+        },
+        "together" => Command::Bulk(Box::new(Bulk {
+            selection: Selection {
+                named: BTreeSet::from([interaction]),
+                ..Selection::default()
+            },
+            act: BulkAct::Requeue,
+            note: String::new(),
+        })),
         "set available" => forced(Requested::Available),
         "set offline" => forced(tea),
-        "signed out" => Command::ForceSignOut { session },
+        "signed out" => Command::ForceSignOut {
+            session,
+            requeue: false,
+        },
         "letter" => {
             let case = stage.world.kept.cases.values().next().cloned();
             let thread = Thread::Joins(Box::new(case.unwrap()), origin());

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use postroom::desk::skill::asked;
 use postroom::desk::{
-    Actor, Agent, AgentState, Case, Change, CodePolicy, Command, Concern, Correspondent, Counters,
-    Desk, Effects, Event, Fact, Handling, Hindrance, Ingest, Interaction, Message, Offer, Opening,
-    Origin, Outgoing, Pause, Policy, Presence, Queue, QueueSettings, ROUNDS_ALERT, Records,
-    Refusal, Requested, Session, State, Strategy, Target, Thread,
+    Actor, Agent, AgentState, Answer, Case, Change, CodePolicy, Command, Concern, Correspondent,
+    Counters, Desk, Effects, Event, Fact, Handling, Hindrance, Ingest, Interaction, Message, Offer,
+    Opening, Origin, Outgoing, Pause, Policy, Presence, Queue, QueueSettings, ROUNDS_ALERT,
+    Records, Refusal, Requested, Session, State, Strategy, Target, Thread,
 };
 use postroom::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::mail::clue::OwnKeys;
@@ -226,11 +226,22 @@ impl World {
             Command::SetHouseRules(house) => Some(house.clone()),
             _ => None,
         };
+        let rehearsed = match &command {
+            Command::Bulk(bulk) => Some(self.desk.rehearse(bulk)),
+            _ => None,
+        };
         let before = self.desk.clone();
         let done = match by {
             Some(by) => self.desk.handle_by(now, by, command),
             None => self.desk.handle(now, command),
         };
+        if let Some(rehearsed) = rehearsed {
+            let did = done.clone().map(|effects| match effects.answer {
+                Some(Answer::Treated(treated, more)) => (treated, more),
+                other => panic!("an act on many was answered by {other:?}"),
+            });
+            assert_eq!(did, rehearsed, "not as rehearsed");
+        }
         match done {
             Ok(effects) => {
                 self.policy.house = house.unwrap_or_else(|| self.policy.house.clone());
@@ -319,8 +330,8 @@ impl World {
         }
         for event in &effects.events {
             match &event.fact {
-                Fact::AlertRaised(alert) | Fact::AlertCleared(alert)
-                    if matches!(alert.concern, Concern::DeliveryRefused(_)) => {}
+                Fact::AlertRaised(alert) | Fact::AlertCleared(alert) if alert.concern.is_over() => {
+                }
                 Fact::AlertRaised(alert) => {
                     // After a restart it is told again that nobody knows of a message.
                     self.alerts.insert(alert.concern.clone());
@@ -680,7 +691,7 @@ impl World {
         }
         let alerts: BTreeSet<_> = (self.desk.alerts())
             .map(|alert| alert.concern.clone())
-            .filter(|concern| !matches!(concern, Concern::DeliveryRefused(_)))
+            .filter(|concern| !concern.is_over())
             .collect();
         assert_eq!(alerts, due, "alerts");
         assert_eq!(self.alerts, alerts, "supervisors were told of other alerts");

@@ -201,6 +201,7 @@ async fn supervisors_see_everybody() {
     let close = pb::CloseSessionRequest {
         name: session.name,
         request_id: String::new(),
+        requeue_interactions: false,
     };
     sessions
         .close_session(by(&lead, close.clone()))

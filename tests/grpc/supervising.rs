@@ -111,6 +111,7 @@ async fn a_supervisor_sets_presence_and_signs_out_and_the_agent_is_told() {
     let close = pb::CloseSessionRequest {
         name: session.into_inner().session.unwrap().name,
         request_id: String::new(),
+        requeue_interactions: false,
     };
     sessions
         .close_session(by(&lead, close.clone()))
@@ -320,6 +321,7 @@ async fn agents_and_alerts_are_listed_in_pages() {
     let close = pb::CloseSessionRequest {
         name: "sessions/current".to_owned(),
         request_id: String::new(),
+        requeue_interactions: false,
     };
     let mut sessions = SessionServiceClient::new(gateway.remote.clone());
     sessions.close_session(by(&anna, close)).await.unwrap();

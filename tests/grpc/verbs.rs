@@ -36,6 +36,7 @@ async fn a_transfer_leaves_its_wrap_up_behind() {
         queue: queue.to_owned(),
         note: "wants a price".to_owned(),
         request_id: "t".to_owned(),
+        etag: String::new(),
     };
     refused(
         (interactions.transfer_interaction(by(&anna, transfer("queues/support")))).await,

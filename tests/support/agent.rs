@@ -160,6 +160,7 @@ impl Agent {
             name: name.to_owned(),
             note: String::new(),
             request_id: request_id.to_owned(),
+            ..pb::EndInteractionRequest::default()
         };
         let ended = self.interactions().end_interaction(self.by(end)).await?;
         Ok(ended.into_inner().interaction.unwrap())

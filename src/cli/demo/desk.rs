@@ -254,6 +254,7 @@ impl Desk {
         let close = pb::CloseSessionRequest {
             name: "sessions/current".to_owned(),
             request_id: String::new(),
+            requeue_interactions: false,
         };
         let answer = SessionServiceClient::new(self.channel)
             .close_session(close)

@@ -240,6 +240,7 @@ pub(in crate::grpc) fn alert(alert: &Alert) -> pb::Alert {
             (pb::AlertKind::DeliveryUnconfirmed, Some(*message))
         }
         Concern::DeliveryRefused(message) => (pb::AlertKind::DeliveryRefused, Some(*message)),
+        Concern::DeliveryReturned(message) => (pb::AlertKind::DeliveryReturned, Some(*message)),
     };
     pb::Alert {
         name: format!("alerts/{}", alert.concern),
