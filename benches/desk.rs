@@ -408,6 +408,8 @@ fn encode(effects: &Effects) -> usize {
         | Change::OfferForgotten(_)
         | Change::LogTrimmed(..)
         | Change::QueuePaused(_)
+        | Change::Upload(_)
+        | Change::UploadDropped(..)
         | Change::QueueResumed(_) => 0,
     };
     effects.changes.iter().map(size).sum()

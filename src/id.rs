@@ -128,6 +128,11 @@ made_id!(
     "message id"
 );
 made_id!(
+    /// One file that an agent uploads.
+    AttachmentId,
+    "attachment id"
+);
+made_id!(
     /// One signed-in agent client.
     SessionId,
     "session id"

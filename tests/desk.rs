@@ -26,7 +26,7 @@
 //! | offers | `anna sees o1`, `anna accepts o1`, `anna rejects o1 not-mine`, `anna rejects o1 then offline tea`, `anna rejects o1 then available` |
 //! | answers | `anna replies i1`, `anna replies i1 from x@y.example`, `anna replies i1 having read m1` |
 //! | ends | `anna ends i1` |
-//! | mails of her own | `anna forwards i1`, `anna begins a mail from x@y.example`, `anna begins a mail of c1`, `anna sends i1`, `anna sends i1 having read m1`, `anna discards i1` |
+//! | mails of her own | `anna forwards i1`, `anna begins a mail from x@y.example`, `anna begins a mail of c1`, `anna sends i1`, `anna sends i1 having read m1`, `anna discards i1`, `anna attaches a file to i1` |
 //! | hands on | `anna transfers i1 to sales`, `anna requeues i1`, `anna cancels i1` |
 //! | helps herself | `anna pulls from support`, `anna pulls i1` |
 //! | sets aside | `anna parks i1 for 600`, `anna resumes i1` |
@@ -54,6 +54,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
+#[path = "desk/deadlines.rs"]
+mod deadlines;
+#[path = "desk/fairness.rs"]
+mod fairness;
 #[path = "desk/figures.rs"]
 mod figures;
 #[path = "desk/laws.rs"]
@@ -66,8 +70,8 @@ mod names;
 mod pairs;
 #[path = "desk/policy.rs"]
 mod policy;
-#[path = "desk/recount.rs"]
-mod recount;
+#[path = "desk/table.rs"]
+mod table;
 #[path = "desk/world.rs"]
 mod world;
 
@@ -77,7 +81,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mails::{email, forwarded};
+use mails::{email, file, forwarded};
 use names::Names;
 use postroom::desk::skill::{Skills, asked};
 use postroom::desk::{
@@ -697,6 +701,7 @@ impl Stage {
                 mail.latest_seen = self.read(rest)?;
                 Command::SendEmail(Box::new(mail))
             }
+            ["attaches", "a", "file", "to", name] => file(session, interaction(name)?, 1000),
             ["discards", name] => Command::DiscardEmail {
                 session,
                 interaction: interaction(name)?,

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
+#[path = "engine/files.rs"]
+mod files;
 #[path = "support/gated.rs"]
 mod gated;
 

@@ -10,6 +10,7 @@ mod grpc {
     mod decisions;
     mod descriptors;
     mod figures;
+    mod files;
     mod letters;
     mod lists;
     mod mails;

@@ -42,6 +42,9 @@ pub struct Outbound {
     /// into the letter, and a report proves what it is about. Needs `recipient_delimiter = +` in
     /// Postfix's `main.cf`. Default: `true`.
     pub signed_addresses: bool,
+    /// Largest file that an agent may attach, in bytes, 1 to 1 GiB. In a mail it takes a third more,
+    /// and Postfix's `message_size_limit` is `10240000` unless it was raised. Default: `26214400`.
+    pub attachment_bytes_max: u64,
 }
 
 impl Default for Outbound {
@@ -54,6 +57,7 @@ impl Default for Outbound {
             password_file: None,
             at_once: 4,
             signed_addresses: true,
+            attachment_bytes_max: 25 << 20,
         }
     }
 }
@@ -75,6 +79,9 @@ impl Outbound {
             check.whole(
                 "outbound.username needs outbound.security = \"starttls\" or \"tls\", or the password travels in clear text".to_owned(),
             );
+        }
+        if !(1..=1 << 30).contains(&self.attachment_bytes_max) {
+            check.whole("outbound.attachment_bytes_max must be 1 to 1073741824".to_owned());
         }
         if !(1..=50).contains(&self.at_once) {
             check.whole("outbound.at_once must be 1 to 50".to_owned());

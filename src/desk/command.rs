@@ -16,7 +16,8 @@ use super::message::{Correspondent, Origin};
 use super::queue::QueueSettings;
 use super::reporting::Report;
 use super::skill::Skills;
-use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
+use super::upload::NewUpload;
+use crate::id::{AgentId, AttachmentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::acknowledgement::Acknowledgement;
 use crate::mail::clue::OwnKeys;
 use crate::mail::dossier::Dossier;
@@ -169,6 +170,35 @@ pub enum Command {
         session: SessionId,
         /// Which.
         interaction: InteractionId,
+    },
+    /// Makes room for a file that is to be attached.
+    AnnounceUpload {
+        /// Who.
+        session: SessionId,
+        /// To what.
+        interaction: InteractionId,
+        /// The file.
+        new: Box<NewUpload>,
+    },
+    /// A file is all there.
+    FinishUpload {
+        /// Who.
+        session: SessionId,
+        /// Whose file.
+        interaction: InteractionId,
+        /// Which.
+        upload: AttachmentId,
+        /// SHA-256 of its bytes, which are durable.
+        digest: [u8; 32],
+    },
+    /// Takes a file away.
+    DropUpload {
+        /// Who.
+        session: SessionId,
+        /// Whose file.
+        interaction: InteractionId,
+        /// Which.
+        upload: AttachmentId,
     },
     /// Ends the interaction without an answer.
     EndInteraction {
@@ -394,6 +424,9 @@ impl Command {
             | Self::Park { session, .. }
             | Self::Resume { session, .. }
             | Self::DiscardEmail { session, .. }
+            | Self::AnnounceUpload { session, .. }
+            | Self::FinishUpload { session, .. }
+            | Self::DropUpload { session, .. }
             | Self::SaveWrapUp { session, .. }
             | Self::ExtendWrapUp { session, .. }
             | Self::CompleteWrapUp { session, .. } => Some(*session),

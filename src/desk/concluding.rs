@@ -7,7 +7,7 @@ use super::counting::Before;
 use super::routing::Changed;
 use super::{
     Actor, AgentState, Answer, Case, Change, Desk, Effects, EndCause, Event, Filing, Interaction,
-    PresenceCause, Treated,
+    PresenceCause, Treated, Upload,
 };
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, SessionId};
 use crate::mail::token::MainNumber;
@@ -61,6 +61,7 @@ pub(super) enum Pending {
     Case(Box<Case>),
     Told(usize),
     Treated(Vec<Treated>, usize),
+    Upload(Box<Upload>),
 }
 
 impl Desk {
@@ -80,6 +81,10 @@ impl Desk {
             .collect();
         let answer = pending.map(|pending| self.answer(now, pending));
         self.dismiss_removed();
+        let closed: Vec<InteractionId> = self.draft.closed.keys().copied().collect();
+        for id in closed {
+            self.clear_away(id);
+        }
         let draft = std::mem::take(&mut self.draft);
         let counted = self.count(now, &draft);
         let mut changes = draft.changes;
@@ -191,6 +196,7 @@ impl Desk {
             Pending::Case(case) => Some(Answer::Case(case)),
             Pending::Told(readers) => Some(Answer::Told(readers)),
             Pending::Treated(treated, more) => Some(Answer::Treated(treated, more)),
+            Pending::Upload(upload) => Some(Answer::Upload(upload)),
         };
         answer.unwrap_or(Answer::Done)
     }

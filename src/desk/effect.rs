@@ -18,8 +18,9 @@ use super::offer::Offer;
 use super::opening::{Opening, Pause};
 use super::service::Goal;
 use super::session::{EndCause, Session, SessionView};
+use super::upload::Upload;
 use super::zone::Day;
-use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
+use crate::id::{AgentId, AttachmentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::dossier::Dossier;
 use crate::mail::threading::ClueKey;
 use crate::mail::token::MainNumber;
@@ -99,6 +100,8 @@ pub enum Answer {
     Told(usize),
     /// What became of each interaction of an act on many, and how many more fit it.
     Treated(Vec<Treated>, usize),
+    /// A file that is being attached.
+    Upload(Box<Upload>),
 }
 
 /// A record to be written or removed, or what is to be added to one.
@@ -147,6 +150,10 @@ pub enum Change {
     QueueFigured(Day, QueueId, Box<QueueFigure>),
     /// More for the figures of an agent on a day.
     AgentFigured(Day, AgentId, Box<AgentFigure>),
+    /// A file that is being attached.
+    Upload(Box<Upload>),
+    /// A file is of no more use: its record goes, and then its bytes.
+    UploadDropped(InteractionId, AttachmentId),
     /// A queue is paused.
     QueuePaused(Pause),
     /// A queue is paused no longer.

@@ -15,6 +15,8 @@ pub(super) enum Needed {
     WrappingUp,
     Parked,
     Drafting,
+    /// Something is being written: Active or Drafting.
+    Writing,
 }
 
 impl Desk {
@@ -35,6 +37,9 @@ impl Desk {
             Needed::WrappingUp => matches!(found.state, State::WrappingUp { .. }),
             Needed::Parked => matches!(found.state, State::Parked { .. }),
             Needed::Drafting => matches!(found.state, State::Drafting { .. }),
+            Needed::Writing => {
+                matches!(found.state, State::Active { .. } | State::Drafting { .. })
+            }
         };
         if !fits {
             return Err(Refusal::InteractionState {
@@ -45,6 +50,7 @@ impl Desk {
                     Needed::WrappingUp => "wrapping up",
                     Needed::Parked => "parked",
                     Needed::Drafting => "drafting",
+                    Needed::Writing => "active or drafting",
                 },
             });
         }

@@ -24,6 +24,7 @@ pub mod refusal;
 pub mod service;
 pub mod session;
 pub mod skill;
+pub mod upload;
 pub mod zone;
 
 mod accounts;
@@ -58,6 +59,7 @@ mod signing;
 mod supervising;
 mod timers;
 mod transferring;
+mod uploading;
 mod wrapping;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,6 +100,8 @@ pub use routing::{Ageing, Place, Preferred, Strategy, Turns, WEIGHT_DEFAULT, WEI
 pub use service::{Goal, Service};
 pub use session::{EndCause, Session, SessionView};
 pub use supervising::{NOTICE_BYTES_MAX, NOTICE_READERS_MAX};
+pub use upload::{NewUpload, Upload};
+pub use uploading::{AGENT_UPLOADS_BYTES_MAX, UPLOADS_BYTES_MAX, UPLOADS_MAX};
 pub use zone::{Day, Zone};
 
 use acknowledging::Budget;
@@ -109,7 +113,7 @@ use routing::{Seat, Standing};
 use session::Link;
 use timers::{Timer, Timers};
 
-use crate::id::{AgentId, InteractionId, OfferId, QueueId, SessionId};
+use crate::id::{AgentId, AttachmentId, InteractionId, OfferId, QueueId, SessionId};
 use crate::mail::token::MainNumber;
 use crate::outbound::message::Outbound;
 use crate::outbound::spool::Spool;
@@ -138,6 +142,8 @@ pub struct Desk {
     interactions: BTreeMap<InteractionId, Interaction>,
     cases: BTreeMap<MainNumber, Case>,
     spool: Spool,
+    /// The files that agents upload for what they write.
+    uploads: BTreeMap<InteractionId, BTreeMap<AttachmentId, Upload>>,
     timers: Timers,
 
     // Derived from the above, kept so that nobody has to search.
@@ -186,6 +192,7 @@ impl Desk {
             interactions: BTreeMap::new(),
             cases: BTreeMap::new(),
             spool,
+            uploads: BTreeMap::new(),
             timers: Timers::default(),
             loads: BTreeMap::new(),
             session_of: BTreeMap::new(),
@@ -279,6 +286,22 @@ impl Desk {
                 session,
                 interaction,
             } => self.discard_email(now, session, interaction),
+            Command::AnnounceUpload {
+                session,
+                interaction,
+                new,
+            } => self.announce_upload(now, session, interaction, *new),
+            Command::FinishUpload {
+                session,
+                interaction,
+                upload,
+                digest,
+            } => self.finish_upload(now, session, (interaction, upload), digest),
+            Command::DropUpload {
+                session,
+                interaction,
+                upload,
+            } => self.drop_upload(now, session, interaction, upload),
             Command::EndInteraction {
                 session,
                 interaction,

@@ -31,6 +31,8 @@ pub struct Policy {
     pub log_entries: u64,
     /// How many submissions run at the same time.
     pub submissions: usize,
+    /// Largest file that an agent may attach, in bytes.
+    pub attachment_bytes_max: u64,
     /// What holds for every agent.
     pub house: HouseRules,
 }
@@ -49,6 +51,7 @@ impl Default for Policy {
             offer_memory: Duration::from_secs(3600),
             log_entries: 10_000,
             submissions: 4,
+            attachment_bytes_max: 25 << 20,
             house: HouseRules::default(),
         }
     }

@@ -6,7 +6,8 @@ use super::PRIORITY_MAX;
 use super::house::ReasonKind;
 use super::offer::OfferState;
 use super::supervising::NOTICE_READERS_MAX;
-use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId};
+use super::uploading::UPLOADS_MAX;
+use crate::id::{AgentId, AttachmentId, InteractionId, MessageId, OfferId, QueueId};
 use crate::mail::token::MainNumber;
 
 /// Why a command did not apply. Nothing has changed.
@@ -106,6 +107,12 @@ pub enum Refusal {
     Changed(InteractionId, u64),
     /// An act on many interactions names nothing that they have in common. The caller narrows it down.
     SelectsEverything,
+    /// The interaction has no such file.
+    UploadUnknown(InteractionId, AttachmentId),
+    /// More than so many bytes for this. The caller's move: a smaller file, or one less.
+    UploadTooLarge(&'static str, u64),
+    /// The interaction has as many files as it may. The caller's move: one less.
+    TooManyUploads,
     /// A notice would reach so many agents that it is not posted; name fewer queues.
     TooManyReaders(usize),
 }
@@ -224,6 +231,13 @@ impl fmt::Display for Refusal {
             Self::SelectsEverything => f.write_str(
                 "selects everything there is; name a queue, an agent, a sender, a time or a state",
             ),
+            Self::UploadUnknown(interaction, id) => {
+                write!(f, "interaction {interaction} has no attachment {id}")
+            }
+            Self::UploadTooLarge(what, max) => write!(f, "{what} may have {max} bytes at most"),
+            Self::TooManyUploads => {
+                write!(f, "an interaction has {UPLOADS_MAX} attachments at most")
+            }
             Self::TooManyReaders(readers) => write!(
                 f,
                 "{readers} agents would read it, of {NOTICE_READERS_MAX} at most; name fewer of them"

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::agent::Load;
 use super::{
     Agent, Case, Change, Counters, Desk, Draft, Effects, Interaction, Offer, Pause, Policy, Queue,
-    QueueSettings, RescindCause, Session, State, Timer,
+    QueueSettings, RescindCause, Session, State, Timer, Upload,
 };
 use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
 use crate::outbound::message::Outbound;
@@ -31,6 +31,8 @@ pub struct Records {
     pub outbound: Vec<Outbound>,
     /// The pauses of queues.
     pub pauses: Vec<Pause>,
+    /// The files that are being attached.
+    pub uploads: Vec<Upload>,
 }
 
 impl Desk {
@@ -76,6 +78,15 @@ impl Desk {
                 Some(queue) => queue.paused = Some(pause),
                 // Should the queue ever come back, it is another one.
                 None => forgotten.push(Change::QueueResumed(pause.queue)),
+            }
+        }
+        for upload in records.uploads {
+            let (interaction, id) = (upload.interaction, upload.id);
+            if desk.interactions.contains_key(&interaction) {
+                desk.uploads
+                    .entry(interaction)
+                    .or_default()
+                    .insert(id, upload);
             }
         }
         let queues: Vec<QueueId> = desk.queues.keys().cloned().collect();

@@ -9,7 +9,7 @@ use crate::content::Content;
 use crate::desk::{
     Answer, Case, Change, Effects, Event, Filing, HouseRules, Interaction, QueueSettings, State,
 };
-use crate::id::{InteractionId, MessageId, QueueId};
+use crate::id::{AttachmentId, InteractionId, MessageId, QueueId};
 use crate::mail::token::{Keyring, MainNumber};
 use crate::outbound::hearing::Suppression;
 use crate::outbound::message::Outbound;
@@ -34,6 +34,8 @@ pub(super) struct Released {
     pub(super) queues: Option<Vec<QueueSettings>>,
     /// And the rules for every agent.
     pub(super) house: Option<HouseRules>,
+    /// Files that nobody needs any more.
+    pub(super) dropped: Vec<AttachmentId>,
 }
 
 /// The batches of one round, and what is not yet in the store because of them.
@@ -266,6 +268,14 @@ impl<'a> Group<'a> {
             }
             Change::AgentFigured(day, agent, more) => {
                 self.add_up(batch, keys::agent_figure(day, &agent), *more);
+            }
+            Change::Upload(upload) => {
+                let key = keys::upload(upload.interaction, upload.id);
+                batch.put(key, record::encode(&*upload));
+            }
+            Change::UploadDropped(interaction, id) => {
+                batch.delete(keys::upload(interaction, id));
+                self.released.dropped.push(id);
             }
             Change::QueuePaused(pause) => {
                 batch.put(keys::pause(&pause.queue), record::encode(&pause));

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::found::Found;
 use super::keys::{ApiKey, Keys};
+use super::uploads::Files;
 use super::views::{DeskWatch, SessionWatch};
 use super::{EngineError, Shared, Verdict};
 use crate::content::Content;
@@ -148,6 +149,14 @@ impl fmt::Debug for Handle {
 impl Handle {
     pub(super) const fn new(shared: Arc<Shared>, calls: SyncSender<Call>) -> Self {
         Self { shared, calls }
+    }
+
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    pub(super) fn files(&self) -> &Files {
+        &self.shared.files
     }
 
     fn send(&self, call: Call) -> Result<(), EngineError> {

@@ -98,6 +98,7 @@ pub(super) fn records(store: &dyn Store) -> Result<Records, StartError> {
         sessions: all(store, keys::SESSIONS)?,
         offers: all(store, keys::OFFERS)?,
         pauses: all(store, keys::PAUSES)?,
+        uploads: all(store, keys::UPLOADS)?,
         ..Records::default()
     };
     for_each(store, keys::OPEN, |mark, _| {

@@ -20,6 +20,7 @@ mod group;
 mod load;
 mod minting;
 mod recall;
+mod uploads;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -35,6 +36,7 @@ use clock::Clock;
 use group::{Group, Released};
 use handle::Call;
 use keys::Keys;
+use uploads::Files;
 use watch::Watchers;
 
 pub use watch::WatchFrame;
@@ -43,6 +45,7 @@ pub use found::Found;
 pub use handle::{Done, Fingerprint, Handle, NewKey, RequestKey};
 pub use load::StartError;
 pub use submissions::Submissions;
+pub use uploads::{CHUNK_BYTES_MAX, UploadError};
 pub use views::{DeskWatch, Overview, QueueStats, SessionWatch, Snapshot};
 
 use crate::content::Content;
@@ -158,6 +161,8 @@ struct Shared {
     taking_mail: AtomicBool,
     /// The queues that take no more mail, as they were after the last round.
     full: RwLock<BTreeSet<QueueId>>,
+    /// The files that agents attach.
+    files: Files,
     /// Streams that ended since the engine last looked.
     gone: Mutex<Vec<(SessionId, u64)>>,
 }
@@ -198,6 +203,7 @@ impl Engine {
             keys.put_session(session.id, session.agent.clone());
         }
         let takes_mail = store.health().takes_mail();
+        let files = Files::open(store.uploads(), desk.all_uploads());
         let shared = Arc::new(Shared {
             store,
             clock,
@@ -207,6 +213,7 @@ impl Engine {
             signed_addresses: settings.signed_addresses,
             taking_mail: AtomicBool::new(takes_mail),
             full: RwLock::default(),
+            files,
             gone: Mutex::default(),
         });
         let dkim = Arc::clone(&settings.dkim);
@@ -587,6 +594,7 @@ impl Runner {
                     queues,
                     house,
                     mail_keys,
+                    dropped,
                 } = released;
                 if let Some(ring) = mail_keys {
                     self.shared.set_mail_keys(ring);
@@ -611,6 +619,7 @@ impl Runner {
                 for verdict in verdicts {
                     verdict(Ok(()));
                 }
+                self.shared.files.drop_all(dropped);
                 for event in events {
                     log(&event);
                     self.watchers.tell(event);

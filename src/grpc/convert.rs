@@ -3,10 +3,12 @@
 //! Here is what concerns mail and who handles it; `floor` has queues, accounts and what supervisors
 //! see.
 
+mod files;
 mod floor;
 
 use std::time::Duration;
 
+pub(super) use files::{attachment, attachment_name, upload};
 pub(super) use floor::{
     agent, agent_activity, agent_figures, alert, api_key, from_addresses, membership, overview,
     queue, queue_figures, queue_state, queue_stats, reason, service_goal, waiting, weighed,
@@ -19,7 +21,7 @@ use crate::desk::{
     SessionView, State,
 };
 use crate::id::{AgentId, InteractionId, MessageId, QueueId};
-use crate::mail::letter::{Attachment, Notice, Protection, View};
+use crate::mail::letter::{Notice, Protection, View};
 use crate::mail::mailbox::Mailbox;
 use crate::mail::trust::Trust;
 use crate::outbound::message::{DeliveryState, Outbound};
@@ -468,26 +470,6 @@ const fn protection(protection: Protection) -> pb::MessageProtection {
     }
 }
 
-pub(super) fn attachment(file: &Attachment) -> pb::Attachment {
-    pb::Attachment {
-        file_name: file.name.clone(),
-        content_type: file.media_type.clone(),
-        size_bytes: long(file.size),
-        inline: file.inline,
-        part_id: file.id.clone(),
-        content_id: file.content_id.clone().unwrap_or_default(),
-        in_html_body: file.in_html,
-        safe_content_type: file.safe_type().to_owned(),
-        may_run: file.may_run(),
-        contents: (file.contents.iter())
-            .map(|inner| pb::InnerFile {
-                file_name: inner.name.clone(),
-                size_bytes: long(inner.size),
-            })
-            .collect(),
-    }
-}
-
 /// Adds what only the bytes of the message say.
 pub(super) fn read_into(message: &mut pb::Message, view: View) {
     let addresses = |mailboxes: &[Mailbox]| {
@@ -506,7 +488,9 @@ pub(super) fn read_into(message: &mut pb::Message, view: View) {
     message.trimmed_text = letter.body.quoted().to_owned();
     message.body_truncated = letter.body.truncated;
     message.forwards = letter.body.forwards;
-    message.attachments = letter.attachments.iter().map(attachment).collect();
+    message.attachments = (letter.attachments.iter())
+        .map(|file| attachment(&message.name, file))
+        .collect();
     message.attachments_truncated = letter.notices.iter().any(|notice| match notice {
         Notice::HeadOnly | Notice::TooDeep | Notice::TooManyParts => true,
         Notice::HeaderCut | Notice::TextCut | Notice::HtmlCut | Notice::OddEncoding => false,

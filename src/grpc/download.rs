@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::watch::Permit;
 use super::{CHUNK_BYTES, Shared, convert, errors, pb};
-use crate::desk::Message;
+use crate::desk::{Message, Upload};
 use crate::mail::decode::Unwrapper;
 use crate::mail::letter::Attachment;
 
@@ -45,31 +45,37 @@ pub(super) async fn message(
 }
 
 /// Sends a file in chunks, unwrapped piece by piece, until its end or until nobody reads any more.
-/// The first chunk comes even if the file is empty.
+/// The first chunk comes even if the file is empty. Whoever begins within the file pays for what is
+/// unwrapped before.
 pub(super) async fn attachment(
     shared: Arc<Shared>,
-    message: Message,
-    file: Attachment,
+    (message, name): (Message, String),
+    (file, mut skipped): (Attachment, u64),
     out: Sender<Result<pb::DownloadAttachmentResponse, Status>>,
     permit: Permit,
 ) {
     let mut unwrapper = Some(Unwrapper::new(file.encoding));
-    let mut about = Some(convert::attachment(&file));
+    let mut about = Some(convert::attachment(&name, &file));
     let (mut from, end) = (file.range.start, file.range.end);
-    let mut offset = 0;
+    let mut offset = skipped;
     while let Some(mut open) = unwrapper.take() {
         // Unwrapping never makes more of it.
         let wanted = CHUNK_BYTES.min(end.saturating_sub(from));
         let chunk = piece(&shared, &message, from as u64, wanted).await;
         let response = chunk.map(|wrapped| {
             from += wrapped.len();
-            let data = if wrapped.is_empty() {
+            let mut data = if wrapped.is_empty() {
                 open.finish()
             } else {
                 let data = open.push(&wrapped);
                 unwrapper = Some(open);
                 data
             };
+            let before = usize::try_from(skipped)
+                .unwrap_or(usize::MAX)
+                .min(data.len());
+            data.drain(..before);
+            skipped -= before as u64;
             let begin = offset;
             offset += data.len() as u64;
             pb::DownloadAttachmentResponse {
@@ -79,6 +85,40 @@ pub(super) async fn attachment(
             }
         });
         if !send(&out, response).await {
+            break;
+        }
+    }
+    drop(permit);
+}
+
+/// Sends an uploaded file in chunks, until its end or until nobody reads any more. The first chunk
+/// comes even if there is nothing in it.
+pub(super) async fn upload(
+    shared: Arc<Shared>,
+    file: Upload,
+    mut offset: u64,
+    out: Sender<Result<pb::DownloadAttachmentResponse, Status>>,
+    permit: Permit,
+) {
+    let mut about = Some(convert::upload(&file, file.size));
+    loop {
+        let chunk = shared
+            .handle
+            .upload_chunk(file.id, offset, CHUNK_BYTES)
+            .await;
+        let last = (chunk.as_ref()).map_or(true, |data| {
+            data.is_empty() || offset + data.len() as u64 >= file.size
+        });
+        let begin = offset;
+        let response = chunk.map_err(errors::engine).map(|data| {
+            offset += data.len() as u64;
+            pb::DownloadAttachmentResponse {
+                attachment: about.take(),
+                offset_bytes: convert::long(begin),
+                data,
+            }
+        });
+        if !send(&out, response).await || last {
             break;
         }
     }

@@ -12,7 +12,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use super::pb::ErrorReason;
 use crate::desk::{OfferState, Refusal};
-use crate::engine::EngineError;
+use crate::engine::{EngineError, UploadError};
 use crate::mail::compose::{ComposeError, Field};
 use crate::mail::token::MainNumber;
 use crate::outbound::reply::ReplyError;
@@ -110,6 +110,15 @@ pub(super) fn not_found(resource: impl Display) -> Status {
     let message = format!("there is no {resource}");
     Failure::new(Code::NotFound, ErrorReason::ResourceNotFound, message)
         .with("resource", resource)
+        .into()
+}
+
+/// An attachment is not complete.
+pub(super) fn not_ready(attachment: impl Display) -> Status {
+    let message = format!("{attachment} is not complete; send the rest of it first");
+    let reason = ErrorReason::AttachmentNotReady;
+    Failure::new(Code::FailedPrecondition, reason, message)
+        .with("resource", attachment)
         .into()
 }
 
@@ -302,9 +311,44 @@ pub(super) fn refused(refusal: Refusal) -> Status {
             .with("resource", format!("interactions/{id}"))
             .with("etag", super::convert::etag(version)),
         Refusal::SelectsEverything => return field_invalid("selection", &message),
+        Refusal::UploadUnknown(interaction, id) => fail(Code::NotFound, R::ResourceNotFound)
+            .with("resource", super::convert::attachment_name(interaction, id)),
+        Refusal::UploadTooLarge(_, limit) => {
+            fail(Code::ResourceExhausted, R::AttachmentTooLarge).with("limit", limit)
+        }
+        Refusal::TooManyUploads => fail(Code::ResourceExhausted, R::AttachmentTooLarge),
         Refusal::TooManyReaders(_) => return field_invalid("queues", &message),
     }
     .into()
+}
+
+/// Why a chunk of a file was not taken, as an error on the wire.
+pub(super) fn upload(error: UploadError) -> Status {
+    let message = error.to_string();
+    match error {
+        UploadError::Engine(error) => engine(error),
+        UploadError::Offset(received) => {
+            let reason = ErrorReason::UploadOffsetMismatch;
+            Failure::new(Code::FailedPrecondition, reason, message)
+                .with("received_bytes", received)
+                .into()
+        }
+        UploadError::TooLarge(limit) => {
+            let reason = ErrorReason::AttachmentTooLarge;
+            Failure::new(Code::ResourceExhausted, reason, message)
+                .with("limit", limit)
+                .into()
+        }
+        UploadError::Digest => {
+            let reason = ErrorReason::DigestMismatch;
+            Failure::new(Code::InvalidArgument, reason, message).into()
+        }
+        UploadError::Busy => {
+            Failure::new(Code::ResourceExhausted, ErrorReason::RateLimited, message)
+                .retry(RETRY_SOON)
+                .into()
+        }
+    }
 }
 
 /// Why a reply was not sent, as an error on the wire.

@@ -15,7 +15,7 @@ use super::access::Principal;
 use super::{errors, pb};
 use crate::desk::Requested;
 use crate::engine::RequestKey;
-use crate::id::{AgentId, InteractionId, MessageId};
+use crate::id::{AgentId, AttachmentId, InteractionId, MessageId};
 use crate::mail::address::Address;
 use crate::mail::compose::RECIPIENTS_MAX;
 use crate::mail::mailbox::{Mailbox, NAME_CHARS_MAX};
@@ -115,6 +115,31 @@ impl Form {
             self.wrong(field, "must be interactions/{id}/messages/{id}");
         }
         ids
+    }
+
+    /// `interactions/{id}/attachments/{id}`.
+    pub(super) fn upload(
+        &mut self,
+        field: &str,
+        text: &str,
+    ) -> Option<(InteractionId, AttachmentId)> {
+        match FileName::parse(text) {
+            Some(FileName::Upload(interaction, file)) => Some((interaction, file)),
+            _ => {
+                self.wrong(field, "must be interactions/{id}/attachments/{id}");
+                None
+            }
+        }
+    }
+
+    /// The name of a file, be it uploaded or in a message.
+    pub(super) fn file(&mut self, field: &str, text: &str) -> Option<FileName> {
+        let name = FileName::parse(text);
+        if name.is_none() {
+            let forms = "interactions/{id}/attachments/{id} or .../messages/{id}/attachments/{id}";
+            self.wrong(field, format!("must be {forms}"));
+        }
+        name
     }
 
     /// A case's number as a person types it.
@@ -292,6 +317,37 @@ impl Form {
     }
 }
 
+/// Longest id of a part, in bytes: ten numbers of three digits, and some.
+pub(super) const PART_ID_BYTES_MAX: usize = 64;
+
+/// What the name of a file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum FileName {
+    /// An uploaded one.
+    Upload(InteractionId, AttachmentId),
+    /// One in a message, by its part.
+    Part(InteractionId, MessageId, String),
+}
+
+impl FileName {
+    fn parse(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix("interactions/")?;
+        let (owner, file) = rest.split_once("/attachments/")?;
+        match owner.split_once("/messages/") {
+            None => Some(Self::Upload(owner.parse().ok()?, file.parse().ok()?)),
+            Some((interaction, message)) => {
+                let fits = !file.is_empty() && file.len() <= PART_ID_BYTES_MAX;
+                let fits = fits
+                    && file
+                        .bytes()
+                        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+                let (interaction, message) = (interaction.parse().ok()?, message.parse().ok()?);
+                fits.then(|| Self::Part(interaction, message, file.to_owned()))
+            }
+        }
+    }
+}
+
 /// Fields that are whole only together.
 pub(super) trait Whole {
     /// What they are when all are there.
@@ -324,3 +380,4 @@ whole!(A, B, C);
 whole!(A, B, C, D);
 whole!(A, B, C, D, E);
 whole!(A, B, C, D, E, F);
+whole!(A, B, C, D, E, F, G);

@@ -8,26 +8,27 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::access::{Principal, caller};
-use super::form::Form;
+use super::form::{FileName, Form, PART_ID_BYTES_MAX};
 use super::page::{self, Page};
 use super::pb::interaction_service_server::InteractionService;
 use super::{Shared, convert, dossier, download, errors, pb};
-use crate::desk::{Direction, Interaction, Message, Role, State};
+use crate::desk::{Direction, Interaction, Message, Role, State, Upload};
 use crate::id::{InteractionId, MessageId, QueueId};
 
 /// Open interactions that are looked through for one page, so that a caller who may read few of
 /// many does not hold up the desk.
 const LOOKED_THROUGH_MAX: usize = 10_000;
 
-/// Longest id of a part, in bytes: ten numbers of three digits, and some.
-const PART_ID_BYTES_MAX: usize = 64;
-
 pub(super) struct Interactions(pub(super) Arc<Shared>);
 
-impl Interactions {
+impl Shared {
     /// The interaction, if the caller may read it.
-    async fn readable(&self, caller: &Principal, id: InteractionId) -> Result<Interaction, Status> {
-        let found = (self.0.handle.interaction(id).await)
+    pub(super) async fn readable(
+        &self,
+        caller: &Principal,
+        id: InteractionId,
+    ) -> Result<Interaction, Status> {
+        let found = (self.handle.interaction(id).await)
             .map_err(errors::engine)?
             .ok_or_else(|| errors::not_found(format!("interactions/{id}")))?;
         let held = match &found.state {
@@ -49,22 +50,20 @@ impl Interactions {
         }
         if !held {
             let resource = format!("interactions/{id}");
-            self.0
-                .may_read_queue(caller, &found.queue, resource)
-                .await?;
+            self.may_read_queue(caller, &found.queue, resource).await?;
         }
         Ok(found)
     }
 
     /// A message of an interaction, if the caller may read that.
-    async fn readable_message(
+    pub(super) async fn readable_message(
         &self,
         caller: &Principal,
         (interaction, id): (InteractionId, MessageId),
     ) -> Result<Message, Status> {
         let found = self.readable(caller, interaction).await?;
         let its = |of: &InteractionId| *of == interaction || Some(*of) == found.follows;
-        (self.0.handle.message(id).await)
+        (self.handle.message(id).await)
             .map_err(errors::engine)?
             .filter(|message| {
                 // Who writes a mail in a case reads what came in it meanwhile.
@@ -73,7 +72,9 @@ impl Interactions {
             })
             .ok_or_else(|| errors::not_found(convert::message_name(interaction, id)))
     }
+}
 
+impl Interactions {
     async fn basic(
         &self,
         message: &Message,
@@ -88,6 +89,30 @@ impl Interactions {
         let delivery = outbound.as_ref().map(convert::delivery);
         Ok(convert::message(message, interaction, delivery))
     }
+
+    /// Sends an uploaded file.
+    fn download_upload(
+        &self,
+        caller: &Principal,
+        file: Upload,
+        offset: u64,
+    ) -> Result<Response<ReceiverStream<Result<pb::DownloadAttachmentResponse, Status>>>, Status>
+    {
+        if !file.ready {
+            return Err(errors::not_ready(convert::attachment_name(
+                file.interaction,
+                file.id,
+            )));
+        }
+        if offset > file.size {
+            return Err(errors::field_invalid("offset_bytes", "is beyond the end"));
+        }
+        let permit = self.0.streams.admit(caller)?;
+        let (out, chunks) = mpsc::channel(1);
+        let shared = Arc::clone(&self.0);
+        tokio::spawn(download::upload(shared, file, offset, out, permit));
+        Ok(Response::new(ReceiverStream::new(chunks)))
+    }
 }
 
 #[tonic::async_trait]
@@ -99,7 +124,7 @@ impl InteractionService for Interactions {
         let caller = caller(&request)?;
         let mut form = Form::new();
         let id = form.name("name", &request.get_ref().name, "interactions");
-        let found = self.readable(&caller, form.done(id)?).await?;
+        let found = self.0.readable(&caller, form.done(id)?).await?;
         Ok(Response::new(pb::GetInteractionResponse {
             interaction: Some(convert::interaction(&found)),
         }))
@@ -179,7 +204,7 @@ impl InteractionService for Interactions {
             token,
         )?;
         let id = form.done(id)?;
-        let found = self.readable(&caller, id).await?;
+        let found = self.0.readable(&caller, id).await?;
         let after = page.after(page::id_bytes)?.map(MessageId::from_bytes);
         let mut messages = Vec::new();
         for of in [Some(id), found.follows].into_iter().flatten() {
@@ -217,7 +242,7 @@ impl InteractionService for Interactions {
             }
         };
         let ((interaction, id), full) = form.done((name, full))?;
-        let found = self.readable_message(&caller, (interaction, id)).await?;
+        let found = self.0.readable_message(&caller, (interaction, id)).await?;
         let mut message = self.basic(&found, interaction).await?;
         if full {
             let view = self.0.opener.open(&self.0.handle, &found).await?;
@@ -240,7 +265,7 @@ impl InteractionService for Interactions {
         let name = form.message("name", &asked.name);
         let offset = form.sequence("offset_bytes", Some(asked.offset_bytes));
         let (name, offset) = form.done((name, offset.flatten()))?;
-        let found = self.readable_message(&caller, name).await?;
+        let found = self.0.readable_message(&caller, name).await?;
         if offset > found.size {
             return Err(errors::field_invalid("offset_bytes", "is beyond the end"));
         }
@@ -265,23 +290,39 @@ impl InteractionService for Interactions {
         let caller = caller(&request)?;
         let asked = request.into_inner();
         let mut form = Form::new();
-        let name = form.message("name", &asked.name);
-        let part = form.text("part_id", asked.part_id, PART_ID_BYTES_MAX);
-        let (name, part) = form.done((name, part))?;
-        let found = self.readable_message(&caller, name).await?;
+        let name = match asked.part_id.is_empty() {
+            true => form.file("name", &asked.name),
+            false => {
+                let part = form.text("part_id", asked.part_id, PART_ID_BYTES_MAX);
+                let message = form.message("name", &asked.name).zip(part);
+                message.map(|((interaction, id), part)| FileName::Part(interaction, id, part))
+            }
+        };
+        let offset = form
+            .sequence("offset_bytes", Some(asked.offset_bytes))
+            .flatten();
+        let (name, offset) = form.done((name, offset))?;
+        let (found, part) = match name {
+            FileName::Upload(interaction, id) => {
+                let found = self.0.uploaded(&caller, (interaction, id)).await?;
+                return self.download_upload(&caller, found, offset);
+            }
+            FileName::Part(interaction, id, part) => {
+                let found = self.0.readable_message(&caller, (interaction, id)).await?;
+                (found, (interaction, part))
+            }
+        };
         let permit = self.0.streams.admit(&caller)?;
         let view = self.0.opener.open(&self.0.handle, &found).await?;
+        let message = convert::message_name(part.0, found.id);
         let file = (view.letter.attachments.into_iter())
-            .find(|file| file.id == part)
-            .ok_or_else(|| {
-                let message = convert::message_name(name.0, name.1);
-                errors::not_found(format!("{message}, part {part}"))
-            })?;
+            .find(|file| file.id == part.1)
+            .ok_or_else(|| errors::not_found(format!("{message}/attachments/{}", part.1)))?;
         let (out, chunks) = mpsc::channel(1);
         tokio::spawn(download::attachment(
             Arc::clone(&self.0),
-            found,
-            file,
+            (found, message),
+            (file, offset),
             out,
             permit,
         ));
@@ -296,7 +337,7 @@ impl InteractionService for Interactions {
         let mut form = Form::new();
         let name = form.message("name", &request.get_ref().name);
         let (interaction, id) = form.done(name)?;
-        let message = self.readable_message(&caller, (interaction, id)).await?;
+        let message = self.0.readable_message(&caller, (interaction, id)).await?;
         let dossier = (self.0.handle.dossier(id).await)
             .map_err(errors::engine)?
             .ok_or_else(|| errors::not_found(convert::message_name(interaction, id)))?;

@@ -35,6 +35,7 @@ mod explain;
 mod opener;
 
 mod agents;
+mod attachments;
 mod board;
 mod bulk;
 mod cases;

@@ -22,6 +22,7 @@ use tonic_health::server::HealthReporter;
 
 use super::access::AccessLayer;
 use super::agents::Agents;
+use super::attachments::Attachments;
 use super::board::Board;
 use super::cases::Cases;
 use super::credentials::Credentials;
@@ -226,8 +227,9 @@ pub async fn serve(
 }
 
 /// The names of our services, for health.
-const SERVICES: [&str; 11] = [
+const SERVICES: [&str; 12] = [
     pb::agent_service_server::SERVICE_NAME,
+    pb::attachment_service_server::SERVICE_NAME,
     pb::case_service_server::SERVICE_NAME,
     pb::credential_service_server::SERVICE_NAME,
     pb::from_address_service_server::SERVICE_NAME,
@@ -269,6 +271,10 @@ async fn routes(
         .add_service(limited!(
             agent_service_server::AgentServiceServer,
             Agents(share())
+        ))
+        .add_service(limited!(
+            attachment_service_server::AttachmentServiceServer,
+            Attachments(share())
         ))
         .add_service(limited!(
             case_service_server::CaseServiceServer,

@@ -28,12 +28,17 @@ impl SystemService for System {
         &self,
         _request: Request<pb::GetSystemInfoRequest>,
     ) -> Result<Response<pb::GetSystemInfoResponse>, Status> {
+        let attachment_max = (self.0.handle)
+            .look(|desk, _| desk.attachment_bytes_max())
+            .await
+            .map_err(errors::engine)?;
         Ok(Response::new(pb::GetSystemInfoResponse {
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             api_version: "postroom.v1".to_owned(),
             max_request_bytes: convert::long(REQUEST_BYTES_MAX as u64),
             max_chunk_bytes: convert::count(CHUNK_BYTES),
             max_page_size: convert::count(page::SIZE_MAX),
+            max_attachment_bytes: convert::long(attachment_max),
             server_time: Some(convert::time(self.0.handle.now())),
         }))
     }

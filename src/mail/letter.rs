@@ -27,7 +27,7 @@ use super::text::{LINE_CHARS_MAX, clean_body, clean_line, prefix};
 use crate::time::Timestamp;
 use reader::{Reader, Shown};
 
-pub use attachment::{Attachment, Inner};
+pub use attachment::{Attachment, Inner, may_run, safe_type};
 pub use protection::Protection;
 pub use view::View;
 

@@ -22,6 +22,7 @@
 //! | `dossier/ID` | what was found out about a message |
 //! | `clue/DIGEST MESSAGE` | the case of a message, by what later letters may name it with |
 //! | `thread/INTERACTION MESSAGE` | marks a message of an interaction |
+//! | `upload/INTERACTION ID` | a file that an agent attaches; its bytes are a file of `uploads/` |
 //! | `outbound/ID` | an outbound message |
 //! | `spool/ID` | marks an outbound message that is not settled |
 //! | `acknowledged/QUEUE 00 ADDRESS` | a sender whom the queue has told that a letter arrived |
@@ -32,7 +33,9 @@
 //! | `due/TIME KEY` | marks a `request`, `delivery`, `acknowledged` or `suppressed` that is forgotten then; further ones in the value |
 
 use crate::desk::Day;
-use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId};
+use crate::id::{
+    AgentId, AttachmentId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId,
+};
 use crate::mail::threading::ClueKey;
 use crate::mail::token::MainNumber;
 use crate::time::Timestamp;
@@ -58,6 +61,8 @@ pub const AGENT_FIGURES: &[u8] = b"figure/a/";
 pub const PAUSES: &[u8] = b"pause/";
 /// Marks of all interactions that are not closed.
 pub const OPEN: &[u8] = b"open/";
+/// All files that are being attached.
+pub const UPLOADS: &[u8] = b"upload/";
 /// Marks of all outbound messages that are not settled.
 pub const SPOOL: &[u8] = b"spool/";
 /// Marks of all that is to be forgotten, by time.
@@ -231,6 +236,12 @@ pub fn thread(interaction: InteractionId, message: MessageId) -> Vec<u8> {
 pub fn threaded(interaction: InteractionId, key: &[u8]) -> Option<MessageId> {
     let id = key.strip_prefix(thread_of(interaction).as_slice())?;
     Some(MessageId::from_bytes(id.try_into().ok()?))
+}
+
+/// A file that is being attached.
+#[must_use]
+pub fn upload(interaction: InteractionId, id: AttachmentId) -> Vec<u8> {
+    join(&[UPLOADS, &interaction.to_bytes(), &id.to_bytes()])
 }
 
 /// An outbound message.

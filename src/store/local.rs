@@ -6,6 +6,7 @@
 //! <folder>/journal/        segments: the truth
 //! <folder>/bodies/         messages too large for a segment, named by frames of the journal
 //! <folder>/incoming/       messages that are still arriving
+//! <folder>/uploads/        files that agents attach to what they write
 //! <folder>/index/          sled; can be made afresh
 //! <folder>/checkpoint      from where on the index needs the journal
 //! <folder>/snapshot        the index, checksummed, with its position in the journal
@@ -41,6 +42,7 @@ use crate::content::Content;
 pub(crate) const JOURNAL: &str = "journal";
 pub(crate) const BODIES: &str = "bodies";
 pub(crate) const INCOMING: &str = "incoming";
+pub(crate) const UPLOADS: &str = "uploads";
 pub(crate) const INDEX: &str = "index";
 
 /// Smallest segment, in bytes.
@@ -113,7 +115,7 @@ impl Local {
     ) -> Result<(Self, Recovery), OpenError> {
         config.segment_bytes = config.segment_bytes.max(SEGMENT_BYTES_MIN);
         let dir = &config.dir;
-        for folder in ["", JOURNAL, BODIES, INCOMING].map(|name| dir.join(name)) {
+        for folder in ["", JOURNAL, BODIES, INCOMING, UPLOADS].map(|name| dir.join(name)) {
             let mut builder = fs::DirBuilder::new();
             builder.recursive(true).mode(0o700);
             let made = builder.create(&folder);
@@ -141,6 +143,7 @@ impl Local {
             spare: recovered.journal.spare(),
             signal: Signal::default(),
             incoming: dir.join(INCOMING),
+            uploads: dir.join(UPLOADS),
             journal_bytes: AtomicU64::new(end.bytes(config.segment_bytes)),
             writer: Mutex::new(Writer {
                 journal: recovered.journal,
@@ -256,6 +259,7 @@ pub(crate) struct Inner {
     pub(crate) signal: Signal,
     boot_id: String,
     incoming: PathBuf,
+    uploads: PathBuf,
     writer: Mutex<Writer>,
     /// Why nothing more is taken. Apart from the writer, so that asking does not wait for a sync.
     dead: Mutex<Option<String>>,
@@ -553,6 +557,10 @@ impl Store for Local {
 
     fn incoming(&self) -> &Path {
         &self.inner.incoming
+    }
+
+    fn uploads(&self) -> &Path {
+        &self.inner.uploads
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use crate::content::Content;
 #[derive(Debug)]
 pub struct Memory {
     incoming: PathBuf,
+    uploads: PathBuf,
     state: Mutex<State>,
 }
 
@@ -33,10 +35,16 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// An empty store; large messages may be written to `incoming` while they arrive.
+    /// An empty store; large messages may be written to `incoming` while they
+    /// arrive, and uploads to a folder in it.
     #[must_use]
     pub fn new(incoming: PathBuf) -> Self {
+        // Whoever shares the folder has uploads of their own.
+        static STORES: AtomicU64 = AtomicU64::new(0);
+        let number = STORES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("uploads-{}-{number}", std::process::id());
         Self {
+            uploads: incoming.join(name),
             incoming,
             state: Mutex::default(),
         }
@@ -147,5 +155,16 @@ impl Store for Memory {
 
     fn incoming(&self) -> &Path {
         &self.incoming
+    }
+
+    fn uploads(&self) -> &Path {
+        &self.uploads
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // There is one only if anything was uploaded.
+        let _ = fs::remove_dir_all(&self.uploads);
     }
 }

@@ -184,6 +184,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// The folder for messages too large to be held in memory while they arrive. On the same file
     /// system as the store, emptied at each start.
     fn incoming(&self) -> &Path;
+
+    /// The folder for files that agents attach to what they write. Kept over starts: the engine
+    /// knows which of them are still wanted.
+    fn uploads(&self) -> &Path;
 }
 
 /// Where a body's bytes come from.

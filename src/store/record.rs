@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::previous::{MessageV1, OutboundV1};
 use crate::desk::{
     Agent, AgentFigure, Answer, Case, Counters, Event, Filing, Interaction, Message, Offer, Pause,
-    QueueFigure, Session,
+    QueueFigure, Session, Upload,
 };
 use crate::id::{AgentId, KeyId};
 use crate::mail::dossier::Dossier;
@@ -185,6 +185,7 @@ stored! {
     Acknowledged => "acknowledgement" 1,
     Suppression => "suppressed address" 1,
     Secret => "secret" 1,
+    Upload => "attachment" 1,
 }
 
 impl Stored for Case {

@@ -14,19 +14,19 @@ use postroom::desk::{
     OfferClock, Overflow, Phase, Policy, QueueSettings, Requested, Selection, Span, State, Thread,
     Work,
 };
-use postroom::id::{AgentId, InteractionId, OfferId, QueueId};
+use postroom::id::{AgentId, AttachmentId, InteractionId, OfferId, QueueId};
 use postroom::outbound::message::{Diagnostic, Outcome};
 use postroom::time::Timestamp;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::mails::{email, forwarded};
+use crate::mails::{email, file, forwarded};
 use crate::nobody;
 use crate::world::{World, answer, handled, mailbox, origin, queue};
 
 /// Something happens.
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Wait(Duration),
     Mail {
         queues: Vec<usize>,
@@ -63,7 +63,7 @@ enum Step {
 
 /// What an administrator does to an account.
 #[derive(Debug, Clone, Copy)]
-enum Account {
+pub(super) enum Account {
     Hold(u32),
     Disable(bool),
     Remove,
@@ -72,7 +72,7 @@ enum Account {
 
 /// What an agent's client does.
 #[derive(Debug, Clone)]
-enum Act {
+pub(super) enum Act {
     SignIn { takeover: bool, wish: Option<Wish> },
     Attach,
     Detach,
@@ -97,11 +97,13 @@ enum Act {
     Begin(usize, Option<Index>),
     Send(Which),
     Discard(Which),
+    Upload(Which),
+    Drop(Index),
 }
 
 /// Whether a letter is work.
 #[derive(Debug, Clone, Copy)]
-enum Worth {
+pub(super) enum Worth {
     Wanted,
     Machine,
     Held,
@@ -109,20 +111,20 @@ enum Worth {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Wish {
+pub(super) enum Wish {
     Available,
     Offline,
 }
 
 /// The agent's own offer or work, or any there ever was.
 #[derive(Debug, Clone)]
-enum Which {
+pub(super) enum Which {
     Own,
     Any(Index),
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Report {
+pub(super) enum Report {
     HandedOver,
     Accepted,
     Deferred,
@@ -174,10 +176,12 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(queue, case)| Act::Begin(queue, case)),
         2 => which().prop_map(Act::Send),
         1 => which().prop_map(Act::Discard),
+        2 => which().prop_map(Act::Upload),
+        1 => any::<Index>().prop_map(Act::Drop),
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     // Waits that fall on deadlines, just before them, and far behind them.
     let wait = prop_oneof![
         4 => 0..4000_u64,
@@ -285,11 +289,11 @@ fn bulk() -> impl Strategy<Value = Bulk> {
 }
 
 /// A world with three agents and two queues, one of them strict, and a clock.
-struct Play {
-    world: World,
-    now: Timestamp,
+pub(super) struct Play {
+    pub(super) world: World,
+    pub(super) now: Timestamp,
     agents: Vec<AgentId>,
-    queues: Vec<QueueSettings>,
+    pub(super) queues: Vec<QueueSettings>,
     streams: u64,
     /// Every word that was said, to be compared with a second telling.
     said: Vec<String>,
@@ -754,6 +758,17 @@ impl Play {
                     (self.world.kept.interactions.get(&id)).map(|found| found.latest_inbound);
                 Command::SendEmail(Box::new(mail))
             }
+            Act::Upload(which) => file(session, self.work(&agent, which), 1000),
+            Act::Drop(which) => {
+                let files: Vec<_> = self.world.kept.uploads.values().collect();
+                let file = (!files.is_empty()).then(|| which.get(&files));
+                Command::DropUpload {
+                    session,
+                    interaction: file
+                        .map_or(InteractionId::new(self.now, 0), |file| file.interaction),
+                    upload: file.map_or(AttachmentId::new(self.now, 0), |file| file.id),
+                }
+            }
             Act::Discard(which) => Command::DiscardEmail {
                 session,
                 interaction: self.work(&agent, which),
@@ -847,7 +862,7 @@ fn asked(wish: Wish) -> Requested {
     }
 }
 
-fn play(steps: &[Step]) -> Play {
+pub(super) fn play(steps: &[Step]) -> Play {
     let mut play = Play::new();
     for step in steps {
         play.step(step);

@@ -1,6 +1,6 @@
 //! Mails that agents begin and letters that they pass on, as commands.
 
-use postroom::desk::{Case, Command, Correspondent, Email, Outgoing};
+use postroom::desk::{Case, Command, Correspondent, Email, NewUpload, Outgoing};
 use postroom::id::{InteractionId, SessionId};
 
 use crate::world::answer;
@@ -25,4 +25,20 @@ pub(crate) fn forwarded(session: SessionId, interaction: InteractionId, from: St
         display_name: String::new(),
     }];
     mail
+}
+
+/// A file of so many bytes, to be attached.
+pub(crate) fn file(session: SessionId, interaction: InteractionId, size: u64) -> Command {
+    Command::AnnounceUpload {
+        session,
+        interaction,
+        new: Box::new(NewUpload {
+            file_name: "lamp.pdf".into(),
+            content_type: String::new(),
+            size,
+            digest: None,
+            inline: false,
+            content_id: String::new(),
+        }),
+    }
 }

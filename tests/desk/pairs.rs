@@ -9,15 +9,15 @@ use postroom::desk::{
     AgentChanges, Bulk, BulkAct, CancelCause, Command, Destination, OfferState, Outgoing, Refusal,
     Requested, Selection, State, Thread,
 };
-use postroom::id::{InteractionId, OfferId, QueueId};
+use postroom::id::{AttachmentId, InteractionId, OfferId, QueueId};
 use postroom::time::Timestamp;
 
 use super::{Stage, names, reject};
-use crate::mails::{email, forwarded};
+use crate::mails::{email, file, forwarded};
 use crate::world::{answer, letter, mailbox, origin};
 
 /// How each state is come by, all by or around anna.
-const STATES: [(&str, &str); 27] = [
+const STATES: [(&str, &str); 28] = [
     ("queued", "anna wants offline; mail for support"),
     ("pending", "mail for support"),
     ("shown", "mail for support; anna sees o1"),
@@ -89,6 +89,10 @@ const STATES: [(&str, &str); 27] = [
         "cancelled",
         "mail for support; anna accepts o1; anna cancels i1",
     ),
+    (
+        "with a file",
+        "mail for support; anna accepts o1; anna attaches a file to i1",
+    ),
     ("drafting", "anna begins a mail from support@shop.example"),
     (
         "sent",
@@ -96,7 +100,7 @@ const STATES: [(&str, &str); 27] = [
     ),
 ];
 
-const COMMANDS: [&str; 41] = [
+const COMMANDS: [&str; 44] = [
     "see",
     "accept",
     "reject",
@@ -130,6 +134,9 @@ const COMMANDS: [&str; 41] = [
     "begin",
     "send",
     "discard",
+    "attach",
+    "file ready",
+    "drop file",
     "pause queue",
     "resume queue",
     "set available",
@@ -196,6 +203,8 @@ fn asked(stage: &Stage, command: &str) -> Command {
     let interaction = (stage.names.interactions.first().copied())
         .unwrap_or(InteractionId::new(Timestamp::ZERO, 0));
     let offer = (stage.names.offers.first().copied()).unwrap_or(OfferId::new(Timestamp::ZERO, 0));
+    let upload = (stage.world.kept.uploads.keys().next().copied())
+        .unwrap_or(AttachmentId::new(Timestamp::ZERO, 0));
     let tea = Requested::WorkOffline("tea".into());
     let complete = |next| Command::CompleteWrapUp {
         session,
@@ -311,6 +320,18 @@ fn asked(stage: &Stage, command: &str) -> Command {
             session,
             interaction,
         },
+        "attach" => file(session, interaction, 1000),
+        "file ready" => Command::FinishUpload {
+            session,
+            interaction,
+            upload,
+            digest: [7; 32],
+        },
+        "drop file" => Command::DropUpload {
+            session,
+            interaction,
+            upload,
+        },
         "pause queue" => Command::PauseQueue {
             queue: support,
             reason: String::new(),
@@ -377,8 +398,17 @@ fn standing(stage: &Stage) -> String {
         0 | 1 => String::new(),
         count => format!(", {} new", count - 1),
     };
+    let files: String = (stage.world.kept.uploads.values())
+        .map(|file| {
+            if file.ready {
+                ", file"
+            } else {
+                ", part of a file"
+            }
+        })
+        .collect();
     let Some(anna) = stage.world.desk.presence(&"anna".parse().unwrap()) else {
-        return format!("{interaction}{more}; {offer}; gone");
+        return format!("{interaction}{more}{files}; {offer}; gone");
     };
     let next = match &anna.next {
         None => "",
@@ -386,7 +416,7 @@ fn standing(stage: &Stage) -> String {
         Some(Requested::WorkOffline(_) | Requested::SignedOut) => ", offline next",
     };
     format!(
-        "{interaction}{more}; {offer}; {}{next}",
+        "{interaction}{more}{files}; {offer}; {}{next}",
         names::state(anna.state)
     )
 }
@@ -401,6 +431,7 @@ fn kind(refusal: &Refusal) -> &'static str {
         Refusal::InteractionUnknown(_) => "no such interaction",
         Refusal::NotOwner(_) => "not in your hands",
         Refusal::InteractionState { .. } => "wrong state",
+        Refusal::UploadUnknown(..) => "no such file",
         Refusal::NotMember(_) => "not a member",
         Refusal::TransferTarget(_) => "no such target",
         Refusal::AtCapacity(_) => "hands full",

@@ -69,7 +69,8 @@ impl Recount {
             };
             if let Some(since) = self.since.insert(agent.id.clone(), agent.since) {
                 // A clock that was ahead is not believed; nothing else is forgotten.
-                assert!(agent.since <= since, "a time of {} is lost", agent.id);
+                let kept = agent.since <= since;
+                law!(43, kept, "a time of {} is lost", agent.id);
             }
             if agent.removed.is_some() {
                 self.since.remove(&agent.id);
@@ -82,16 +83,14 @@ impl Recount {
         let mut sums = self.sums.clone();
         sums.queues.retain(|_, sum| *sum != QueueFigure::default());
         sums.agents.retain(|_, sum| *sum != AgentFigure::default());
-        assert_eq!(*written, sums, "figures and their recount");
+        let same = *written == sums;
+        law!(43, same, "written: {written:?}, counted anew: {sums:?}");
         let all = Day::from_number(0)..=Day::MAX;
         let waits: u64 = desk.untouched(&all).values().sum();
         let received: u64 = written.queues.values().map(|sum| sum.received).sum();
         let lined = self.lined.len() as u64;
-        assert_eq!(
-            received + waits,
-            lined,
-            "what arrived is not what was received"
-        );
+        let all = received + waits == lined;
+        law!(43, all, "{lined} arrived, {received} counted, {waits} wait");
     }
 
     fn queue(&mut self, at: Timestamp, id: &QueueId, desk: &Desk) -> &mut QueueFigure {

@@ -49,6 +49,7 @@ async fn file(
     let download = pb::DownloadAttachmentRequest {
         name: message.to_owned(),
         part_id: part.to_owned(),
+        offset_bytes: 0,
     };
     let mut chunks = (interactions.download_attachment(by(token, download)).await)
         .unwrap()
@@ -120,6 +121,13 @@ async fn a_letter_is_shown_and_its_files_are_fetched() {
     );
     let (_, bill) = file(&mut interactions, &token, &name, "2").await;
     assert_eq!(bill, b"a=bc");
+    // By the name that it has, and from the middle on.
+    let (about, bill) =
+        super::files::downloaded(&gateway, &token, &format!("{name}/attachments/2"), 2)
+            .await
+            .unwrap();
+    assert_eq!((about.part_id.as_str(), bill.as_slice()), ("2", &b"bc"[..]));
+    assert_eq!(about.name, format!("{name}/attachments/2"));
     let (about, empty) = file(&mut interactions, &token, &name, "3").await;
     assert_eq!((about.file_name.as_str(), empty.len()), ("empty.pdf", 0));
 
@@ -127,14 +135,20 @@ async fn a_letter_is_shown_and_its_files_are_fetched() {
         let download = pb::DownloadAttachmentRequest {
             name: name.clone(),
             part_id: part.to_owned(),
+            offset_bytes: 0,
         };
         let result = interactions.download_attachment(by(&token, download)).await;
-        refused(result, Code::NotFound, "RESOURCE_NOT_FOUND");
+        let (code, reason) = match part {
+            "" => (Code::InvalidArgument, "FIELD_INVALID"),
+            _ => (Code::NotFound, "RESOURCE_NOT_FOUND"),
+        };
+        refused(result, code, reason);
     }
     let stranger = gateway.sign_in("bert").await;
     let download = pb::DownloadAttachmentRequest {
         name,
         part_id: "2".to_owned(),
+        offset_bytes: 0,
     };
     let result = (interactions.download_attachment(by(&stranger, download))).await;
     refused(result, Code::PermissionDenied, "NOT_QUEUE_MEMBER");

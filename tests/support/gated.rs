@@ -68,4 +68,8 @@ impl Store for Gated {
     fn incoming(&self) -> &Path {
         self.inner.incoming()
     }
+
+    fn uploads(&self) -> &Path {
+        self.inner.uploads()
+    }
 }

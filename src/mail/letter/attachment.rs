@@ -106,18 +106,13 @@ impl Attachment {
     /// runs in files of that type, else plain bytes.
     #[must_use]
     pub fn safe_type(&self) -> &'static str {
-        let mut all = HARMLESS.into_iter();
-        all.find(|known| self.media_type == *known).unwrap_or(BYTES)
+        safe_type(&self.media_type)
     }
 
     /// Whether opening it may run a program, by the end of its name; or that of a file in it.
     #[must_use]
     pub fn may_run(&self) -> bool {
-        let runs = |name: &str| {
-            let extension = extension(name).to_ascii_lowercase();
-            PROGRAMS.contains(&extension.as_str())
-        };
-        runs(&self.name) || self.contents.iter().any(|inner| runs(&inner.name))
+        may_run(&self.name) || self.contents.iter().any(|inner| may_run(&inner.name))
     }
 
     /// Whether HTML means this file when it says `src`, of which `cid` is the part behind `cid:`.
@@ -127,6 +122,21 @@ impl Attachment {
             None => self.called.iter().any(|name| name == src),
         }
     }
+}
+
+/// The type under which a file may be handed to a browser or a viewer: the claimed one, in lower
+/// case, if nothing runs in files of that type, else plain bytes.
+#[must_use]
+pub fn safe_type(claimed: &str) -> &'static str {
+    let mut all = HARMLESS.into_iter();
+    all.find(|known| claimed == *known).unwrap_or(BYTES)
+}
+
+/// Whether opening a file of this name may run a program.
+#[must_use]
+pub fn may_run(name: &str) -> bool {
+    let extension = extension(name).to_ascii_lowercase();
+    PROGRAMS.contains(&extension.as_str())
 }
 
 /// A second `report.pdf` becomes `report-2.pdf`. Letter case does not tell names apart, because
