@@ -15,6 +15,7 @@ pub mod command;
 pub mod effect;
 pub mod explain;
 pub mod figures;
+pub mod from_address;
 pub mod hours;
 pub mod interaction;
 pub mod message;
@@ -80,6 +81,7 @@ pub use effect::{
 };
 pub use explain::Hindrance;
 pub use figures::{AgentFigure, QueueFigure, Tally};
+pub use from_address::FromAddress;
 pub use hours::{Hours, Span};
 pub use house::{AfterWork, HouseRules, ReasonKind};
 pub use interaction::{CancelCause, HoldReason, Interaction, NO_MESSAGE, Outcome, State};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub(super) use files::{attachment, attachment_name, upload};
 pub(super) use floor::{
-    agent, agent_activity, agent_figures, alert, api_key, from_addresses, membership, overview,
+    agent, agent_activity, agent_figures, alert, api_key, from_address, membership, overview,
     queue, queue_figures, queue_state, queue_stats, reason, service_goal, waiting, weighed,
 };
 

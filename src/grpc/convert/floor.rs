@@ -1,13 +1,14 @@
 //! Conversion of queues and accounts, and of what supervisors see of both.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{
     address, agent_name, count, duration, long, message_name, presence, queue_name, roles, time,
 };
 use crate::desk::{
-    Agent, AgentFigure, AgentState, Alert, CodePolicy, Concern, Day, Goal, Interaction, Opening,
-    Place, Presence, Queue, QueueFigure, QueueSettings, ReasonKind, Tally,
+    Agent, AgentFigure, AgentState, Alert, CodePolicy, Concern, Day, Goal, Interaction, Mailbox,
+    Opening, Place, Presence, Queue, QueueFigure, ReasonKind, Tally,
 };
 use crate::engine::keys::ApiKey;
 use crate::engine::{Overview, QueueStats};
@@ -72,15 +73,18 @@ pub(in crate::grpc) fn reason(kind: ReasonKind, code: &str, label: &str) -> pb::
     }
 }
 
-pub(in crate::grpc) fn from_addresses(settings: &QueueSettings) -> Vec<pb::FromAddress> {
-    (settings.mailboxes.iter().enumerate())
-        .map(|(place, mailbox)| pb::FromAddress {
-            address: mailbox.address.clone(),
-            display_name: mailbox.display_name.clone(),
-            queue: queue_name(&settings.id),
-            default_for_queue: place == 0,
-        })
-        .collect()
+pub(in crate::grpc) fn from_address(
+    queue: &QueueId,
+    place: usize,
+    (mailbox, agents): (Mailbox, BTreeSet<AgentId>),
+) -> pb::FromAddress {
+    pb::FromAddress {
+        address: mailbox.address,
+        display_name: mailbox.display_name,
+        queue: queue_name(queue),
+        default_for_queue: place == 0,
+        agents: agents.iter().map(agent_name).collect(),
+    }
 }
 
 /// A membership as agents are told of it.
