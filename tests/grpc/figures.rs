@@ -77,7 +77,8 @@ async fn what_is_done_is_counted_and_listed_in_pages() {
         ..of_queues(&left.date)
     };
     let one = supervisor.list_queue_figures(one).await.unwrap();
-    assert_eq!(one.into_inner().queue_figures, [left.clone()]);
+    let one = one.into_inner().queue_figures;
+    assert_eq!(one.as_slice(), std::slice::from_ref(&left));
     let other_list = pb::ListQueueFiguresRequest {
         queue: "queues/support".to_owned(),
         ..asked
