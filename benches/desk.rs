@@ -400,6 +400,8 @@ fn encode(effects: &Effects) -> usize {
         Change::Outbound(outbound) => record::encode(&**outbound).len(),
         Change::Logged(_, _, event) => record::encode(&**event).len(),
         Change::Suppressed(suppression) => record::encode(&**suppression).len(),
+        Change::QueueFigured(_, _, figure) => record::encode(&**figure).len(),
+        Change::AgentFigured(_, _, figure) => record::encode(&**figure).len(),
         Change::Clue(..)
         | Change::Acknowledged { .. }
         | Change::SessionEnded(_)

@@ -169,6 +169,7 @@ pub async fn start_on(
     let store = Arc::new(open(config).await?);
     let mut settings = engine::Settings::new(queues.clone());
     settings.policy.house = config.house();
+    settings.figure_days = config.store.figure_days;
     settings.policy.attachment_bytes_max = config.outbound.attachment_bytes_max;
     settings.signed_addresses = config.outbound.signed_addresses;
     settings.dkim = Arc::new(dkim_keys(config)?);

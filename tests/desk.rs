@@ -50,6 +50,8 @@
 //! | nothing | `time passes` |
 //! | a note | `supervisor lea notes c1: calls back tomorrow` |
 //! | a look | `show`, `feed of c1` |
+//! | the figures of the day that are not zero, times in seconds | `figures` |
+//! | the time zone of the figures | `house zone=Europe/Berlin` |
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
@@ -57,6 +59,8 @@
 mod deadlines;
 #[path = "desk/fairness.rs"]
 mod fairness;
+#[path = "desk/figures.rs"]
+mod figures;
 #[path = "desk/laws.rs"]
 mod laws;
 #[path = "desk/mails.rs"]
@@ -237,6 +241,7 @@ impl Stage {
         match words.as_slice() {
             ["time", "passes"] => Ok(Vec::new()),
             ["show"] => Ok(self.show()),
+            ["figures"] => Ok(figures::lines(&self.world, self.now)),
             ["stop"] => {
                 self.stopped = true;
                 Ok(Vec::new())
@@ -1027,6 +1032,7 @@ fn daily(ranges: &str) -> Result<Arc<Hours>, String> {
 /// The rules for every agent with one changed.
 fn decree(mut house: HouseRules, rule: &str) -> Result<HouseRules, String> {
     match rule.split_once('=').ok_or("a rule has a value")? {
+        ("zone", zone) => house.zone = slug(zone)?,
         ("after-work", "return") => house.after_work = AfterWork::Return,
         ("wrap-up", "slot") => house.wrap_up_holds_all = false,
         ("reason", reason) => {

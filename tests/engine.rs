@@ -19,6 +19,7 @@ use postroom::desk::{
     NewAgent, OfferState, Origin, Outgoing, QueueSettings, Refusal, Requested, RescindCause, State,
     Target, Thread,
 };
+use postroom::engine::figures::Asked;
 use postroom::engine::watch::FRAMES_MAX;
 use postroom::engine::{
     Done, Engine, EngineError, Fingerprint, Handle, RequestKey, SessionWatch, Settings,
@@ -816,6 +817,70 @@ async fn a_new_process_finds_everything() {
     rig.check(&store).await;
     let watch = rig.handle.watch_session(session).await.unwrap();
     assert_eq!(watch.snapshot.offers.len(), 1);
+    rig.stop().unwrap();
+}
+
+#[tokio::test]
+async fn figures_are_added_once_and_outlive_the_process() {
+    let store = Arc::new(Memory::default());
+    let rig = Rig::with_anna(store.clone()).await;
+    let session = rig.sign_in(false).await.unwrap();
+    let watch = rig.handle.watch_session(session).await.unwrap();
+    rig.mail(&[support()], 1).await.unwrap();
+    // A letter that arrives, and is offered, writes none.
+    let written = || store.scan(keys::QUEUE_FIGURES, None, 9).unwrap();
+    assert_eq!(written(), []);
+    rig.answer(session).await;
+    let before = written();
+    store.fail_next_commit(full_disk());
+    rig.mail(&[support()], 2).await.unwrap_err();
+    assert!(written() == before);
+    let (second, _) = rig.mail(&[support()], 2).await.unwrap();
+    let dismiss = Command::Dismiss {
+        interaction: second[0].interaction,
+    };
+    store.fail_next_commit(full_disk());
+    rig.ask(dismiss.clone()).await.unwrap_err();
+    assert!(written() == before, "counted, and did not happen");
+    rig.ask(dismiss).await.unwrap();
+    rig.mail(&[support()], 3).await.unwrap();
+    rig.stop().unwrap();
+    drop(watch);
+
+    let rig = Rig::over(store);
+    let overview = rig.handle.overview().await.unwrap();
+    let stats = overview
+        .queues
+        .iter()
+        .find(|stats| stats.queue == support());
+    let today = stats.unwrap().today;
+    let counted = (
+        today.received,
+        today.accepted,
+        today.answered,
+        today.abandoned,
+    );
+    assert_eq!(counted, (3, 1, 1, 1));
+    let day = overview.queues[0].day;
+    let asked = Asked {
+        days: day..=day,
+        of: None,
+        after: None,
+        limit: 9,
+    };
+    let listed = rig.handle.queue_figures(asked).await.unwrap();
+    assert_eq!(listed, [(day, support(), today)]);
+    let asked = Asked {
+        days: day..=day,
+        of: Some(anna()),
+        after: None,
+        limit: 9,
+    };
+    let agents = rig.handle.agent_figures(asked).await.unwrap();
+    let [(_, who, figure)] = agents.as_slice() else {
+        panic!("{agents:?}")
+    };
+    assert_eq!((who, figure.accepted, figure.answered), (&anna(), 1, 1));
     rig.stop().unwrap();
 }
 

@@ -11,6 +11,7 @@ mod grpc {
     mod decisions;
     mod descriptors;
     mod feed;
+    mod figures;
     mod files;
     mod letters;
     mod lists;

@@ -7,6 +7,7 @@ mod demo;
 mod dkim;
 mod door;
 mod failure;
+mod figures;
 mod inject;
 mod key;
 mod mta;
@@ -55,6 +56,7 @@ enum Command {
     Check(check::Check),
     Inject(inject::Inject),
     Watch(watch::Watch),
+    Figures(figures::Figures),
     Agent(agent::Agent),
     Key(key::Key),
     Dkim(dkim::Dkim),
@@ -83,6 +85,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(check) => check::run(&check, page),
         Command::Inject(inject) => wait_for(inject::run(inject, page)),
         Command::Watch(watch) => wait_for(watch::run(watch, page)),
+        Command::Figures(figures) => wait_for(figures::run(figures, page)),
         Command::Agent(agent) => wait_for(agent::run(agent, page)),
         Command::Key(key) => wait_for(key::run(key, page)),
         Command::Dkim(dkim) => dkim::run(&dkim, page),

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::check::Check;
 use super::from_address::FromAddress;
-use crate::desk::{AfterWork, HouseRules, ReasonKind};
+use crate::desk::{AfterWork, HouseRules, ReasonKind, Zone};
 
 /// Longest code, in bytes.
 const CODE_BYTES_MAX: usize = 64;
@@ -91,8 +91,10 @@ pub(super) fn house(
     agents: &Agents,
     reasons: &[Reason],
     from_addresses: &[FromAddress],
+    zone: Zone,
 ) -> HouseRules {
     HouseRules {
+        zone,
         after_work: match agents.after_work {
             After::Available => AfterWork::Available,
             After::Return => AfterWork::Return,

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::check::Check;
+use crate::desk::Zone;
 use crate::mail::address::normal_domain;
 
 /// This installation.
@@ -26,13 +27,35 @@ pub struct Gateway {
     /// queues as well. Default: `false`.
     #[serde(default)]
     pub tag_foreign: bool,
+    /// The time zone in which the daily figures of agents are counted, and those of queues without
+    /// `hours`, by its name in the tz database, such as `Europe/Berlin`. After a change the days
+    /// before keep what was counted. Default: `UTC`.
+    #[serde(default = "time_zone")]
+    pub time_zone: Spanned<String>,
+}
+
+fn time_zone() -> Spanned<String> {
+    super::unplaced("UTC")
 }
 
 impl Gateway {
+    /// The time zone; UTC if there is none of that name, which does not pass the check.
+    pub(super) fn zone(&self) -> Zone {
+        self.time_zone.get_ref().parse().unwrap_or_default()
+    }
+
     pub(super) fn check(&self, check: &mut Check<'_>) {
         let name = &self.name;
         if normal_domain(name.get_ref()).is_err() {
             check.blame(name, "gateway.name is not a domain name".to_owned());
+        }
+        let zone = &self.time_zone;
+        if zone.get_ref().parse::<Zone>().is_err() {
+            let what = format!(
+                "there is no time zone {:?}; use a name of the tz database such as Europe/Berlin",
+                zone.get_ref()
+            );
+            check.blame(zone, what);
         }
         for domain in &self.queue_domains {
             if normal_domain(domain.get_ref()).is_err() {

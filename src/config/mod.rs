@@ -211,7 +211,8 @@ impl Config {
     /// What holds for every agent, as the desk wants it.
     #[must_use]
     pub fn house(&self) -> HouseRules {
-        agents::house(&self.agents, &self.reason, &self.from_address)
+        let zone = self.gateway.zone();
+        agents::house(&self.agents, &self.reason, &self.from_address, zone)
     }
 
     /// The queues as the desk wants them. Those that do not pass [`Self::parse`] are left out.

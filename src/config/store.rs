@@ -13,6 +13,9 @@ pub struct Store {
     pub free_space_floor_mib: u64,
     /// Size of one journal file, in MiB, 8 to 1024. Default: `64`.
     pub segment_mib: u64,
+    /// For how many days the daily figures of queues and agents are kept, 1 to 3660. Default:
+    /// `400`.
+    pub figure_days: u32,
 }
 
 impl Default for Store {
@@ -20,6 +23,7 @@ impl Default for Store {
         Self {
             free_space_floor_mib: 256,
             segment_mib: 64,
+            figure_days: 400,
         }
     }
 }
@@ -28,6 +32,9 @@ impl Store {
     pub(super) fn check(&self, check: &mut Check<'_>) {
         if !(8..=1024).contains(&self.segment_mib) {
             check.whole("store.segment_mib must be 8 to 1024".to_owned());
+        }
+        if !(1..=3660).contains(&self.figure_days) {
+            check.whole("store.figure_days must be 1 to 3660".to_owned());
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use super::counting::Before;
 use super::routing::Changed;
 use super::{
-    Actor, Answer, Case, Change, Desk, Effects, EndCause, Event, FeedEntry, Filing, Interaction,
+    Actor, AgentState, Answer, Case, Change, Desk, Effects, EndCause, Event, FeedEntry, Filing, Interaction,
     PresenceCause, Treated, Upload,
 };
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, SessionId};
@@ -28,8 +29,12 @@ pub(super) struct Draft {
     /// What may have made a pair eligible.
     pub(super) changed: Changed,
     pub(super) sessions: BTreeSet<SessionId>,
+    /// As what agents were shown until now, and since when.
+    pub(super) shown: Vec<(AgentId, AgentState, Timestamp)>,
     pub(super) offers: BTreeSet<OfferId>,
     pub(super) interactions: BTreeSet<InteractionId>,
+    /// What the interactions that changed were like before the first change.
+    pub(super) befores: BTreeMap<InteractionId, Before>,
     /// Interactions closed by this command: no longer held, still to be written.
     pub(super) closed: BTreeMap<InteractionId, Interaction>,
     pub(super) cases: BTreeSet<MainNumber>,
@@ -82,6 +87,7 @@ impl Desk {
             self.clear_away(id);
         }
         let draft = std::mem::take(&mut self.draft);
+        let counted = self.count(now, &draft);
         let mut changes = draft.changes;
         for id in &draft.sessions {
             changes.push(match self.sessions.get(id) {
@@ -134,6 +140,7 @@ impl Desk {
         }
         let fed = draft.events.iter().filter_map(FeedEntry::of);
         changes.extend(fed.map(|entry| Change::Fed(Box::new(entry))));
+        changes.extend(counted.changes());
         if draft.counted {
             changes.push(Change::Counters(self.counters));
         }

@@ -12,6 +12,7 @@ use super::bulk::Treated;
 use super::case::Case;
 use super::command::Filing;
 use super::feed::FeedEntry;
+use super::figures::{AgentFigure, QueueFigure};
 use super::interaction::Interaction;
 use super::message::Message;
 use super::offer::Offer;
@@ -19,6 +20,7 @@ use super::opening::{Opening, Pause};
 use super::service::Goal;
 use super::session::{EndCause, Session, SessionView};
 use super::upload::Upload;
+use super::zone::Day;
 use crate::id::{AgentId, AttachmentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::dossier::Dossier;
 use crate::mail::threading::ClueKey;
@@ -105,7 +107,7 @@ pub enum Answer {
     Upload(Box<Upload>),
 }
 
-/// A record to be written or removed.
+/// A record to be written or removed, or what is to be added to one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// The desk's counters.
@@ -147,6 +149,10 @@ pub enum Change {
     },
     /// An address that is not written to for a while.
     Suppressed(Box<Suppression>),
+    /// More for the figures of a queue on a day.
+    QueueFigured(Day, QueueId, Box<QueueFigure>),
+    /// More for the figures of an agent on a day.
+    AgentFigured(Day, AgentId, Box<AgentFigure>),
     /// A file that is being attached.
     Upload(Box<Upload>),
     /// A file is of no more use: its record goes, and then its bytes.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{FromAddress, Refusal};
+use super::{FromAddress, Refusal, Zone};
 
 /// What an agent becomes when work ends and nothing else was asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -70,6 +70,8 @@ pub struct HouseRules {
     pub reasons: BTreeMap<(ReasonKind, String), String>,
     /// What may be sent from beside the queues' own addresses.
     pub from_addresses: Vec<FromAddress>,
+    /// The time zone in which the days of agents are counted, and those of queues without hours.
+    pub zone: Zone,
 }
 
 impl Default for HouseRules {
@@ -79,6 +81,7 @@ impl Default for HouseRules {
             wrap_up_holds_all: true,
             reasons: BTreeMap::new(),
             from_addresses: Vec::new(),
+            zone: Zone::default(),
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod command;
 pub mod effect;
 pub mod explain;
 pub mod feed;
+pub mod figures;
 pub mod from_address;
 pub mod hours;
 pub mod interaction;
@@ -32,6 +33,7 @@ mod accounts;
 mod acknowledging;
 mod alerts;
 mod concluding;
+mod counting;
 mod delivery;
 mod drafting;
 mod filing;
@@ -80,6 +82,7 @@ pub use effect::{
 };
 pub use explain::Hindrance;
 pub use feed::{FeedEntry, Happening, PARTS_MAX};
+pub use figures::{AgentFigure, QueueFigure, Tally};
 pub use from_address::FromAddress;
 pub use hours::{Hours, Span};
 pub use house::{AfterWork, HouseRules, ReasonKind};
@@ -108,6 +111,7 @@ pub use zone::{Day, Zone};
 use acknowledging::Budget;
 use agent::Load;
 use concluding::{Draft, Pending};
+use counting::Before;
 use overflowing::Overdue;
 use routing::{Seat, Standing};
 use session::Link;
@@ -558,6 +562,7 @@ impl Desk {
     /// Changes an interaction and notes that it changed.
     fn change(&mut self, id: InteractionId, now: Timestamp, change: impl FnOnce(&mut Interaction)) {
         if let Some(interaction) = self.interactions.get_mut(&id) {
+            (self.draft.befores.entry(id)).or_insert_with(|| Before::of(interaction));
             change(interaction);
             interaction.version += 1;
             interaction.changed = now;

@@ -206,6 +206,10 @@ impl Desk {
             if previous == Some(shown) {
                 continue;
             }
+            if let Some(previous) = previous {
+                let stretch = (id.clone(), previous, agent.since);
+                self.draft.shown.push(stretch);
+            }
             agent.since = now;
             agent.cause = cause;
             self.draft.agents.insert(id.clone());

@@ -1,6 +1,7 @@
 //! A group: what the commands of one round want written, as one journal write and one sync.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -173,6 +174,27 @@ impl<'a> Group<'a> {
         batch.put(key, value);
     }
 
+    /// Adds to figures. The sum is in the batch of what it counts: whichever batches of a round a
+    /// power cut leaves, the figures tell of these. One that cannot be read is left as it is.
+    fn add_up<T: Stored + AddAssign + Default>(
+        &mut self,
+        batch: &mut Batch,
+        key: Vec<u8>,
+        more: T,
+    ) {
+        let mut sum: T = match self.look_up(&key) {
+            Ok(sum) => sum.unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(%error, "a figure was not added to");
+                return;
+            }
+        };
+        sum += more;
+        let value = record::encode(&sum);
+        self.fresh.insert(key.clone(), value.clone());
+        batch.put(key, value);
+    }
+
     fn write(&mut self, batch: &mut Batch, change: Change) {
         match change {
             Change::Counters(counters) => {
@@ -244,6 +266,12 @@ impl<'a> Group<'a> {
             } => {
                 let key = keys::acknowledged(&queue, &address);
                 self.remember(batch, key, &Acknowledged { until }, until);
+            }
+            Change::QueueFigured(day, queue, more) => {
+                self.add_up(batch, keys::queue_figure(day, &queue), *more);
+            }
+            Change::AgentFigured(day, agent, more) => {
+                self.add_up(batch, keys::agent_figure(day, &agent), *more);
             }
             Change::Upload(upload) => {
                 let key = keys::upload(upload.interaction, upload.id);

@@ -577,7 +577,11 @@ impl Handle {
     ///
     /// As for [`Self::look`].
     pub async fn watch_desk(&self) -> Result<DeskWatch, EngineError> {
-        self.ask(|reply| Call::WatchDesk { reply }).await
+        let watch = self.ask(|reply| Call::WatchDesk { reply }).await?;
+        Ok(DeskWatch {
+            overview: self.with_figures(watch.overview).await?,
+            frames: watch.frames,
+        })
     }
 
     /// Hears that there is news in the feed of a case of which these interactions are known; what it

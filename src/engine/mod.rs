@@ -7,6 +7,7 @@
 //! while the last one syncs. So nobody outside ever sees something that a crash could take back;
 //! the milter's yes to Postfix is one such answer.
 
+pub mod figures;
 pub mod handle;
 pub mod keys;
 pub mod submissions;
@@ -71,6 +72,8 @@ pub struct Settings {
     pub signed_addresses: bool,
     /// With what the messages that leave are signed.
     pub dkim: Arc<dkim::Keys>,
+    /// For how many days figures are kept.
+    pub figure_days: u32,
     /// How long to leave a store alone that could not write, before it is tried again.
     pub store_pause: Duration,
 }
@@ -85,6 +88,7 @@ impl Settings {
             request_memory: Duration::from_secs(24 * 3600),
             signed_addresses: true,
             dkim: Arc::default(),
+            figure_days: 400,
             store_pause: Duration::from_secs(1),
         }
     }
@@ -355,6 +359,11 @@ impl Runner {
                 }
             }
             Err(error) => tracing::warn!(%error, "old entries could not be looked for"),
+        }
+        match figures::forget(&*self.shared.store, now, self.settings.figure_days) {
+            Ok(batch) if batch.is_empty() => {}
+            Ok(batch) => group.batches.push(batch),
+            Err(error) => tracing::warn!(%error, "old figures could not be looked for"),
         }
         let health = self.shared.store.health();
         self.shared

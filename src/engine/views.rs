@@ -10,7 +10,9 @@ use tokio::sync::mpsc;
 use super::Shared;
 use super::handle::Call;
 use super::watch::WatchFrame;
-use crate::desk::{Agent, Alert, Desk, Interaction, Offer, Presence, SessionView, State};
+use crate::desk::{
+    Agent, Alert, Day, Desk, Interaction, Offer, Presence, QueueFigure, SessionView, State,
+};
 use crate::id::{AgentId, QueueId, SessionId};
 use crate::time::Timestamp;
 
@@ -154,16 +156,23 @@ pub struct QueueStats {
     pub held: u32,
     /// When the one who waits longest came.
     pub oldest: Option<Timestamp>,
+    /// Which day it is in the queue's time zone.
+    pub day: Day,
+    /// What was done on that day so far. Without what the store has of it until
+    /// [`super::Handle::overview`] adds that.
+    pub today: QueueFigure,
 }
 
 impl Overview {
     /// Takes one.
     #[must_use]
     pub fn of(desk: &Desk, now: Timestamp) -> Self {
-        let mut queues: BTreeMap<&QueueId, QueueStats> = desk
+        let mut queues: BTreeMap<&QueueId, (QueueStats, Timestamp)> = desk
             .queues()
             .iter()
             .map(|(id, queue)| {
+                let zone = desk.zone(id);
+                let day = zone.day(now);
                 let stats = QueueStats {
                     queue: id.clone(),
                     display_name: queue.settings.display_name.clone(),
@@ -173,14 +182,19 @@ impl Overview {
                     wrapping_up: 0,
                     held: 0,
                     oldest: None,
+                    day,
+                    today: QueueFigure::default(),
                 };
-                (id, stats)
+                (id, (stats, zone.begin(day)))
             })
             .collect();
         for interaction in desk.interactions().values() {
-            let Some(stats) = queues.get_mut(&interaction.queue) else {
+            let Some((stats, midnight)) = queues.get_mut(&interaction.queue) else {
                 continue;
             };
+            if interaction.is_untouched() && interaction.arrived >= *midnight {
+                stats.today.received += 1;
+            }
             match interaction.state {
                 State::Queued => {
                     stats.waiting += 1;
@@ -199,7 +213,7 @@ impl Overview {
             }
         }
         Self {
-            queues: queues.into_values().collect(),
+            queues: queues.into_values().map(|(stats, _)| stats).collect(),
             agents: desk
                 .agents()
                 .values()

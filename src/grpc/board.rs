@@ -57,6 +57,7 @@ impl Board {
             })
             .await?;
         if let Some(fresh) = fresh {
+            let fresh = handle.with_figures(fresh).await?;
             *newest = Some(Arc::new(fresh));
         }
         newest.clone().ok_or(EngineError::Stopping)

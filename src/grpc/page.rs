@@ -12,6 +12,7 @@ use super::access::Principal;
 use super::errors::Failure;
 use super::form::Form;
 use super::pb::ErrorReason;
+use crate::id::SLUG_LEN_MAX;
 
 /// Items on a page if the client does not say.
 const SIZE_DEFAULT: usize = 50;
@@ -19,8 +20,8 @@ const SIZE_DEFAULT: usize = 50;
 /// Most items on a page.
 pub(super) const SIZE_MAX: usize = 500;
 
-/// Longest key in a token: a queue's or an agent's slug, or a place in a line.
-const POSITION_BYTES_MAX: usize = 64;
+/// Longest key in a token: a day with a queue's or an agent's slug.
+const POSITION_BYTES_MAX: usize = 4 + SLUG_LEN_MAX;
 
 const SEAL_BYTES: usize = 8;
 

@@ -13,9 +13,11 @@ use super::page::Page;
 use super::pb::supervisor_service_server::SupervisorService;
 use super::pb::watch_desk_response::Frame;
 use super::watch::{self, Feed, Frames, Wording};
-use super::{Shared, board, bulk, convert, errors, events, explain, pb, respond, steering};
+use super::{
+    Shared, board, bulk, convert, errors, events, explain, figures, pb, respond, steering,
+};
 use crate::desk::{Actor, Answer, Command, Event, PRIORITY_MAX, Place, State};
-use crate::engine::{Overview, RequestKey};
+use crate::engine::RequestKey;
 use crate::id::{InteractionId, QueueId};
 use crate::time::Timestamp;
 
@@ -64,7 +66,7 @@ impl SupervisorService for Supervision {
         &self,
         _request: Request<pb::GetOverviewRequest>,
     ) -> Result<Response<pb::GetOverviewResponse>, Status> {
-        let overview = (self.0.handle.look(Overview::of).await).map_err(errors::engine)?;
+        let overview = (self.0.handle.overview().await).map_err(errors::engine)?;
         Ok(Response::new(pb::GetOverviewResponse {
             overview: Some(convert::overview(&overview)),
         }))
@@ -242,6 +244,22 @@ impl SupervisorService for Supervision {
     ) -> Result<Response<pb::ClearAlertResponse>, Status> {
         let caller = caller(&request)?;
         board::clear_alert(&self.0, caller.actor(), request.into_inner()).await
+    }
+
+    async fn list_queue_figures(
+        &self,
+        request: Request<pb::ListQueueFiguresRequest>,
+    ) -> Result<Response<pb::ListQueueFiguresResponse>, Status> {
+        let caller = caller(&request)?;
+        figures::of_queues(&self.0, &caller, request.into_inner()).await
+    }
+
+    async fn list_agent_figures(
+        &self,
+        request: Request<pb::ListAgentFiguresRequest>,
+    ) -> Result<Response<pb::ListAgentFiguresResponse>, Status> {
+        let caller = caller(&request)?;
+        figures::of_agents(&self.0, &caller, request.into_inner()).await
     }
 
     async fn set_interaction_priority(

@@ -11,6 +11,8 @@
 //! | `agent/SLUG` | an agent |
 //! | `key/ID` | an API key |
 //! | `session/ID` | an open session |
+//! | `figure/q/DAY QUEUE` | what was done in a queue on a day |
+//! | `figure/a/DAY SLUG` | what an agent did on a day |
 //! | `pause/QUEUE` | that a queue is paused |
 //! | `offer/ID` | an offer that is live or ended not long ago |
 //! | `interaction/ID` | an interaction |
@@ -31,6 +33,7 @@
 //! | `delivery/DIGEST` | what became of a letter, by its fingerprint |
 //! | `due/TIME KEY` | marks a `request`, `delivery`, `acknowledged` or `suppressed` that is forgotten then; further ones in the value |
 
+use crate::desk::Day;
 use crate::id::{
     AgentId, AttachmentId, EntryId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId,
 };
@@ -51,6 +54,10 @@ pub const KEYS: &[u8] = b"key/";
 pub const SESSIONS: &[u8] = b"session/";
 /// All remembered offers.
 pub const OFFERS: &[u8] = b"offer/";
+/// All figures of queues, by day.
+pub const QUEUE_FIGURES: &[u8] = b"figure/q/";
+/// All figures of agents, by day.
+pub const AGENT_FIGURES: &[u8] = b"figure/a/";
 /// All pauses of queues.
 pub const PAUSES: &[u8] = b"pause/";
 /// Marks of all interactions that are not closed.
@@ -92,6 +99,33 @@ pub fn key(id: KeyId) -> Vec<u8> {
 #[must_use]
 pub fn session(id: SessionId) -> Vec<u8> {
     join(&[SESSIONS, &id.to_bytes()])
+}
+
+/// What was done in a queue on a day.
+#[must_use]
+pub fn queue_figure(day: Day, queue: &QueueId) -> Vec<u8> {
+    figure(QUEUE_FIGURES, day, queue.as_str())
+}
+
+/// What an agent did on a day.
+#[must_use]
+pub fn agent_figure(day: Day, agent: &AgentId) -> Vec<u8> {
+    figure(AGENT_FIGURES, day, agent.as_str())
+}
+
+/// What belongs to a slug on a day, below [`QUEUE_FIGURES`] or [`AGENT_FIGURES`]. Without a slug,
+/// what stands before all of the day.
+#[must_use]
+pub fn figure(of: &[u8], day: Day, slug: &str) -> Vec<u8> {
+    join(&[of, &day.number().to_be_bytes(), slug.as_bytes()])
+}
+
+/// The day and the slug that a key of [`figure`] names.
+#[must_use]
+pub fn figured<'a>(of: &[u8], key: &'a [u8]) -> Option<(Day, &'a str)> {
+    let (day, slug) = key.strip_prefix(of)?.split_first_chunk::<4>()?;
+    let day = Day::from_number(u32::from_be_bytes(*day));
+    Some((day, std::str::from_utf8(slug).ok()?))
 }
 
 /// That a queue is paused.
@@ -337,6 +371,20 @@ mod tests {
             assert_eq!(fallen_due(broken), None);
             assert_eq!(opened(broken), None);
         }
+    }
+
+    #[test]
+    fn figures_sort_by_day() {
+        let (first, second) = (Day::from_number(255), Day::from_number(256));
+        let (anna, support) = ("anna".parse().unwrap(), "support".parse().unwrap());
+        assert!(queue_figure(first, &support) < queue_figure(second, &support));
+        assert!(figure(AGENT_FIGURES, second, "") < agent_figure(second, &anna));
+        assert!(agent_figure(first, &anna) < figure(AGENT_FIGURES, second, ""));
+        let key = agent_figure(second, &anna);
+        assert_eq!(figured(AGENT_FIGURES, &key), Some((second, "anna")));
+        assert_eq!(figured(QUEUE_FIGURES, &key), None);
+        assert_eq!(figured(QUEUE_FIGURES, b"figure/q/xyz"), None);
+        assert_eq!(figured(QUEUE_FIGURES, b"figure/q/1234\xff"), None);
     }
 
     #[test]

@@ -16,8 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::previous::{MessageV1, OutboundV1};
 use crate::desk::{
-    Agent, Answer, Case, Counters, Event, FeedEntry, Filing, Interaction, Message, Offer, Pause,
-    Session, Upload,
+    Agent, AgentFigure, Answer, Case, Counters, Event, FeedEntry, Filing, Interaction, Message, Offer, Pause, QueueFigure, Session, Upload,
 };
 use crate::id::{AgentId, KeyId};
 use crate::mail::dossier::Dossier;
@@ -177,6 +176,8 @@ stored! {
     Session => "session" 2,
     Offer => "offer" 2,
     Pause => "pause" 1,
+    QueueFigure => "figure of a queue" 1,
+    AgentFigure => "figure of an agent" 1,
     Interaction => "interaction" 4,
     Delivery => "delivery" 1,
     Dossier => "dossier" 1,

@@ -13,6 +13,8 @@ use postroom::id::{
 use postroom::mail::token::MainNumber;
 use postroom::outbound::message::Outbound;
 
+use super::recount::Figures;
+
 /// What a store would have: each record as it was last written.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Kept {
@@ -27,6 +29,7 @@ pub(crate) struct Kept {
     pub(crate) pauses: BTreeMap<QueueId, Pause>,
     pub(crate) feed: BTreeMap<EntryId, FeedEntry>,
     pub(crate) uploads: BTreeMap<AttachmentId, Upload>,
+    pub(crate) figures: Figures,
     /// The event logs of agents.
     pub(crate) logs: BTreeMap<AgentId, BTreeMap<u64, Event>>,
 }
@@ -76,6 +79,7 @@ impl Kept {
                 let dropped = self.uploads.remove(&id);
                 assert!(dropped.is_some(), "a file was dropped twice");
             }
+            Change::QueueFigured(..) | Change::AgentFigured(..) => self.figures.write(change),
             Change::QueuePaused(pause) => {
                 self.pauses.insert(pause.queue.clone(), pause);
             }

@@ -3,14 +3,16 @@
 //! The laws themselves are the world's: it checks them after each step. Here it is led into
 //! corners.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use postroom::desk::skill;
 use postroom::desk::{
     self, AfterWork, Ageing, AgentChanges, AgentState, Bulk, BulkAct, CancelCause, CodePolicy,
-    Command, DeclineAction, Destination, Handling, HoldReason, HouseRules, NewAgent, OfferClock,
-    Overflow, Phase, Policy, QueueSettings, Requested, Selection, State, Thread, Work,
+    Command, DeclineAction, Destination, Handling, HoldReason, Hours, HouseRules, NewAgent,
+    OfferClock, Overflow, Phase, Policy, QueueSettings, Requested, Selection, Span, State, Thread,
+    Work,
 };
 use postroom::id::{AgentId, AttachmentId, InteractionId, OfferId, QueueId};
 use postroom::outbound::message::{Diagnostic, Outcome};
@@ -20,7 +22,7 @@ use proptest::sample::Index;
 
 use crate::mails::{email, file, forwarded};
 use crate::nobody;
-use crate::world::{World, answer, handled, mailbox, nine, origin, queue};
+use crate::world::{World, answer, handled, mailbox, origin, queue};
 
 /// Something happens.
 #[derive(Debug, Clone)]
@@ -303,6 +305,7 @@ impl Play {
         strict.rejected_action = DeclineAction::WorkOffline;
         strict.missed_limit = 1;
         strict.offer_timeout = Duration::from_millis(500);
+        strict.hours = Some(Arc::new(always()));
         let mut gentle = queue("support");
         gentle.service.accept = Some(Duration::from_secs(20));
         gentle.service.answer = Some(Duration::from_secs(60));
@@ -325,8 +328,11 @@ impl Play {
         gentle.offer_clock = OfferClock::Shown;
         gentle.cooldown_max = Duration::from_secs(60);
         let mut play = Self {
-            world: World::new(Policy::default()),
-            now: nine(),
+            world: World::new(Policy {
+                house: house(),
+                ..Policy::default()
+            }),
+            now: eve(),
             agents: Vec::new(),
             queues: vec![strict, gentle],
             streams: 0,
@@ -534,7 +540,7 @@ impl Play {
                     AfterWork::Available
                 },
                 wrap_up_holds_all: *all,
-                ..HouseRules::default()
+                ..house()
             })),
             Step::Restart => {
                 let effects = self.world.restart(self.now);
@@ -829,6 +835,26 @@ impl Play {
     }
 }
 
+/// Twenty minutes before midnight in Berlin, and three hours before its clocks go back.
+fn eve() -> Timestamp {
+    Timestamp::ZERO + Duration::from_secs(20_022 * 86_400 + 21 * 3600 + 2400)
+}
+
+/// Days of agents are Berlin's, whose clocks are about to go back.
+fn house() -> HouseRules {
+    HouseRules {
+        zone: "Europe/Berlin".parse().unwrap(),
+        ..HouseRules::default()
+    }
+}
+
+/// Open at all times, with the days of New York.
+fn always() -> Hours {
+    let day = || vec![Span::new(0, 1440).unwrap()];
+    let zone = "America/New_York".parse().unwrap();
+    Hours::new(zone, std::array::from_fn(|_| day()), BTreeMap::new())
+}
+
 fn asked(wish: Wish) -> Requested {
     match wish {
         Wish::Available => Requested::Available,
@@ -868,7 +894,7 @@ proptest! {
             left.now = left.now.max(due);
             left.world.tick(left.now);
             let gone = left.now + Duration::from_secs(4 * 3600) < due;
-            if gone || left.now > nine() + Duration::from_secs(40 * 86_400) { break }
+            if gone || left.now > eve() + Duration::from_secs(40 * 86_400) { break }
         }
         for agent in &left.agents {
             let shown = left.world.desk.presence(agent).map(|presence| presence.state);

@@ -1,7 +1,7 @@
 //! A desk with what was written of it, checked by the laws after every step.
 //!
 //! The laws of the desk at rest are in `check`, those of a step in `step`, those of records in
-//! `kept` and of events in `told`. Each names its number in `laws.table`. Random commands (`laws`)
+//! `kept`, of events in `told` and of figures in `recount`. Each names its number in `laws.table`. Random commands (`laws`)
 //! and the simulation (`tests/sim.rs`) lead it into corners.
 
 use std::collections::BTreeMap;
@@ -23,12 +23,14 @@ mod check;
 mod feeds;
 mod kept;
 mod make;
+mod recount;
 mod step;
 mod told;
 
 use check::Stood;
 pub(crate) use kept::Kept;
 pub(crate) use make::*;
+use recount::Recount;
 use told::Told;
 
 /// How often the costly looks are taken: each so many writes.
@@ -70,6 +72,7 @@ pub(crate) struct World {
     policy: Policy,
     queues: Vec<QueueSettings>,
     told: Told,
+    recount: Recount,
     /// What was seen at the last check, to be compared with the next.
     stood: Stood,
     /// The newest stream of each session.
@@ -86,6 +89,7 @@ impl World {
             policy,
             queues: Vec::new(),
             told: Told::default(),
+            recount: Recount::default(),
             stood: Stood::default(),
             streams: BTreeMap::new(),
             pace: Pace::THOROUGH,
@@ -244,6 +248,8 @@ impl World {
         self.writes += 1;
         self.check_written(effects);
         self.record(effects);
+        self.recount.hear(effects, &self.desk);
+        self.recount.check(&self.kept.figures, &self.desk);
         self.check_uploads();
         self.check_offers(now, &effects.events);
         self.check(now, step);

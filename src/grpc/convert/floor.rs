@@ -1,13 +1,14 @@
 //! Conversion of queues and accounts, and of what supervisors see of both.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::{
     address, agent_name, count, duration, long, message_name, presence, queue_name, roles, time,
 };
 use crate::desk::{
-    Agent, AgentState, Alert, CodePolicy, Concern, Goal, Interaction, Mailbox, Opening, Place,
-    Presence, Queue, ReasonKind,
+    Agent, AgentFigure, AgentState, Alert, CodePolicy, Concern, Day, Goal, Interaction, Mailbox,
+    Opening, Place, Presence, Queue, QueueFigure, ReasonKind, Tally,
 };
 use crate::engine::keys::ApiKey;
 use crate::engine::{Overview, QueueStats};
@@ -154,7 +155,73 @@ pub(in crate::grpc) fn queue_stats(stats: &QueueStats, overview: &Overview) -> p
         available_agent_count: count(members(&|shown| shown.state == AgentState::Available)),
         staffed_agent_count: count(members(&|shown| shown.state != AgentState::SignedOut)),
         held_count: count(stats.held),
+        today: Some(queue_figures(stats.day, &stats.queue, &stats.today)),
     }
+}
+
+pub(in crate::grpc) fn queue_figures(
+    day: Day,
+    queue: &QueueId,
+    figure: &QueueFigure,
+) -> pb::QueueFigures {
+    let levels = Goal::ALL.map(|goal| (goal, figure.tally(goal)));
+    pb::QueueFigures {
+        queue: queue_name(queue),
+        date: day.to_string(),
+        received_count: long(figure.received),
+        accepted_count: long(figure.accepted),
+        answered_count: long(figure.answered),
+        closed_count: long(figure.closed),
+        abandoned_count: long(figure.abandoned),
+        dropped_count: long(figure.dropped),
+        sent_count: long(figure.sent),
+        rejected_count: long(figure.rejected),
+        missed_count: long(figure.missed),
+        moved_in_count: long(figure.moved_in),
+        moved_out_count: long(figure.moved_out),
+        total_wait_duration: Some(lasting(figure.waited_ms)),
+        longest_wait_duration: Some(lasting(figure.wait_max_ms)),
+        handle_duration: Some(lasting(figure.handled_ms)),
+        wrap_up_duration: Some(lasting(figure.wrapped_ms)),
+        service_levels: (levels.into_iter())
+            .filter(|(_, tally)| *tally != Tally::default())
+            .map(|(goal, tally)| pb::ServiceLevel {
+                goal: service_goal(goal).into(),
+                met_count: long(tally.met),
+                late_count: long(tally.late),
+                lost_count: long(tally.lost),
+                percent_of_reached: tally.of_reached(),
+                percent_of_due: tally.of_due(),
+            })
+            .collect(),
+    }
+}
+
+pub(in crate::grpc) fn agent_figures(
+    day: Day,
+    agent: &AgentId,
+    figure: &AgentFigure,
+) -> pb::AgentFigures {
+    pb::AgentFigures {
+        agent: agent_name(agent),
+        date: day.to_string(),
+        accepted_count: long(figure.accepted),
+        handled_count: long(figure.handled),
+        answered_count: long(figure.answered),
+        sent_count: long(figure.sent),
+        rejected_count: long(figure.rejected),
+        missed_count: long(figure.missed),
+        handle_duration: Some(lasting(figure.handled_ms)),
+        wrap_up_duration: Some(lasting(figure.wrapped_ms)),
+        available_duration: Some(lasting(figure.available_ms)),
+        busy_duration: Some(lasting(figure.busy_ms)),
+        post_processing_duration: Some(lasting(figure.wrap_up_ms)),
+        work_offline_duration: Some(lasting(figure.offline_ms)),
+    }
+}
+
+fn lasting(millis: u64) -> prost_types::Duration {
+    duration(Duration::from_millis(millis))
 }
 
 pub(in crate::grpc) fn agent_activity(agent: &Agent, shown: &Presence) -> pb::AgentActivity {
