@@ -277,6 +277,7 @@ impl Desk {
             accepted: None,
             answered: None,
             warned: 0,
+            first_queue: None,
         };
         let queue = self.queues.get_mut(&target.queue);
         let case = self.cases.get_mut(&number);

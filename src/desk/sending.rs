@@ -264,6 +264,7 @@ impl Desk {
             accepted: None,
             answered: None,
             warned: 0,
+            first_queue: None,
             follows: Some(closed.id),
             direction: Direction::Inbound,
             ..closed

@@ -159,7 +159,7 @@ pub struct Acknowledged {
 pub struct Secret(pub Vec<u8>);
 
 /// The version of events, and of all that is in them.
-pub const EVENTS: u8 = 3;
+pub const EVENTS: u8 = 4;
 
 macro_rules! stored {
     ($($record:ty => $noun:literal $version:literal),* $(,)?) => {
@@ -177,7 +177,7 @@ stored! {
     Session => "session" 2,
     Offer => "offer" 2,
     Pause => "pause" 1,
-    Interaction => "interaction" 3,
+    Interaction => "interaction" 4,
     Delivery => "delivery" 1,
     Dossier => "dossier" 1,
     Acknowledged => "acknowledgement" 1,
