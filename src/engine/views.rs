@@ -157,9 +157,10 @@ pub struct QueueStats {
 }
 
 impl Overview {
-    /// Takes one.
+    /// Takes one. That takes time for what is with agents, and none for each that waits.
     #[must_use]
     pub fn of(desk: &Desk, now: Timestamp) -> Self {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let mut queues: BTreeMap<&QueueId, QueueStats> = desk
             .queues()
             .iter()
@@ -167,31 +168,27 @@ impl Overview {
                 let stats = QueueStats {
                     queue: id.clone(),
                     display_name: queue.settings.display_name.clone(),
-                    waiting: 0,
+                    waiting: count(queue.waiting_count()),
                     offered: 0,
                     active: 0,
                     wrapping_up: 0,
-                    held: 0,
-                    oldest: None,
+                    held: count(queue.held_count()),
+                    oldest: queue.oldest(),
                 };
                 (id, stats)
             })
             .collect();
-        for interaction in desk.interactions().values() {
+        for interaction in desk.with_agents() {
             let Some(stats) = queues.get_mut(&interaction.queue) else {
                 continue;
             };
             match interaction.state {
-                State::Queued => {
-                    stats.waiting += 1;
-                    let oldest = stats.oldest.unwrap_or(interaction.arrived);
-                    stats.oldest = Some(oldest.min(interaction.arrived));
-                }
                 State::Offered { .. } => stats.offered += 1,
                 State::Active { .. } => stats.active += 1,
                 State::WrappingUp { .. } => stats.wrapping_up += 1,
-                State::Held { .. } => stats.held += 1,
-                State::Drafting { .. }
+                State::Queued
+                | State::Held { .. }
+                | State::Drafting { .. }
                 | State::Parked { .. }
                 | State::Closed { .. }
                 | State::Filed { .. }

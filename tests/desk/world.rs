@@ -11,6 +11,7 @@ use postroom::desk::{
     Opening, Origin, Outgoing, Pause, Policy, Presence, Queue, QueueSettings, ROUNDS_ALERT,
     Records, Refusal, Requested, Session, State, Strategy, Target, Thread, Upload,
 };
+use postroom::engine::Overview;
 use postroom::id::{AgentId, AttachmentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::mail::clue::OwnKeys;
 use postroom::mail::token::MainNumber;
@@ -523,6 +524,7 @@ impl World {
         self.check_times(now);
         self.check_places(now);
         self.check_alerts();
+        self.check_overview(now);
         self.check_agents(now);
         self.check_cases();
         self.check_conservation(now);
@@ -670,6 +672,29 @@ impl World {
                     assert!(found.extensions <= queue.extensions_max, "{id} goes on");
                 }
             }
+        }
+    }
+
+    /// The overview counts what is there.
+    fn check_overview(&self, now: Timestamp) {
+        let overview = Overview::of(&self.desk, now);
+        for stats in overview.queues {
+            let all = self.desk.interactions().values();
+            let here: Vec<&Interaction> = all.filter(|it| it.queue == stats.queue).collect();
+            let count = |is: fn(&State) -> bool| {
+                here.iter().filter(|found| is(&found.state)).count() as u32
+            };
+            assert_eq!(stats.waiting, count(|it| matches!(it, State::Queued)));
+            assert_eq!(
+                stats.offered,
+                count(|it| matches!(it, State::Offered { .. }))
+            );
+            assert_eq!(stats.active, count(|it| matches!(it, State::Active { .. })));
+            let wrapping_up = count(|it| matches!(it, State::WrappingUp { .. }));
+            assert_eq!(stats.wrapping_up, wrapping_up);
+            assert_eq!(stats.held, count(|it| matches!(it, State::Held { .. })));
+            let waiting = here.iter().filter(|found| found.state == State::Queued);
+            assert_eq!(stats.oldest, waiting.map(|found| found.arrived).min());
         }
     }
 
