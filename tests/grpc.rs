@@ -13,6 +13,7 @@ mod grpc {
     mod letters;
     mod lists;
     mod mails;
+    mod recording;
     mod refusals;
     mod routing;
     mod story;

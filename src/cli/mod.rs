@@ -12,6 +12,7 @@ mod key;
 mod mta;
 mod notify;
 mod page;
+mod replay;
 mod serve;
 mod watch;
 
@@ -55,6 +56,7 @@ enum Command {
     Check(check::Check),
     Inject(inject::Inject),
     Watch(watch::Watch),
+    Replay(replay::Replay),
     Agent(agent::Agent),
     Key(key::Key),
     Dkim(dkim::Dkim),
@@ -83,6 +85,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(check) => check::run(&check, page),
         Command::Inject(inject) => wait_for(inject::run(inject, page)),
         Command::Watch(watch) => wait_for(watch::run(watch, page)),
+        Command::Replay(replay) => wait_for(replay::run(replay, page)),
         Command::Agent(agent) => wait_for(agent::run(agent, page)),
         Command::Key(key) => wait_for(key::run(key, page)),
         Command::Dkim(dkim) => dkim::run(&dkim, page),

@@ -19,6 +19,7 @@ mod group;
 mod load;
 mod minting;
 mod recall;
+mod recording;
 mod uploads;
 
 use std::collections::BTreeSet;
@@ -43,6 +44,7 @@ pub use watch::WatchFrame;
 pub use found::Found;
 pub use handle::{Done, Fingerprint, Handle, NewKey, RequestKey};
 pub use load::StartError;
+pub use recording::LogPlace;
 pub use submissions::Submissions;
 pub use uploads::{CHUNK_BYTES_MAX, UploadError};
 pub use views::{DeskWatch, Overview, QueueStats, SessionWatch, Snapshot};
