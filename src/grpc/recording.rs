@@ -74,7 +74,7 @@ fn moment(
         .map(|nanos| nanos / 1_000_000);
     let at = seconds
         .zip(millis)
-        .and_then(|(seconds, millis)| Some(seconds.checked_mul(1000)?.checked_add(millis)?));
+        .and_then(|(seconds, millis)| seconds.checked_mul(1000)?.checked_add(millis));
     if at.is_none() {
         form.wrong(field, "is no time after 1970");
     }
