@@ -16,6 +16,7 @@ use postroom::desk::{
     Handling, Ingest, NewAgent, Origin, Policy, QueueSettings, Records, Requested, Strategy,
     Target, Thread,
 };
+use postroom::engine::Overview;
 use postroom::id::{AgentId, InteractionId, OfferId, QueueId, SessionId};
 use postroom::mail::clue::OwnKeys;
 use postroom::mail::token::MainNumber;
@@ -250,6 +251,39 @@ fn available(c: &mut Criterion) {
     group.finish();
 }
 
+/// What of that is the decision: the same with nobody in line for whom there would be an offer.
+fn idle(c: &mut Criterion) {
+    let mut group = c.benchmark_group("agent becomes available");
+    let floor = RefCell::new(Floor::new(1, false, &nobodys(), 100_000));
+    let (_, session) = floor.borrow().sessions[0].clone();
+    let want = |state| Command::SetPresence { session, state };
+    group.bench_function(BenchmarkId::new("1 agents", "nothing for them"), |b| {
+        b.iter_batched(
+            || {
+                let offline = Requested::WorkOffline(String::new());
+                floor.borrow_mut().give(want(offline));
+                want(Requested::Available)
+            },
+            |command| floor.borrow_mut().give(command),
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+}
+
+/// The overview that boards and supervisors are shown, with so many in line.
+fn overview(c: &mut Criterion) {
+    let mut group = c.benchmark_group("overview");
+    for (waiting, agents) in [(1000, 100), (100_000, 100), (100_000, 5000)] {
+        let floor = Floor::skilled(agents, waiting);
+        let name = BenchmarkId::new(format!("{agents} agents"), format!("{waiting} waiting"));
+        group.bench_function(name, |b| {
+            b.iter_with_large_drop(|| Overview::of(&floor.desk, NOW));
+        });
+    }
+    group.finish();
+}
+
 /// One agent of 5,000 becomes Available in front of a line of which each letter asks for
 /// something: how that grows with the line.
 fn growth(c: &mut Criterion) {
@@ -444,6 +478,6 @@ fn records(c: &mut Criterion) {
 }
 
 criterion_group!(
-    benches, start, growth, arrival, available, declined, records
+    benches, start, growth, idle, available, arrival, declined, records, overview
 );
 criterion_main!(benches);

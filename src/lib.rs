@@ -11,6 +11,8 @@ pub mod desk;
 pub mod mail;
 pub mod outbound;
 
+pub mod replay;
+
 pub mod content;
 pub mod store;
 

@@ -16,6 +16,7 @@ mod grpc {
     mod letters;
     mod lists;
     mod mails;
+    mod recording;
     mod refusals;
     mod routing;
     mod story;

@@ -54,6 +54,11 @@ pub(super) struct OptionalDoor {
 }
 
 impl OptionalDoor {
+    /// The gateway's configuration file, if it was named.
+    pub(super) fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
     /// The way to the gateway, as far as it was named.
     pub(super) fn door(&self) -> Door {
         let Self {

@@ -9,7 +9,7 @@ use std::io;
 pub(crate) enum Exit {
     /// The arguments make no sense.
     Usage = 64,
-    /// A letter was refused for good.
+    /// A letter was refused for good, or data make no sense.
     Refused = 65,
     /// A server cannot be reached, or it said no.
     Unavailable = 69,

@@ -13,6 +13,7 @@ mod key;
 mod mta;
 mod notify;
 mod page;
+mod replay;
 mod serve;
 mod watch;
 
@@ -57,6 +58,7 @@ enum Command {
     Inject(inject::Inject),
     Watch(watch::Watch),
     Figures(figures::Figures),
+    Replay(replay::Replay),
     Agent(agent::Agent),
     Key(key::Key),
     Dkim(dkim::Dkim),
@@ -86,6 +88,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Inject(inject) => wait_for(inject::run(inject, page)),
         Command::Watch(watch) => wait_for(watch::run(watch, page)),
         Command::Figures(figures) => wait_for(figures::run(figures, page)),
+        Command::Replay(replay) => wait_for(replay::run(replay, page)),
         Command::Agent(agent) => wait_for(agent::run(agent, page)),
         Command::Key(key) => wait_for(key::run(key, page)),
         Command::Dkim(dkim) => dkim::run(&dkim, page),

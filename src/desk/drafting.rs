@@ -89,6 +89,7 @@ impl Desk {
             accepted: None,
             answered: None,
             warned: 0,
+            first_queue: None,
             rounds_declined: 0,
             previous: self.newest_of(number, id),
         };

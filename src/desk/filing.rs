@@ -281,6 +281,7 @@ impl Desk {
             answered: None,
             warned: 0,
             previous,
+            first_queue: None,
         };
         let queue = self.queues.get_mut(&target.queue);
         let case = self.cases.get_mut(&number);

@@ -310,6 +310,8 @@ pub struct Interaction {
     pub warned: u8,
     /// The interaction that was the newest of its case before it.
     pub previous: Option<InteractionId>,
+    /// The queue in which it arrived, if it has gone to another since.
+    pub first_queue: Option<QueueId>,
 }
 
 impl Interaction {
@@ -331,6 +333,12 @@ impl Interaction {
         }
         self.state = to;
         self.changed = now;
+    }
+
+    /// Makes it another queue's, and keeps in mind where it arrived.
+    pub(super) fn enter_queue(&mut self, queue: QueueId) {
+        let left = std::mem::replace(&mut self.queue, queue);
+        self.first_queue.get_or_insert(left);
     }
 
     /// Leaves a note for whoever has it next. No note leaves the last one.

@@ -521,6 +521,24 @@ impl Desk {
         })
     }
 
+    /// What is offered to agents, in their hands, or being wrapped up by them.
+    pub fn with_agents(&self) -> impl Iterator<Item = &Interaction> {
+        let offered = |load: &'_ Load| {
+            let offers = load.offers.iter();
+            let about = offers.filter_map(|id| Some(self.offers.get(id)?.interaction));
+            about.collect::<Vec<_>>()
+        };
+        let ids = self.loads.values().flat_map(move |load| {
+            let held = load
+                .active
+                .iter()
+                .chain(&load.wrapping)
+                .chain(&load.drafting);
+            offered(load).into_iter().chain(held.copied())
+        });
+        ids.filter_map(|id| self.interactions.get(&id))
+    }
+
     // Small tools of the verbs.
 
     /// A number for an id that the engine gives out; written with the next effects.

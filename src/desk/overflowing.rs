@@ -120,7 +120,7 @@ impl Desk {
         let mailbox = own.map_or_else(String::new, |own| own.address.clone());
         self.take_from_line(id);
         self.change(id, now, |found| {
-            found.queue = to.clone();
+            found.enter_queue(to.clone());
             // What it was written to is not what the new queue may answer from.
             found.mailbox = mailbox;
             found.entered = Some(now);

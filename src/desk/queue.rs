@@ -279,6 +279,27 @@ impl Queue {
         self.line.places().len()
     }
 
+    /// How many interactions are held back.
+    #[must_use]
+    pub const fn held_count(&self) -> usize {
+        self.held
+    }
+
+    /// When the one came who has waited longest. Looks at the first of each priority only.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Timestamp> {
+        let places = self.line.places();
+        let mut first = places.first();
+        let mut oldest: Option<Timestamp> = None;
+        while let Some((priority, arrived, _)) = first {
+            oldest = Some(oldest.map_or(*arrived, |known| known.min(*arrived)));
+            let last = (*priority, Timestamp::MAX, LAST);
+            let behind = (Bound::Excluded(last), Bound::Unbounded);
+            first = places.range(behind).next();
+        }
+        oldest
+    }
+
     /// Whether it takes no more mail: as many wait, held ones included, as the rules allow.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -296,6 +317,9 @@ impl Queue {
         (self.line.places().range((begin, Bound::Unbounded))).copied()
     }
 }
+
+/// The last id there can be.
+const LAST: InteractionId = InteractionId::from_bytes([u8::MAX; 16]);
 
 #[cfg(test)]
 mod tests {

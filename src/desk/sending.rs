@@ -263,6 +263,7 @@ impl Desk {
             accepted: None,
             answered: None,
             warned: 0,
+            first_queue: None,
             follows: Some(closed.id),
             previous: self.newest_of(closed.case, id),
             direction: Direction::Inbound,

@@ -72,7 +72,7 @@ impl Desk {
             self.drop_session(old, EndCause::TakenOver);
         }
         let (shortest, longest) = LEASE_BOUNDS;
-        let lease = lease.unwrap_or(self.policy.lease).clamp(shortest, longest);
+        let lease = lease.map_or(self.policy.lease, |lease| lease.clamp(shortest, longest));
         let sequence = self.next_sequence();
         let session = Session {
             id: SessionId::new(now, sequence),

@@ -74,7 +74,7 @@ impl Desk {
             own.map(|own| own.address.clone())
         });
         self.change(id, now, |found| {
-            found.queue = queue.clone();
+            found.enter_queue(queue.clone());
             found.entered = Some(now);
             // What it was written to is not what the new queue may answer from.
             found.mailbox = mailbox.unwrap_or_default();

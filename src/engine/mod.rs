@@ -21,6 +21,7 @@ mod group;
 mod load;
 mod minting;
 mod recall;
+mod recording;
 mod uploads;
 
 use std::collections::BTreeSet;
@@ -46,6 +47,7 @@ pub use feed::{FeedItem, FeedPage, FeedPlace};
 pub use found::Found;
 pub use handle::{Done, Fingerprint, Handle, NewKey, RequestKey};
 pub use load::StartError;
+pub use recording::LogPlace;
 pub use submissions::Submissions;
 pub use uploads::{CHUNK_BYTES_MAX, UploadError};
 pub use views::{DeskWatch, Overview, QueueStats, SessionWatch, Snapshot};

@@ -164,9 +164,11 @@ pub struct QueueStats {
 }
 
 impl Overview {
-    /// Takes one.
+    /// Takes one. That takes time for what is with agents and what came today, and none for what has
+    /// waited longer.
     #[must_use]
     pub fn of(desk: &Desk, now: Timestamp) -> Self {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let mut queues: BTreeMap<&QueueId, (QueueStats, Timestamp)> = desk
             .queues()
             .iter()
@@ -176,36 +178,41 @@ impl Overview {
                 let stats = QueueStats {
                     queue: id.clone(),
                     display_name: queue.settings.display_name.clone(),
-                    waiting: 0,
+                    waiting: count(queue.waiting_count()),
                     offered: 0,
                     active: 0,
                     wrapping_up: 0,
-                    held: 0,
-                    oldest: None,
+                    held: count(queue.held_count()),
+                    oldest: queue.oldest(),
                     day,
                     today: QueueFigure::default(),
                 };
                 (id, (stats, zone.begin(day)))
             })
             .collect();
-        for interaction in desk.interactions().values() {
-            let Some((stats, midnight)) = queues.get_mut(&interaction.queue) else {
+        let midnights = queues.values().map(|(_, midnight)| *midnight);
+        if let Some(first) = midnights.min() {
+            // Ids sort by the time of arrival.
+            let came = desk.interactions().range(InteractionId::new(first, 0)..);
+            for (_, interaction) in came.filter(|(_, found)| found.is_untouched()) {
+                if let Some((stats, midnight)) = queues.get_mut(&interaction.queue)
+                    && interaction.arrived >= *midnight
+                {
+                    stats.today.received += 1;
+                }
+            }
+        }
+        for interaction in desk.with_agents() {
+            let Some((stats, _)) = queues.get_mut(&interaction.queue) else {
                 continue;
             };
-            if interaction.is_untouched() && interaction.arrived >= *midnight {
-                stats.today.received += 1;
-            }
             match interaction.state {
-                State::Queued => {
-                    stats.waiting += 1;
-                    let oldest = stats.oldest.unwrap_or(interaction.arrived);
-                    stats.oldest = Some(oldest.min(interaction.arrived));
-                }
                 State::Offered { .. } => stats.offered += 1,
                 State::Active { .. } => stats.active += 1,
                 State::WrappingUp { .. } => stats.wrapping_up += 1,
-                State::Held { .. } => stats.held += 1,
-                State::Drafting { .. }
+                State::Queued
+                | State::Held { .. }
+                | State::Drafting { .. }
                 | State::Parked { .. }
                 | State::Closed { .. }
                 | State::Filed { .. }

@@ -103,7 +103,7 @@ pub(super) const fn agent_state(state: AgentState) -> pb::AgentState {
     }
 }
 
-const fn presence_cause(cause: PresenceCause) -> pb::PresenceCause {
+pub(super) const fn presence_cause(cause: PresenceCause) -> pb::PresenceCause {
     match cause {
         PresenceCause::AgentRequest => pb::PresenceCause::AgentRequest,
         PresenceCause::SupervisorRequest => pb::PresenceCause::SupervisorRequest,
@@ -122,7 +122,7 @@ const fn presence_cause(cause: PresenceCause) -> pb::PresenceCause {
     }
 }
 
-const fn offer_state(state: &OfferState) -> pb::OfferState {
+pub(super) const fn offer_state(state: &OfferState) -> pb::OfferState {
     match state {
         OfferState::Pending => pb::OfferState::Pending,
         OfferState::Shown => pb::OfferState::Shown,

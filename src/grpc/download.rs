@@ -144,7 +144,7 @@ async fn piece(
 }
 
 /// Whether the client took it and may want more.
-async fn send<T>(out: &Sender<Result<T, Status>>, response: Result<T, Status>) -> bool {
+pub(super) async fn send<T>(out: &Sender<Result<T, Status>>, response: Result<T, Status>) -> bool {
     let failed = response.is_err();
     let sent = tokio::time::timeout(PATIENCE, out.send(response)).await;
     matches!(sent, Ok(Ok(()))) && !failed

@@ -48,6 +48,7 @@ mod interactions;
 mod offers;
 mod presences;
 mod queues;
+mod recording;
 mod sending;
 mod sessions;
 mod steering;

@@ -14,7 +14,7 @@ use super::pb::supervisor_service_server::SupervisorService;
 use super::pb::watch_desk_response::Frame;
 use super::watch::{self, Feed, Frames, Wording};
 use super::{
-    Shared, board, bulk, convert, errors, events, explain, figures, pb, respond, steering,
+    Shared, board, bulk, convert, errors, events, explain, figures, pb, recording, respond, steering,
 };
 use crate::desk::{Actor, Answer, Command, Event, PRIORITY_MAX, Place, State};
 use crate::engine::RequestKey;
@@ -329,6 +329,16 @@ impl SupervisorService for Supervision {
     ) -> Result<Response<pb::PostNoticeResponse>, Status> {
         let caller = caller(&request)?;
         steering::post_notice(&self.0, &caller, request.into_inner()).await
+    }
+
+    type DownloadRecordingStream = recording::RecordingStream;
+
+    async fn download_recording(
+        &self,
+        request: Request<pb::DownloadRecordingRequest>,
+    ) -> Result<Response<Self::DownloadRecordingStream>, Status> {
+        let caller = caller(&request)?;
+        recording::stream(&self.0, &caller, request.into_inner())
     }
 }
 

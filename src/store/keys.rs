@@ -52,6 +52,8 @@ pub const AGENTS: &[u8] = b"agent/";
 pub const KEYS: &[u8] = b"key/";
 /// All open sessions.
 pub const SESSIONS: &[u8] = b"session/";
+/// All interactions.
+pub const INTERACTIONS: &[u8] = b"interaction/";
 /// All remembered offers.
 pub const OFFERS: &[u8] = b"offer/";
 /// All figures of queues, by day.
@@ -143,7 +145,7 @@ pub fn offer(id: OfferId) -> Vec<u8> {
 /// An interaction.
 #[must_use]
 pub fn interaction(id: InteractionId) -> Vec<u8> {
-    join(&[b"interaction/", &id.to_bytes()])
+    join(&[INTERACTIONS, &id.to_bytes()])
 }
 
 /// Marks an interaction that is not closed.

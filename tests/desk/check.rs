@@ -9,6 +9,7 @@ use postroom::desk::{
     Agent, AgentState, CodePolicy, Concern, Event, Fact, Hindrance, Interaction, OfferState,
     Opening, Presence, Queue, ROUNDS_ALERT, Requested, State, Strategy,
 };
+use postroom::engine::Overview;
 use postroom::id::{AgentId, InteractionId, QueueId};
 use postroom::mail::token::MainNumber;
 use postroom::outbound::message::DeliveryState;
@@ -49,6 +50,7 @@ impl World {
         self.check_places(now);
         self.check_growth(now);
         self.check_alerts();
+        self.check_overview(now);
         self.check_agents(now);
         self.check_missing(now);
         self.check_cases();
@@ -455,6 +457,28 @@ impl World {
             }
         }
         self.stood.missing = missing;
+    }
+
+    /// The overview counts what is there.
+    fn check_overview(&self, now: Timestamp) {
+        for stats in Overview::of(&self.desk, now).queues {
+            let all = self.desk.interactions().values();
+            let here: Vec<&Interaction> = all.filter(|it| it.queue == stats.queue).collect();
+            let count = |is: fn(&State) -> bool| {
+                here.iter().filter(|found| is(&found.state)).count() as u32
+            };
+            assert_eq!(stats.waiting, count(|it| matches!(it, State::Queued)));
+            assert_eq!(
+                stats.offered,
+                count(|it| matches!(it, State::Offered { .. }))
+            );
+            assert_eq!(stats.active, count(|it| matches!(it, State::Active { .. })));
+            let wrapping_up = count(|it| matches!(it, State::WrappingUp { .. }));
+            assert_eq!(stats.wrapping_up, wrapping_up);
+            assert_eq!(stats.held, count(|it| matches!(it, State::Held { .. })));
+            let waiting = here.iter().filter(|found| found.state == State::Queued);
+            assert_eq!(stats.oldest, waiting.map(|found| found.arrived).min());
+        }
     }
 
     /// What supervisors are alarmed by is so, and they know of all that is.

@@ -32,6 +32,7 @@ const PURE: &[&str] = &[
     "outbound::message",
     "outbound::spool",
     "outbound::transparency",
+    "replay",
 ];
 
 /// Not pure, because dropping the last handle of a large message removes its file, but a value in
