@@ -25,12 +25,16 @@ use postroom::intake::fingerprint::Unfinished;
 use postroom::mail::address::Address;
 use postroom::mail::automatic::{Facts, classify};
 use postroom::mail::clue;
+use postroom::mail::compose::{Draft, Parent, Quote};
 use postroom::mail::header::Header;
 use postroom::mail::html;
-use postroom::mail::letter::{Letter, View};
+use postroom::mail::letter::{Letter, Quotable, View};
+use postroom::mail::loop_mark::LoopMark;
+use postroom::mail::mailbox::Mailbox;
+use postroom::mail::message_id::InternetMessageId;
 use postroom::mail::quotation::{self, Hints};
 use postroom::mail::threading::{self, Circumstances, Known, Windows};
-use postroom::mail::token::Keyring;
+use postroom::mail::token::{KEY_BYTES, Keyring};
 use postroom::mail::trust::{self, Authentication, Standing, Trust, Verdict};
 use postroom::milter::{self, Arrival};
 use postroom::time::Timestamp;
@@ -311,6 +315,65 @@ fn signed(c: &mut Criterion) {
     group.finish();
 }
 
+/// An answer that quotes a letter of 20 KiB: read to be quoted, written as text, and with HTML.
+fn composing(c: &mut Criterion) {
+    // Two renditions of some 20 KiB each.
+    let raw = letter(50 << 10);
+    let ring = Keyring::new(0, [(0, [7; KEY_BYTES])]).unwrap();
+    let id = InternetMessageId::parse("r.token.nonce@mid.shop.example").unwrap();
+    let mark = LoopMark::mint(&ring, "mid.shop.example", &id).unwrap();
+    let mailbox = |name: &str, address: &str| Mailbox {
+        name: name.to_owned(),
+        address: address.parse().unwrap(),
+    };
+    let from = mailbox("Shop Support", "support@shop.example");
+    let to = [mailbox("Jörg Berg", "joerg@customer.example")];
+    let original = Quotable::read(&raw, true, id.as_str());
+    let text = original.letter.body.text();
+    assert!(text.len() >= 20 << 10, "{}", text.len());
+    let attribution = "On Mon, 23 Nov 2026 09:15:00 +0100, Jörg Berg wrote:";
+    let draft = |html: Option<&'static str>| Draft {
+        from: &from,
+        to: &to,
+        cc: &[],
+        reply_to: None,
+        subject: "",
+        tag: None,
+        untag: None,
+        text: "Guten Tag,\n\nsie ist unterwegs.\n\nMit freundlichen Grüßen\nAnna",
+        html,
+        pictures: &[],
+        files: &[],
+        parent: Some(Parent {
+            subject: &original.letter.subject,
+            internet_message_id: original.letter.internet_message_id.as_ref(),
+            references: &original.letter.references,
+            quote: Some(Quote {
+                attribution,
+                text,
+                html: original.html.as_ref(),
+            }),
+        }),
+        forwarded: None,
+        date: NOW,
+        internet_message_id: &id,
+        loop_mark: &mark,
+        automatic: false,
+    };
+    let html =
+        "<p>Guten Tag,</p><p>sie ist <b>unterwegs</b>.</p><p>Mit freundlichen Grüßen<br>Anna</p>";
+    let plain = draft(None);
+    let both = draft(Some(html));
+    assert!(both.compose().unwrap().bytes.len() > 40 << 10);
+    let mut group = c.benchmark_group("compose_reply_quoting_20KiB");
+    group.bench_function("read_original", |b| {
+        b.iter(|| Quotable::read(black_box(&raw), true, id.as_str()));
+    });
+    group.bench_function("text", |b| b.iter(|| black_box(&plain).compose().unwrap()));
+    group.bench_function("html", |b| b.iter(|| black_box(&both).compose().unwrap()));
+    group.finish();
+}
+
 /// Letters made to take long, at two sizes: the throughput of the two has to be alike.
 fn shapes(c: &mut Criterion) {
     let mut parts = String::from("Content-Type: multipart/mixed; boundary=b\r\n\r\n");
@@ -355,6 +418,6 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(800));
-    targets = steps, signed, shapes
+    targets = steps, signed, composing, shapes
 }
 criterion_main!(benches);

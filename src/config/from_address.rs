@@ -55,6 +55,11 @@ pub(super) fn check_all(all: &[FromAddress], queues: &[Queue], check: &mut Check
     let mut lines: BTreeMap<String, usize> = BTreeMap::new();
     for from in all {
         match Address::parse(from.address.get_ref()) {
+            Ok(address) if address.needs_smtputf8() => {
+                // The envelope is the queue's, and would not tell the MTA what From needs.
+                let what = format!("{address} has letters other than ASCII before the @");
+                check.blame(&from.address, what);
+            }
             Ok(address) => check_owner(from, &address.normalised(), queues, &mut lines, check),
             Err(error) => {
                 let what = format!("{:?} is no address: {error}", from.address.get_ref());

@@ -333,6 +333,10 @@ addresses = ["Support@Shop.Example"]
                 "10: \"x\" is no address",
             ),
             (
+                &from("address = \"jörg@shop.example\"\nqueues = [\"support\"]"),
+                "10: jörg@shop.example has letters other than ASCII",
+            ),
+            (
                 &from("address = \"support@shop.example\"\nqueues = [\"support\"]"),
                 "10: support@shop.example is an address of queue support",
             ),

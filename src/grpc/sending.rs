@@ -279,7 +279,13 @@ impl Shared {
             case,
         }));
         let verb = self.verb(command, key).await?;
+        let interaction = self.handle.interaction(verb.id).await;
+        let case = match interaction.map_err(errors::engine)? {
+            Some(found) => (self.handle.case(found.case).await).map_err(errors::engine)?,
+            None => None,
+        };
         let response = pb::StartEmailResponse {
+            case: case.as_ref().map(convert::case),
             interaction: verb.interaction,
             presence: verb.presence,
             event_sequence: verb.event_sequence,

@@ -147,7 +147,11 @@ async fn a_mail_is_begun_and_sent() {
     let started = interactions
         .start_email(by(&anna, start("", &found.main_number)))
         .await;
-    let started = started.unwrap().into_inner().interaction.unwrap();
+    let started = started.unwrap().into_inner();
+    let case = started.case.unwrap();
+    assert_eq!(case.main_number, found.main_number);
+    assert_eq!(case.customer.unwrap().address, "carla@customer.example");
+    let started = started.interaction.unwrap();
     assert_eq!(started.main_number, found.main_number);
     let discard = pb::DiscardEmailRequest {
         name: started.name,

@@ -144,13 +144,32 @@ fn text(out: &mut Vec<u8>, subtype: &str, text: &str) {
     if foreign * 6 <= text.len() {
         field(out, "Content-Transfer-Encoding", "quoted-printable");
         out.extend_from_slice(b"\r\n");
+        let begin = out.len();
         QuotedPrintableEncoder::new()
             .preserve_line_breaks()
             .encode_into(text.as_bytes(), out);
+        let encoded = out.split_off(begin);
+        for line in encoded.split_inclusive(|byte| *byte == b'\n') {
+            guarded(out, line);
+        }
     } else {
         wrapped(out, text.as_bytes());
     }
     end_line(out);
+}
+
+/// A line of quoted-printable whose beginning nobody on the way takes for something else: an mbox
+/// for a letter, a careless server for the end of this one (RFC 2049, section 3).
+fn guarded(out: &mut Vec<u8>, line: &[u8]) {
+    let (escaped, rest) = if line.starts_with(b"From ") {
+        (&b"=46"[..], line.get(1..))
+    } else if line.starts_with(b".") {
+        (&b"=2E"[..], line.get(1..))
+    } else {
+        (&b""[..], Some(line))
+    };
+    out.extend_from_slice(escaped);
+    out.extend_from_slice(rest.unwrap_or_default());
 }
 
 /// The last field and the bytes, in base 64.

@@ -251,11 +251,13 @@ fn wrappings() {
         ),
         ("こんにちは", "base64"),
         ("From here on", "quoted-printable"),
+        ("From here\n.\n.. grün", "quoted-printable"),
         (&"x".repeat(5000), "quoted-printable"),
         ("ends in a blank \nhere", "quoted-printable"),
     ] {
         let got = bytes(|draft| draft.text = text);
         assert!(got.contains(&format!("Encoding: {encoding}\r\n")), "{got}");
+        assert!(!got.contains("\nFrom ") && !got.contains("\n."), "{got}");
         assert_eq!(Letter::read(got.as_bytes(), true).body.text(), text);
     }
 }
@@ -269,6 +271,28 @@ fn only_local_parts_need_smtputf8() {
 }
 
 proptest! {
+    #[test]
+    fn any_html_is_a_letter_with_both_renditions(
+        pieces in prop::collection::vec(prop::sample::select(vec![
+            "<p>", "</p>", "<b onclick=x>", "</b>", "text ", "\u{e4} \u{1f600} ", "&amp;", "<", ">", "\"",
+            "<script>x()</script>", "<img src=cid:a>", "<img src='https://x.example/a\r\nb'>",
+            "<a href=\"javascript:x\">", "</a>", "<table><td>", "<blockquote type=cite>", "\r\n.\r\n",
+            "\nFrom ", "\0", "--=_1", "<style>p{}</style>", "<svg onload=x>", "<!--", "-->",
+        ]), 0..40),
+    ) {
+        let html = pieces.concat();
+        let got = bytes(|draft| draft.html = Some(&html));
+        let parsed = MessageParser::default().parse(got.as_bytes()).unwrap();
+        prop_assert_eq!(parsed.text_body_count(), 1);
+        prop_assert_eq!(parsed.html_body_count(), 1);
+        let text = parsed.body_text(0).unwrap_or_default();
+        prop_assert_eq!(text.trim_end(), "Hello,\r\nall is well.");
+        let html = parsed.body_html(0).unwrap_or_default();
+        for bad in ["<script", "onclick", "onload", "javascript:", "cid:", "\0"] {
+            prop_assert!(!html.contains(bad), "{}: {}", bad, html);
+        }
+    }
+
     #[test]
     fn what_is_written_reads_the_same(
         name in "[ -~\u{e4}\u{3053}\u{1f600}]{0,60}",
