@@ -13,6 +13,7 @@ pub mod submissions;
 pub mod views;
 pub mod watch;
 
+mod assembling;
 mod clock;
 mod found;
 mod group;
@@ -40,6 +41,7 @@ use watch::Watchers;
 
 pub use watch::WatchFrame;
 
+pub use assembling::{AssembleError, Source};
 pub use found::Found;
 pub use handle::{Done, Fingerprint, Handle, NewKey, RequestKey};
 pub use load::StartError;

@@ -360,7 +360,7 @@ pub(super) fn reply(error: ReplyError) -> Status {
             let reason = ErrorReason::RecipientInvalid;
             Failure::new(Code::InvalidArgument, reason, message).into()
         }
-        ReplyError::Compose(ComposeError::TooLong(Field::Text)) => {
+        ReplyError::TooLarge(_) | ReplyError::Compose(ComposeError::TooLong(Field::Text)) => {
             let reason = ErrorReason::MessageTooLarge;
             Failure::new(Code::ResourceExhausted, reason, message).into()
         }

@@ -35,6 +35,7 @@ mod explain;
 mod opener;
 
 mod agents;
+mod attaching;
 mod attachments;
 mod board;
 mod bulk;

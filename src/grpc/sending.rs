@@ -94,8 +94,18 @@ impl Shared {
         let text = form.words(asked.text_body);
         let subject = form.subject(asked.subject);
         let latest_seen = form.latest_seen(&asked.latest_seen_message);
-        let (interaction, key, from, text, subject, latest_seen) =
-            form.done((interaction, key, from, text, subject, latest_seen))?;
+        let files = form.files("attachments", &asked.attachments);
+        let (interaction, key, from, text, subject, (latest_seen, files)) = form.done((
+            interaction,
+            key,
+            from,
+            text,
+            subject,
+            latest_seen.zip(files),
+        ))?;
+        let files = self
+            .enclosed(&caller, (session, interaction), files, key.as_ref())
+            .await?;
         let draft = ReplyDraft {
             session,
             interaction,
@@ -103,6 +113,7 @@ impl Shared {
             subject: Some(subject).filter(|subject| !subject.is_empty()),
             text,
             include_original: asked.include_original,
+            files,
             latest_seen,
         };
         let done = reply::send(&self.handle, &self.reply, draft, key).await;
@@ -135,8 +146,18 @@ impl Shared {
         let recipients = form.recipients(asked.to, asked.cc, Vec::new());
         let text = form.text("text_body", asked.text_body, TEXT_BYTES_MAX);
         let latest_seen = form.latest_seen(&asked.latest_seen_message);
-        let (interaction, key, from, recipients, text, latest_seen) =
-            form.done((interaction, key, from, recipients, text, latest_seen))?;
+        let files = form.files("attachments", &asked.attachments);
+        let (interaction, key, from, recipients, text, (latest_seen, files)) = form.done((
+            interaction,
+            key,
+            from,
+            recipients,
+            text,
+            latest_seen.zip(files),
+        ))?;
+        let files = self
+            .enclosed(&caller, (session, interaction), files, key.as_ref())
+            .await?;
         let draft = Forwarding {
             session,
             interaction,
@@ -144,6 +165,7 @@ impl Shared {
             recipients,
             text,
             enclose: asked.include_attachments,
+            files,
             latest_seen,
         };
         let done = mailing::forward(&self.handle, &self.reply, draft, key).await;
@@ -225,14 +247,19 @@ impl Shared {
         let subject = form.subject(asked.subject);
         let text = form.words(asked.text_body);
         let latest_seen = form.latest_seen(&asked.latest_seen_message);
-        let (interaction, (key, latest_seen), from, recipients, subject, text) = form.done((
-            interaction,
-            key.zip(latest_seen),
-            from,
-            recipients,
-            subject,
-            text,
-        ))?;
+        let files = form.files("attachments", &asked.attachments);
+        let (interaction, ((key, latest_seen), files), from, recipients, subject, text) = form
+            .done((
+                interaction,
+                key.zip(latest_seen).zip(files),
+                from,
+                recipients,
+                subject,
+                text,
+            ))?;
+        let files = self
+            .enclosed(&caller, (session, interaction), files, key.as_ref())
+            .await?;
         let draft = Writing {
             session,
             interaction,
@@ -240,6 +267,7 @@ impl Shared {
             recipients,
             subject,
             text,
+            files,
             latest_seen,
         };
         let done = mailing::email(&self.handle, &self.reply, draft, key).await;

@@ -23,6 +23,8 @@ use super::text::{LINE_CHARS_MAX, clean_line, prefix};
 use super::token::MainNumber;
 use crate::time::Timestamp;
 
+pub use attached::{Attached, Piece};
+
 /// Most recipients of one letter, To and Cc together. Enough for a family of companies; a list
 /// is not what a contact centre answers.
 pub const RECIPIENTS_MAX: usize = 50;
@@ -127,6 +129,8 @@ pub struct Quote<'a> {
 pub struct Composed {
     /// Header and body; every line ends in CR LF and none is longer than 998 bytes.
     pub bytes: Vec<u8>,
+    /// Where the fields that describe the body begin, which are the last.
+    pub body_start: usize,
     /// The subject as it was written.
     pub subject: String,
     /// Whether an address can only be written with SMTPUTF8 (RFC 6531). A relay that does not
@@ -221,6 +225,7 @@ impl Draft<'_> {
             field(&mut out, "X-Auto-Response-Suppress", "All");
         }
         field(&mut out, "MIME-Version", "1.0");
+        let body_start = out.len();
         match self.forwarded.as_ref().and_then(|letter| letter.whole) {
             Some(letter) => {
                 let id = self.internet_message_id;
@@ -230,6 +235,7 @@ impl Draft<'_> {
         }
         Ok(Composed {
             bytes: out,
+            body_start,
             subject,
             needs_smtputf8: self.everybody().any(|m| m.address.needs_smtputf8()),
         })
@@ -473,6 +479,7 @@ fn body(out: &mut Vec<u8>, text: &str) {
     }
 }
 
+mod attached;
 mod enclosure;
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 
 use tokio::sync::Semaphore;
 
+use super::attaching::{self, Enclosed};
 use super::reply::{self, Identity, ReplyError, ReplySettings};
-use crate::content::Content;
 use crate::desk::{Case, Command, Correspondent, Interaction, NO_MESSAGE, Outgoing, Refusal};
 use crate::engine::{Done, EngineError, Handle, RequestKey};
 use crate::id::{InteractionId, MessageId, SessionId};
@@ -52,6 +52,8 @@ pub struct Forwarding {
     pub text: String,
     /// Whether the letter is enclosed as it is, with its files, beside being quoted.
     pub enclose: bool,
+    /// The files that go along.
+    pub files: Vec<Enclosed>,
     /// The newest letter that the agent had seen.
     pub latest_seen: Option<MessageId>,
 }
@@ -71,6 +73,8 @@ pub struct Writing {
     pub subject: String,
     /// The text.
     pub text: String,
+    /// The files that go along.
+    pub files: Vec<Enclosed>,
     /// The newest letter of its case that the agent had seen.
     pub latest_seen: Option<MessageId>,
 }
@@ -128,6 +132,7 @@ pub async fn forward(
         subject: String::new(),
         text: draft.text,
         passed_on: Some(passed_on),
+        files: draft.files,
         date: handle.now(),
     };
     hand_in(handle, mail, Command::Forward, request).await
@@ -169,6 +174,7 @@ pub async fn email(
         subject,
         text: draft.text,
         passed_on: None,
+        files: draft.files,
         date: handle.now(),
     };
     hand_in(handle, mail, Command::SendEmail, request).await
@@ -184,6 +190,7 @@ struct Mail {
     subject: String,
     text: String,
     passed_on: Option<PassedOn>,
+    files: Vec<Enclosed>,
     date: Timestamp,
 }
 
@@ -226,16 +233,18 @@ impl Mail {
 /// runtime: an enclosed letter is megabytes to be encoded.
 async fn hand_in(
     handle: &Handle,
-    mail: Mail,
+    mut mail: Mail,
     command: fn(Box<Outgoing>) -> Command,
     request: Option<RequestKey>,
 ) -> Result<Done, ReplyError> {
+    let files = std::mem::take(&mut mail.files);
     let composing = tokio::task::spawn_blocking(move || (mail.compose(), mail));
     let stopping = |_| ReplyError::Engine(EngineError::Stopping);
     let (composed, mail) = composing.await.map_err(stopping)?;
     let composed = composed.map_err(ReplyError::Compose)?;
-    let outgoing = mail.outgoing(&composed)?;
-    let body = Content::Memory(composed.bytes.into());
+    let subject = composed.subject.clone();
+    let body = attaching::with_files(handle, &mail.identity.id, composed, files).await?;
+    let outgoing = mail.outgoing(subject, body.len())?;
     let command = command(Box::new(outgoing));
     Ok(handle.command_with_body(command, body, request).await?)
 }
@@ -274,7 +283,7 @@ async fn outsiders(handle: &Handle, recipients: &Recipients) -> Result<Mailbox, 
 
 impl Mail {
     /// What the desk is told: the first recipient is the one whom the tokens are for.
-    fn outgoing(&self, composed: &Composed) -> Result<Outgoing, ReplyError> {
+    fn outgoing(&self, subject: String, size: u64) -> Result<Outgoing, ReplyError> {
         let Recipients { to, cc, bcc } = &self.recipients;
         let mut people: Vec<Correspondent> = Vec::new();
         for mailbox in to.iter().chain(cc).chain(bcc) {
@@ -297,8 +306,8 @@ impl Mail {
             others: people,
             envelope_sender: self.from.address.normalised(),
             internet_message_id: self.identity.id.as_str().to_owned(),
-            subject: composed.subject.clone(),
-            size: composed.bytes.len() as u64,
+            subject,
+            size,
             latest_seen,
         })
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::content::Content;
+use super::attaching::{self, Enclosed};
 use crate::desk::{Case, Command, Correspondent, Interaction, NO_MESSAGE, Outgoing, Refusal};
 use crate::engine::{Done, EngineError, Handle, RequestKey};
 use crate::id::{InteractionId, MessageId, SessionId};
@@ -39,6 +39,8 @@ pub struct ReplyDraft {
     pub text: String,
     /// Whether the original is quoted below it.
     pub include_original: bool,
+    /// The files that go along.
+    pub files: Vec<Enclosed>,
     /// The newest letter that the agent had seen.
     pub latest_seen: Option<MessageId>,
 }
@@ -54,6 +56,8 @@ pub enum ReplyError {
     NoRecipient,
     /// A recipient is an address of ours: mail to it would come back as a customer's.
     OwnAddress(String),
+    /// With its files the mail is larger than so many bytes.
+    TooLarge(u64),
     /// The machine gave no random number.
     Randomness,
 }
@@ -68,6 +72,7 @@ impl fmt::Display for ReplyError {
                 f,
                 "{address} is an address of a queue; transfer the interaction to it instead"
             ),
+            Self::TooLarge(max) => write!(f, "with its files the mail is larger than {max} bytes"),
             Self::Randomness => f.write_str("the machine gives no random numbers"),
         }
     }
@@ -152,6 +157,8 @@ pub async fn send(
     }
     .compose()
     .map_err(ReplyError::Compose)?;
+    let subject = composed.subject.clone();
+    let body = attaching::with_files(handle, &identity.id, composed, draft.files).await?;
     let reply = Outgoing {
         session: draft.session,
         interaction: draft.interaction,
@@ -161,12 +168,11 @@ pub async fn send(
         slot: identity.slot,
         others: Vec::new(),
         internet_message_id: identity.id.as_str().to_owned(),
-        subject: composed.subject,
-        size: composed.bytes.len() as u64,
+        subject,
+        size: body.len(),
         latest_seen: draft.latest_seen,
     };
     let command = Command::Reply(Box::new(reply));
-    let body = Content::Memory(composed.bytes.into());
     Ok(handle.command_with_body(command, body, request).await?)
 }
 
