@@ -8,6 +8,7 @@ mod grpc {
 
     mod access;
     mod attached;
+    mod composing;
     mod decisions;
     mod descriptors;
     mod files;

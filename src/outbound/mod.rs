@@ -10,7 +10,15 @@ pub mod transparency;
 
 pub mod attaching;
 pub mod mailing;
+pub mod recipients;
 pub mod reply;
+
+mod letterhead;
+mod mail;
+mod original;
+
+pub use mail::Quoted;
+pub use original::Files;
 
 pub mod dkim;
 pub mod driver;

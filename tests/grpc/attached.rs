@@ -31,7 +31,7 @@ VGhlIGJpbGw=\r\n\
 fn reply(name: &str, attachments: &[&str], id: &str) -> pb::SendReplyRequest {
     pb::SendReplyRequest {
         name: name.to_owned(),
-        text_body: "Here you are.".to_owned(),
+        html_body: "<p>Here you are.</p><img src=\"cid:logo\"><img src=\"cid:other\">".to_owned(),
         attachments: attachments.iter().map(|name| (*name).to_owned()).collect(),
         request_id: id.to_owned(),
         ..pb::SendReplyRequest::default()
@@ -49,7 +49,17 @@ async fn sent_files(gateway: &Gateway, token: &str, message: &str) -> Vec<(Strin
     let mut found = Vec::new();
     for file in read.into_inner().message.unwrap().attachments {
         let (about, bytes) = downloaded(gateway, token, &file.name, 0).await.unwrap();
-        assert_eq!(about, file);
+        assert_eq!(
+            (&about.name, &about.file_name),
+            (&file.name, &file.file_name)
+        );
+        // Shown where it was meant to be, and not listed beside.
+        assert_eq!(
+            file.in_html_body,
+            file.file_name == "logo.png",
+            "{}",
+            file.file_name
+        );
         found.push((file.file_name, bytes));
     }
     found

@@ -1,7 +1,9 @@
 //! Attached files: a composed letter with files beside it, as pieces that are put together elsewhere,
 //! because the files are not in memory.
 
-use super::{Composed, field};
+use super::Composed;
+use super::fields::field;
+use super::file::{head, plain_type};
 use crate::mail::message_id::InternetMessageId;
 
 /// A file to be attached. What is not fit for a header field is refused where it is announced.
@@ -24,18 +26,15 @@ pub enum Piece {
     File(usize),
 }
 
-/// Longest piece of an encoded name, in bytes of the name: with three characters for each, a line
-/// stays within what RFC 5322, section 2.1.1, asks for.
-const NAME_PIECE_BYTES: usize = 18;
-
 impl Composed {
-    /// The letter with files: pictures that its text shows as near to that as they can be, the rest
-    /// behind it.
+    /// The letter with files: those that its HTML may show with it, the rest behind it.
     #[must_use]
     pub fn attach(self, id: &InternetMessageId, files: &[Attached]) -> Vec<Piece> {
         let mut head = self.bytes;
         let body = head.split_off(self.body_start.min(head.len()));
         let inner_type = content_type(&body);
+        // Beside a text that cannot show them, pictures would not be seen at all.
+        let html = inner_type != "text/plain";
         // What was composed says so itself, and what is around it must say it too (RFC 2045, 6.4).
         let eight_bit = !body.is_ascii();
         let mut pieces = Pieces {
@@ -43,7 +42,7 @@ impl Composed {
             open: head,
         };
         let (shown, beside): (Vec<_>, Vec<_>) =
-            (files.iter().enumerate()).partition(|(_, file)| file.content_id.is_some());
+            (files.iter().enumerate()).partition(|(_, file)| file.content_id.is_some() && html);
         let mixed = boundary(id, 'm');
         if !beside.is_empty() {
             pieces.begin("multipart/mixed", &mixed, eight_bit);
@@ -88,7 +87,9 @@ impl Pieces {
         for (at, file) in files {
             self.open
                 .extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
-            describe(&mut self.open, file);
+            let (kind, id) = (plain_type(&file.content_type), file.content_id.as_deref());
+            head(&mut self.open, kind, &file.name, id);
+            field(&mut self.open, "Content-Transfer-Encoding", "base64");
             self.open.extend_from_slice(b"\r\n");
             self.cut();
             self.done.push(Piece::File(*at));
@@ -103,78 +104,6 @@ impl Pieces {
             self.done.push(Piece::Bytes(open));
         }
     }
-}
-
-/// The fields of a file.
-fn describe(out: &mut Vec<u8>, file: &Attached) {
-    // Parts of these types may not be wrapped (RFC 2046, sections 5.1 and 5.2.1), and files are.
-    let whole = ["multipart/", "message/"]
-        .iter()
-        .all(|kind| !file.content_type.starts_with(kind));
-    let content_type = match whole {
-        true => file.content_type.as_str(),
-        false => "application/octet-stream",
-    };
-    let (place, id) = match &file.content_id {
-        Some(id) => ("inline", Some(format!("<{id}>"))),
-        None => ("attachment", None),
-    };
-    // Outlook and others look for the name here, and read encoded words there.
-    let name = quoted_name(&file.name);
-    field(
-        out,
-        "Content-Type",
-        &format!("{content_type};\r\n name={name}"),
-    );
-    field(out, "Content-Transfer-Encoding", "base64");
-    let parameter = file_name_parameter(&file.name);
-    field(
-        out,
-        "Content-Disposition",
-        &format!("{place};\r\n {parameter}"),
-    );
-    if let Some(id) = id {
-        field(out, "Content-ID", &id);
-    }
-}
-
-fn is_plain(name: &str) -> bool {
-    name.len() <= 3 * NAME_PIECE_BYTES
-        && name
-            .bytes()
-            .all(|byte| byte == b' ' || byte.is_ascii_graphic())
-        && !name.contains(['"', '\\'])
-        && !name.contains("=?")
-}
-
-/// A name between quotes: as it is, or in encoded words.
-fn quoted_name(name: &str) -> String {
-    match is_plain(name) {
-        true => format!("\"{name}\""),
-        false => format!("\"{}\"", super::encoded_words(name)),
-    }
-}
-
-/// The name as RFC 2231 has it, in as many pieces as it takes.
-fn file_name_parameter(name: &str) -> String {
-    if is_plain(name) {
-        return format!("filename=\"{name}\"");
-    }
-    let pieces: Vec<String> = (name.as_bytes().chunks(NAME_PIECE_BYTES).enumerate())
-        .map(|(at, piece)| {
-            let charset = if at == 0 { "utf-8''" } else { "" };
-            let mut text = format!("filename*{at}*={charset}");
-            for &byte in piece {
-                if byte.is_ascii_alphanumeric() || b"-._".contains(&byte) {
-                    text.push(char::from(byte));
-                } else {
-                    text.push_str(&format!("%{byte:02X}"));
-                }
-            }
-            text
-        })
-        .collect();
-    pieces.join(";\r\n ")
 }
 
 /// The type in the fields before a body, without its parameters.
@@ -267,7 +196,9 @@ mod tests {
             file("a.pdf", "application/pdf", None),
             file("logo.png", "image/png", Some("logo@shop")),
         ];
-        let letter = written(TEXT, &files);
+        let body = "Content-Type: multipart/alternative; boundary=a\r\n\r\n--a\r\n\
+                    Content-Type: text/html\r\n\r\n<p>Hello.</p><img src=\"cid:logo@shop\">\r\n--a--\r\n";
+        let letter = written(body, &files);
         let order: Vec<usize> = [
             "multipart/mixed",
             "multipart/related",
@@ -279,7 +210,10 @@ mod tests {
         .map(|text| letter.find(text).unwrap())
         .collect();
         assert!(order.is_sorted(), "{letter}");
-        assert!(letter.contains(" type=\"text/plain\";\r\n"), "{letter}");
+        assert!(
+            letter.contains(" type=\"multipart/alternative\";\r\n"),
+            "{letter}"
+        );
         let read = Letter::read(letter.as_bytes(), true);
         let found: Vec<_> = (read.attachments.iter())
             .map(|file| (file.name.as_str(), file.inline, file.content_id.as_deref()))
@@ -292,7 +226,8 @@ mod tests {
             ]
         );
         // Only pictures: nothing is mixed.
-        assert!(!written(TEXT, &files[1..]).contains("mixed"));
+        assert!(!written(body, &files[1..]).contains("mixed"));
+        assert!(!written(TEXT, &files[1..]).contains("related"));
     }
 
     #[test]
