@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn files_are_read_as_they_were_named() {
-        let long = format!("{}.pdf", "Anlage ".repeat(30).trim_end());
+        let long = format!("{}.pdf", "Anlage ".repeat(25).trim_end());
         let names = ["lamp.pdf", "Rechnung März.pdf", "a b=c;d'e.txt", &long];
         let files = names.map(|name| file(name, "application/pdf", None));
         let letter = written(TEXT, &files);
