@@ -52,6 +52,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
+#[path = "desk/deadlines.rs"]
+mod deadlines;
+#[path = "desk/fairness.rs"]
+mod fairness;
 #[path = "desk/laws.rs"]
 mod laws;
 #[path = "desk/mails.rs"]
@@ -62,6 +66,8 @@ mod names;
 mod pairs;
 #[path = "desk/policy.rs"]
 mod policy;
+#[path = "desk/table.rs"]
+mod table;
 #[path = "desk/world.rs"]
 mod world;
 

@@ -27,7 +27,7 @@ use postroom::desk::{
 use postroom::id::{AgentId, MessageId, QueueId};
 use postroom::outbound::message::{DeliveryState, Diagnostic, Outcome};
 use postroom::time::Timestamp;
-use world::{World, answer, clock, letter, mailbox, nine, origin, queue};
+use world::{Pace, World, answer, clock, law, letter, mailbox, nine, origin, queue};
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 200;
@@ -35,6 +35,13 @@ const SEEDS: u64 = 200;
 /// Steps with mail and mischief, and the most that it may take to finish afterwards.
 const STEPS: usize = 200;
 const STEPS_TO_FINISH: usize = 20_000;
+
+/// Random commands are checked more thoroughly; here it is the mass that counts.
+const PACE: Pace = Pace {
+    copies: 4,
+    restores: 40,
+    explains: 5,
+};
 
 /// Lines that a failure prints.
 const LINES: usize = 40;
@@ -172,7 +179,8 @@ impl Day {
                 // So that there is less to compare.
                 offer_memory: Duration::from_secs(60),
                 ..Policy::default()
-            }),
+            })
+            .at_pace(PACE),
             now: nine(),
             agenda: BTreeMap::new(),
             agents: Vec::new(),
@@ -227,7 +235,8 @@ impl Day {
             }
             self.step();
         }
-        panic!("not finished: {:?}", self.world.desk.interactions());
+        let left = self.world.desk.interactions();
+        law!(20, left.is_empty(), "not finished: {left:?}");
     }
 
     fn later(&mut self, wait: Duration, event: Event) {
@@ -368,7 +377,8 @@ impl Day {
             );
             return;
         }
-        assert!(self.taken.insert(message), "the MTA took {message} twice");
+        let once = self.taken.insert(message);
+        law!(36, once, "the MTA took {message} twice");
         let outcome = Outcome::Accepted {
             reply: Diagnostic::ours("taken"),
             queue_id: None,
@@ -503,13 +513,18 @@ impl Day {
     fn check(&self) {
         let kept = &self.world.kept;
         for id in &self.promised {
-            let message = kept.messages.get(id).expect("a letter was lost");
+            let message = kept.messages.get(id);
+            law!(2, message.is_some(), "{id} was lost");
+            let message = message.unwrap();
             let mut queues = BTreeSet::new();
             for id in &message.interactions {
-                let found = kept.interactions.get(id).expect("its work was lost");
-                assert!(queues.insert(&found.queue), "twice in one queue");
+                let found = kept.interactions.get(id);
+                law!(2, found.is_some(), "the work of {} was lost", message.id);
+                let alone = queues.insert(&found.unwrap().queue);
+                law!(2, alone, "{} is twice in one queue", message.id);
             }
-            assert_eq!(queues.len(), message.recipients.len());
+            let all = queues.len() == message.recipients.len();
+            law!(2, all, "{} is not in all its queues", message.id);
         }
         for id in &self.taken {
             let state = kept.outbound[id].state;
@@ -517,7 +532,7 @@ impl Day {
                 state,
                 DeliveryState::HandedOver | DeliveryState::Confirmed | DeliveryState::Unconfirmed
             );
-            assert!(known, "{id} was taken and is {state}");
+            law!(36, known, "{id} was taken and is {state}");
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{
     Change, Desk, Fact, HouseRules, Opening, Pending, PresenceCause, Queue, QueueSettings, Refusal,
     RescindCause, WEIGHT_MAX,
 };
-use crate::id::{AgentId, QueueId};
+use crate::id::{AgentId, InteractionId, QueueId};
 use crate::time::Timestamp;
 
 impl Desk {
@@ -42,6 +42,12 @@ impl Desk {
             before.into_iter().partition(|(id, _)| served(id));
         self.queues.extend(kept);
         self.stand_all(now);
+        // What is open waits by the new rules, and is promised what they promise.
+        let open: Vec<InteractionId> = self.interactions.keys().copied().collect();
+        for id in open {
+            self.watch_overflow(now, id);
+            self.watch_service(now, id);
+        }
         let paused = gone.values().filter_map(|queue| queue.pause());
         (self.draft.changes).extend(paused.map(|pause| Change::QueueResumed(pause.queue.clone())));
         let queues: Vec<QueueId> = self.queues.keys().cloned().collect();

@@ -78,6 +78,7 @@ impl Desk {
                 }
                 agent.requested = state;
                 agent.next = None;
+                self.watch_grace(now, id);
                 self.restart_wrap_ups(now, id);
                 false
             }

@@ -250,6 +250,17 @@ impl Desk {
         self.touch(&agent, PresenceCause::Disconnected);
     }
 
+    /// The agent is Available from now on, perhaps by the word of a client that does not listen: the
+    /// timer of its grace may have come and gone.
+    pub(super) fn watch_grace(&mut self, now: Timestamp, agent: &AgentId) {
+        if let Some(session) = self.session_of.get(agent).copied()
+            && self.missing_for(now, session, Duration::ZERO)
+        {
+            let over = now + self.policy.grace;
+            self.timers.set(over, Timer::Grace(session));
+        }
+    }
+
     /// The agent is shown as offline: nobody has been there for the whole grace.
     pub(super) fn grace_due(&mut self, now: Timestamp, id: SessionId) {
         if !self.missing_for(now, id, self.policy.grace) {

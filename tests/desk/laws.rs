@@ -24,7 +24,7 @@ use crate::world::{World, answer, handled, mailbox, nine, origin, queue};
 
 /// Something happens.
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Wait(Duration),
     Mail {
         queues: Vec<usize>,
@@ -61,7 +61,7 @@ enum Step {
 
 /// What an administrator does to an account.
 #[derive(Debug, Clone, Copy)]
-enum Account {
+pub(super) enum Account {
     Hold(u32),
     Disable(bool),
     Remove,
@@ -70,7 +70,7 @@ enum Account {
 
 /// What an agent's client does.
 #[derive(Debug, Clone)]
-enum Act {
+pub(super) enum Act {
     SignIn { takeover: bool, wish: Option<Wish> },
     Attach,
     Detach,
@@ -101,7 +101,7 @@ enum Act {
 
 /// Whether a letter is work.
 #[derive(Debug, Clone, Copy)]
-enum Worth {
+pub(super) enum Worth {
     Wanted,
     Machine,
     Held,
@@ -109,20 +109,20 @@ enum Worth {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Wish {
+pub(super) enum Wish {
     Available,
     Offline,
 }
 
 /// The agent's own offer or work, or any there ever was.
 #[derive(Debug, Clone)]
-enum Which {
+pub(super) enum Which {
     Own,
     Any(Index),
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Report {
+pub(super) enum Report {
     HandedOver,
     Accepted,
     Deferred,
@@ -179,7 +179,7 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     // Waits that fall on deadlines, just before them, and far behind them.
     let wait = prop_oneof![
         4 => 0..4000_u64,
@@ -287,11 +287,11 @@ fn bulk() -> impl Strategy<Value = Bulk> {
 }
 
 /// A world with three agents and two queues, one of them strict, and a clock.
-struct Play {
-    world: World,
-    now: Timestamp,
+pub(super) struct Play {
+    pub(super) world: World,
+    pub(super) now: Timestamp,
     agents: Vec<AgentId>,
-    queues: Vec<QueueSettings>,
+    pub(super) queues: Vec<QueueSettings>,
     streams: u64,
     /// Every word that was said, to be compared with a second telling.
     said: Vec<String>,
@@ -836,7 +836,7 @@ fn asked(wish: Wish) -> Requested {
     }
 }
 
-fn play(steps: &[Step]) -> Play {
+pub(super) fn play(steps: &[Step]) -> Play {
     let mut play = Play::new();
     for step in steps {
         play.step(step);
