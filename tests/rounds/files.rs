@@ -1,15 +1,6 @@
 //! A large file on its way through a gateway: up in pieces, over a kill, into a mail, through SMTP,
 //! and read back by a parser that is not ours; and how much memory that takes.
 
-#![expect(clippy::unwrap_used, reason = "a test's helpers are part of the test")]
-#![expect(clippy::print_stderr, reason = "a test that fails shows the logs")]
-
-mod support {
-    pub(crate) mod agent;
-    pub(crate) mod gateway;
-    pub(crate) mod port;
-}
-
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -19,8 +10,9 @@ use postroom::grpc::pb;
 use postroom::grpc::pb::attachment_service_client::AttachmentServiceClient;
 use postroom::grpc::pb::interaction_service_client::InteractionServiceClient;
 use postroom::outbound::sink::Sink;
-use support::agent::{self, Agent};
-use support::gateway::{Gateway, Settings};
+
+use crate::support::agent::{self, Agent};
+use crate::support::gateway::{Gateway, Settings};
 
 /// The largest file that is taken by default.
 const FILE_BYTES: usize = 25 << 20;
