@@ -138,6 +138,7 @@ impl Desk {
             html: None,
             pictures: &[],
             files: &[],
+            shown: &[],
             parent: None,
             forwarded: None,
             date: NOW,

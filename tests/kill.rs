@@ -20,6 +20,7 @@ mod rounds {
     pub(crate) mod arrived;
     pub(crate) mod chance;
     pub(crate) mod desk;
+    mod files;
     pub(crate) mod moment;
     pub(crate) mod post;
 }

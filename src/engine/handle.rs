@@ -29,7 +29,7 @@ use crate::mail::message_id::InternetMessageId;
 use crate::mail::threading::Hint;
 use crate::mail::token::{Keyring, MainNumber};
 use crate::outbound::message::Outbound;
-use crate::store::record::{self, Stored};
+use crate::store::record::{self, Answered, Stored};
 use crate::store::{BodyId, Health, Store, keys};
 use crate::time::Timestamp;
 
@@ -222,6 +222,24 @@ impl Handle {
             reply,
         })
         .await
+    }
+
+    /// What a request was answered before, if it was.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::command`] with that request.
+    pub async fn replay(&self, request: &RequestKey) -> Result<Option<Done>, EngineError> {
+        let known: Option<Answered> = self.record(keys::request(&request.key())).await?;
+        let Some(known) = known else { return Ok(None) };
+        if known.digest != request.digest {
+            return Err(EngineError::RequestIdReused);
+        }
+        let answer = known.answer.ok_or(EngineError::AnswerLost)?;
+        Ok(Some(Done {
+            answer,
+            replayed: true,
+        }))
     }
 
     /// Carries out a command that makes a message of these bytes.

@@ -14,6 +14,7 @@ pub mod submissions;
 pub mod views;
 pub mod watch;
 
+mod assembling;
 mod clock;
 mod feed;
 mod found;
@@ -44,6 +45,7 @@ use watch::Watchers;
 pub use watch::WatchFrame;
 
 pub use feed::{FeedItem, FeedPage, FeedPlace};
+pub use assembling::{AssembleError, Source};
 pub use found::Found;
 pub use handle::{Done, Fingerprint, Handle, NewKey, RequestKey};
 pub use load::StartError;

@@ -13,7 +13,7 @@ use super::watch::WatchFrame;
 use crate::desk::{
     Agent, Alert, Day, Desk, Interaction, Offer, Presence, QueueFigure, SessionView, State,
 };
-use crate::id::{AgentId, QueueId, SessionId};
+use crate::id::{AgentId, InteractionId, QueueId, SessionId};
 use crate::time::Timestamp;
 
 /// An agent's whole state as of one point in the log.

@@ -361,7 +361,9 @@ pub(super) fn reply(error: ReplyError) -> Status {
             let reason = ErrorReason::RecipientInvalid;
             Failure::new(Code::InvalidArgument, reason, message).into()
         }
-        ReplyError::Compose(ComposeError::TooLong(Field::Text | Field::Html | Field::Original)) => {
+        ReplyError::TooLarge(_)
+        | ReplyError::Compose(ComposeError::TooLong(Field::Text | Field::Html | Field::Original)) =>
+        {
             let reason = ErrorReason::MessageTooLarge;
             Failure::new(Code::ResourceExhausted, reason, message).into()
         }

@@ -36,6 +36,7 @@ mod explain;
 mod opener;
 
 mod agents;
+mod attaching;
 mod attachments;
 mod board;
 mod bulk;

@@ -58,6 +58,7 @@ impl Form {
         Some(Words {
             text: text?,
             html: html.map(|html| Some(html).filter(|html| !html.trim().is_empty()))?,
+            files: Vec::new(),
         })
     }
 
@@ -155,15 +156,25 @@ impl Shared {
         let recipients = form.recipients(asked.to, asked.cc, asked.bcc);
         let subject = form.subject(asked.subject);
         let latest_seen = form.latest_seen(&asked.latest_seen_message);
-        let (interaction, (key, latest_seen), from, (words, quoted), recipients, subject) = form
-            .done((
-                interaction,
-                key.zip(latest_seen),
-                from,
-                words.zip(quoted),
-                recipients,
-                subject,
-            ))?;
+        let attached = form.files("attachments", &asked.attachments);
+        let (
+            interaction,
+            (key, latest_seen),
+            from,
+            ((mut words, quoted), attached),
+            recipients,
+            subject,
+        ) = form.done((
+            interaction,
+            key.zip(latest_seen),
+            from,
+            words.zip(quoted).zip(attached),
+            recipients,
+            subject,
+        ))?;
+        words.files = self
+            .enclosed(&caller, (session, interaction), attached, key.as_ref())
+            .await?;
         let draft = ReplyDraft {
             session,
             interaction,
@@ -206,15 +217,25 @@ impl Shared {
         let words = form.maybe_words(asked.text_body, asked.html_body);
         let passed_on = form.passed_on(asked.form, asked.include_attachments, asked.part_ids);
         let latest_seen = form.latest_seen(&asked.latest_seen_message);
-        let (interaction, (key, latest_seen), from, recipients, words, (enclose, files)) = form
-            .done((
-                interaction,
-                key.zip(latest_seen),
-                from,
-                recipients,
-                words,
-                passed_on,
-            ))?;
+        let attached = form.files("attachments", &asked.attachments);
+        let (
+            interaction,
+            (key, latest_seen),
+            from,
+            recipients,
+            (mut words, attached),
+            (enclose, files),
+        ) = form.done((
+            interaction,
+            key.zip(latest_seen),
+            from,
+            recipients,
+            words.zip(attached),
+            passed_on,
+        ))?;
+        words.files = self
+            .enclosed(&caller, (session, interaction), attached, key.as_ref())
+            .await?;
         let draft = Forwarding {
             session,
             interaction,
@@ -310,14 +331,19 @@ impl Shared {
         let subject = form.subject(asked.subject);
         let words = form.words(asked.text_body, asked.html_body);
         let latest_seen = form.latest_seen(&asked.latest_seen_message);
-        let (interaction, (key, latest_seen), from, recipients, subject, words) = form.done((
-            interaction,
-            key.zip(latest_seen),
-            from,
-            recipients,
-            subject,
-            words,
-        ))?;
+        let attached = form.files("attachments", &asked.attachments);
+        let (interaction, (key, latest_seen), from, recipients, subject, (mut words, attached)) =
+            form.done((
+                interaction,
+                key.zip(latest_seen),
+                from,
+                recipients,
+                subject,
+                words.zip(attached),
+            ))?;
+        words.files = self
+            .enclosed(&caller, (session, interaction), attached, key.as_ref())
+            .await?;
         let draft = Writing {
             session,
             interaction,

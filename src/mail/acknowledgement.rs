@@ -130,6 +130,7 @@ impl Acknowledgement {
             html: None,
             pictures: &[],
             files: &[],
+            shown: &[],
             text: &self.template.text.replace(NUMBER, &number),
             parent: Some(Parent {
                 subject: "",

@@ -19,6 +19,7 @@ use super::subject::{forward_subject, has_number, reply_subject, without_number}
 use super::text::{LINE_CHARS_MAX, clean_line};
 use super::token::MainNumber;
 use crate::time::Timestamp;
+pub use attached::{Attached, Piece};
 use body::Content;
 use fields::{ancestry, field, mailboxes};
 pub use file::File;
@@ -66,6 +67,8 @@ pub struct Draft<'a> {
     pub pictures: &'a [File<'a>],
     /// Files that go along.
     pub files: &'a [File<'a>],
+    /// What HTML may call the pictures that are attached afterwards; see [`Composed::attach`].
+    pub shown: &'a [String],
     /// What it answers, if it is a reply.
     pub parent: Option<Parent<'a>>,
     /// What it passes on, if it forwards a letter.
@@ -142,6 +145,8 @@ pub struct Quote<'a> {
 pub struct Composed {
     /// Header and body; every line ends in CR LF and none is longer than 998 bytes.
     pub bytes: Vec<u8>,
+    /// Where the fields that describe the body begin, which are the last.
+    pub body_start: usize,
     /// The subject as it was written.
     pub subject: String,
     /// Whether an address can only be written with SMTPUTF8 (RFC 6531). A relay that does not
@@ -243,6 +248,7 @@ impl Draft<'_> {
             field(&mut out, "X-Auto-Response-Suppress", "All");
         }
         field(&mut out, "MIME-Version", "1.0");
+        let body_start = out.len();
         let html = self
             .html
             .map(|source| self.clean_html(source))
@@ -259,6 +265,7 @@ impl Draft<'_> {
         body::write(&mut out, &content, self.internet_message_id);
         Ok(Composed {
             bytes: out,
+            body_start,
             subject,
             needs_smtputf8: self.everybody().any(|m| m.address.needs_smtputf8()),
         })
@@ -306,6 +313,7 @@ impl Draft<'_> {
         let html = html::outgoing(source, true, &mut |src| {
             let id = src.strip_prefix("cid:")?;
             let known = self.pictures.iter().any(|file| file.content_id == Some(id));
+            let known = known || self.shown.iter().any(|shown| shown == id);
             known.then(|| id.to_owned())
         });
         // What somebody wrote is sent whole or not at all.
@@ -380,6 +388,7 @@ impl Draft<'_> {
     }
 }
 
+mod attached;
 mod body;
 mod enclosure;
 mod fields;

@@ -1,10 +1,10 @@
 //! A mail before it is composed, and its way into the engine's hands.
 
+use super::attaching;
 use super::letterhead::Letterhead;
 use super::original::{self, Original, blocking};
 use super::recipients::Recipients;
 use super::reply::{Identity, ReplyError, Words, correspondent};
-use crate::content::Content;
 use crate::desk::{Case, Command, Correspondent, Interaction, Outgoing};
 use crate::engine::{Done, Handle, RequestKey};
 use crate::id::{InteractionId, MessageId, SessionId};
@@ -61,20 +61,26 @@ impl Mail {
     /// Composes it and has it stored together with what follows. Composing is done beside the
     /// runtime: files are megabytes to be encoded.
     pub(super) async fn hand_in(
-        self,
+        mut self,
         handle: &Handle,
         command: fn(Box<Outgoing>) -> Command,
         request: Option<RequestKey>,
     ) -> Result<Done, ReplyError> {
-        let (composed, mail) = blocking(move || (self.compose(), self)).await?;
+        let files = std::mem::take(&mut self.words.files);
+        let shown: Vec<String> = (files.iter())
+            .filter_map(|file| file.about.content_id.clone())
+            .collect();
+        let (composed, mail) = blocking(move || (self.compose(&shown), self)).await?;
         let composed = composed.map_err(ReplyError::Compose)?;
-        let outgoing = mail.outgoing(&composed)?;
-        let body = Content::Memory(composed.bytes.into());
+        let subject = composed.subject.clone();
+        let body = attaching::with_files(handle, &mail.identity.id, composed, files).await?;
+        let outgoing = mail.outgoing(subject, body.len())?;
         let command = command(Box::new(outgoing));
         Ok(handle.command_with_body(command, body, request).await?)
     }
 
-    fn compose(&self) -> Result<Composed, ComposeError> {
+    /// Composes it without the files that go along, of which these are shown by what they are called.
+    fn compose(&self, shown: &[String]) -> Result<Composed, ComposeError> {
         let original = match &self.standing {
             Standing::Alone => None,
             Standing::Answers(original, _) | Standing::PassesOn(original) => Some(original),
@@ -161,6 +167,7 @@ impl Mail {
             html: self.words.html.as_deref(),
             pictures: &pictures,
             files: &files,
+            shown,
             parent,
             forwarded,
             date: self.date,
@@ -172,7 +179,7 @@ impl Mail {
     }
 
     /// What the desk is told: the first recipient is the one whom the tokens are for.
-    fn outgoing(&self, composed: &Composed) -> Result<Outgoing, ReplyError> {
+    fn outgoing(&self, subject: String, size: u64) -> Result<Outgoing, ReplyError> {
         let mut people: Vec<Correspondent> =
             (self.recipients.everybody()).map(correspondent).collect();
         if people.is_empty() {
@@ -189,8 +196,8 @@ impl Mail {
             others: people,
             envelope_sender: self.letterhead.home.normalised(),
             internet_message_id: self.identity.id.as_str().to_owned(),
-            subject: composed.subject.clone(),
-            size: composed.bytes.len() as u64,
+            subject,
+            size,
             latest_seen,
         })
     }

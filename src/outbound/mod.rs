@@ -8,6 +8,7 @@ pub mod hearing;
 
 pub mod transparency;
 
+pub mod attaching;
 pub mod mailing;
 pub mod recipients;
 pub mod reply;

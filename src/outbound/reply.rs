@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::attaching::Enclosed;
 use super::letterhead::Letterhead;
 use super::mail::{self, Mail, Quoted, Standing};
 use super::original::Original;
@@ -30,6 +31,8 @@ pub struct Words {
     pub text: String,
     /// The same as HTML, if the mail is to have both.
     pub html: Option<String>,
+    /// The files that go along.
+    pub files: Vec<Enclosed>,
 }
 
 /// What an agent wrote.
@@ -70,6 +73,8 @@ pub enum ReplyError {
     NoSuchPart(String),
     /// A recipient is an address of ours: mail to it would come back as a customer's.
     OwnAddress(String),
+    /// With its files the mail is larger than so many bytes.
+    TooLarge(u64),
     /// The machine gave no random number.
     Randomness,
 }
@@ -89,6 +94,7 @@ impl fmt::Display for ReplyError {
                  anybody's; name those who are to have the answer",
             ),
             Self::NoSuchPart(part) => write!(f, "the letter has no file {part:?}"),
+            Self::TooLarge(max) => write!(f, "with its files the mail is larger than {max} bytes"),
             Self::Randomness => f.write_str("the machine gives no random numbers"),
         }
     }

@@ -56,7 +56,7 @@ pub(crate) async fn hire(socket: &Path, id: &str, queues: &[&str]) {
 
 /// A signed-in agent who is Available.
 pub(crate) struct Agent {
-    channel: Channel,
+    pub(crate) channel: Channel,
     token: String,
     stream: Streaming<pb::WatchSessionResponse>,
     /// Offers of the snapshot that were not answered yet.
@@ -191,7 +191,7 @@ impl Agent {
         frame.and_then(|frame| frame.frame).ok_or_else(ended)
     }
 
-    fn by<T>(&self, request: T) -> Request<T> {
+    pub(crate) fn by<T>(&self, request: T) -> Request<T> {
         by(&self.token, request)
     }
 }

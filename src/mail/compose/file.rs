@@ -67,7 +67,7 @@ pub(super) fn head(out: &mut Vec<u8>, media_type: &str, name: &str, content_id: 
 }
 
 /// A type as it may stand in a field, in lower case.
-fn plain_type(media_type: &str) -> &str {
+pub(super) fn plain_type(media_type: &str) -> &str {
     let token = |text: &str| {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b);
         !text.is_empty() && text.bytes().all(plain)

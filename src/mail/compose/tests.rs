@@ -43,6 +43,7 @@ fn compose<'a>(change: impl FnOnce(&mut Draft<'a>)) -> Result<Composed, ComposeE
         html: None,
         pictures: &[],
         files: &[],
+        shown: &[],
         text: "Hello,\nall is well.",
         parent: None,
         forwarded: None,
