@@ -44,8 +44,8 @@ use watch::Watchers;
 
 pub use watch::WatchFrame;
 
-pub use feed::{FeedItem, FeedPage, FeedPlace};
 pub use assembling::{AssembleError, Source};
+pub use feed::{FeedItem, FeedPage, FeedPlace};
 pub use found::Found;
 pub use handle::{Done, Fingerprint, Handle, NewKey, RequestKey};
 pub use load::StartError;

@@ -14,7 +14,8 @@ use super::pb::supervisor_service_server::SupervisorService;
 use super::pb::watch_desk_response::Frame;
 use super::watch::{self, Feed, Frames, Wording};
 use super::{
-    Shared, board, bulk, convert, errors, events, explain, figures, pb, recording, respond, steering,
+    Shared, board, bulk, convert, errors, events, explain, figures, pb, recording, respond,
+    steering,
 };
 use crate::desk::{Actor, Answer, Command, Event, PRIORITY_MAX, Place, State};
 use crate::engine::RequestKey;

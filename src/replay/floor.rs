@@ -546,6 +546,8 @@ fn thread(
     // Far above the numbers that a desk gives out by itself.
     let serial = MainNumber::SERIAL_MAX / 2 + number as u64;
     let case = Case {
+        newest: None,
+        parts: Vec::new(),
         number: MainNumber::new(serial)?,
         subject: String::new(),
         customer: Correspondent::default(),
