@@ -47,7 +47,7 @@ pub fn line(name: &str, message: &impl Message) -> Result<String, JsonError> {
     serde_json::to_string(&message).map_err(|error| unwritable(&error))
 }
 
-/// The inverse of [`line`]. Fields that are not known are refused.
+/// The inverse of [`line()`]. Fields that are not known are refused.
 ///
 /// # Errors
 ///
