@@ -397,7 +397,45 @@ pub(super) fn unreadable(error: StoreError) -> EngineError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::desk::{Day, QueueFigure};
     use crate::store::Memory;
+
+    #[test]
+    fn a_figure_is_in_the_batch_of_what_it_counts() {
+        let store = Memory::default();
+        let (day, queue): (Day, QueueId) = (Day::from_number(1), "support".parse().unwrap());
+        let key = keys::queue_figure(day, &queue);
+        let more = |received| {
+            let figure = QueueFigure {
+                received,
+                ..QueueFigure::default()
+            };
+            Effects {
+                changes: vec![Change::QueueFigured(day, queue.clone(), Box::new(figure))],
+                ..Effects::default()
+            }
+        };
+        let mut seen = Vec::new();
+        for round in [[1, 2], [4, 8]] {
+            let mut group = Group::new(&store);
+            for received in round {
+                group.add(more(received)).done(false);
+            }
+            for batch in group.close().0 {
+                store.commit(vec![batch]).unwrap();
+                let value = store.get(&key).unwrap().unwrap();
+                seen.push(record::decode::<QueueFigure>(&value).unwrap().received);
+            }
+        }
+        assert_eq!(seen, [1, 3, 7, 15]);
+        // What a newer version wrote is not begun anew.
+        let mut newer = Batch::default();
+        newer.put(key, vec![u8::MAX]);
+        store.commit(vec![newer]).unwrap();
+        let mut group = Group::new(&store);
+        group.add(more(1)).done(false);
+        assert!(group.close().0.is_empty());
+    }
 
     #[test]
     fn what_is_forgotten_together_has_few_marks_and_all_of_it_goes() {
