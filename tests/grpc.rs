@@ -11,6 +11,7 @@ mod grpc {
     mod composing;
     mod decisions;
     mod descriptors;
+    mod drafts;
     mod files;
     mod letters;
     mod lists;

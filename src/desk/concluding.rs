@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::routing::Changed;
 use super::{
     Actor, Answer, Case, Change, Desk, Effects, EndCause, Event, Filing, Interaction,
-    PresenceCause, Treated, Upload,
+    PresenceCause, SavedDraft, Treated, Upload,
 };
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, SessionId};
 use crate::mail::token::MainNumber;
@@ -57,6 +57,7 @@ pub(super) enum Pending {
     Told(usize),
     Treated(Vec<Treated>, usize),
     Upload(Box<Upload>),
+    Draft(Box<SavedDraft>),
 }
 
 impl Desk {
@@ -190,6 +191,7 @@ impl Desk {
             Pending::Told(readers) => Some(Answer::Told(readers)),
             Pending::Treated(treated, more) => Some(Answer::Treated(treated, more)),
             Pending::Upload(upload) => Some(Answer::Upload(upload)),
+            Pending::Draft(draft) => Some(Answer::Draft(draft)),
         };
         answer.unwrap_or(Answer::Done)
     }

@@ -18,6 +18,7 @@ use super::opening::{Opening, Pause};
 use super::service::Goal;
 use super::session::{EndCause, Session, SessionView};
 use super::upload::Upload;
+use super::wording::SavedDraft;
 use crate::id::{AgentId, AttachmentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::dossier::Dossier;
 use crate::mail::threading::ClueKey;
@@ -100,6 +101,8 @@ pub enum Answer {
     Treated(Vec<Treated>, usize),
     /// A file that is being attached.
     Upload(Box<Upload>),
+    /// What an agent has written so far.
+    Draft(Box<SavedDraft>),
 }
 
 /// A record to be written or removed.
@@ -144,6 +147,10 @@ pub enum Change {
     },
     /// An address that is not written to for a while.
     Suppressed(Box<Suppression>),
+    /// What an agent has written so far.
+    Draft(Box<SavedDraft>),
+    /// What was written for this is of no more use.
+    DraftDropped(InteractionId),
     /// A file that is being attached.
     Upload(Box<Upload>),
     /// A file is of no more use: its record goes, and then its bytes.

@@ -42,6 +42,7 @@ mod bulk;
 mod cases;
 mod credentials;
 mod dossier;
+mod drafts;
 mod from_addresses;
 mod interactions;
 mod offers;

@@ -20,6 +20,7 @@
 //! | `dossier/ID` | what was found out about a message |
 //! | `clue/DIGEST MESSAGE` | the case of a message, by what later letters may name it with |
 //! | `thread/INTERACTION MESSAGE` | marks a message of an interaction |
+//! | `draft/INTERACTION` | what an agent has written for it and not sent |
 //! | `upload/INTERACTION ID` | a file that an agent attaches; its bytes are a file of `uploads/` |
 //! | `outbound/ID` | an outbound message |
 //! | `spool/ID` | marks an outbound message that is not settled |
@@ -54,6 +55,8 @@ pub const OFFERS: &[u8] = b"offer/";
 pub const PAUSES: &[u8] = b"pause/";
 /// Marks of all interactions that are not closed.
 pub const OPEN: &[u8] = b"open/";
+/// All saved drafts.
+pub const DRAFTS: &[u8] = b"draft/";
 /// All files that are being attached.
 pub const UPLOADS: &[u8] = b"upload/";
 /// Marks of all outbound messages that are not settled.
@@ -202,6 +205,19 @@ pub fn thread(interaction: InteractionId, message: MessageId) -> Vec<u8> {
 pub fn threaded(interaction: InteractionId, key: &[u8]) -> Option<MessageId> {
     let id = key.strip_prefix(thread_of(interaction).as_slice())?;
     Some(MessageId::from_bytes(id.try_into().ok()?))
+}
+
+/// What an agent has written for an interaction.
+#[must_use]
+pub fn draft(interaction: InteractionId) -> Vec<u8> {
+    join(&[DRAFTS, &interaction.to_bytes()])
+}
+
+/// The interaction that a key of [`draft`] names.
+#[must_use]
+pub fn drafted(key: &[u8]) -> Option<InteractionId> {
+    let id = key.strip_prefix(DRAFTS)?.try_into().ok()?;
+    Some(InteractionId::from_bytes(id))
 }
 
 /// A file that is being attached.

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::previous::{MessageV1, OutboundV1};
 use crate::desk::{
-    Agent, Answer, Case, Counters, Event, Filing, Interaction, Message, Offer, Pause, Session,
-    Upload,
+    Agent, Answer, Case, Counters, Event, Filing, Interaction, Message, Offer, Pause, SavedDraft,
+    Session, Upload,
 };
 use crate::id::{AgentId, KeyId};
 use crate::mail::dossier::Dossier;
@@ -184,6 +184,7 @@ stored! {
     Suppression => "suppressed address" 1,
     Secret => "secret" 1,
     Upload => "attachment" 1,
+    SavedDraft => "draft" 1,
 }
 
 impl Stored for Case {

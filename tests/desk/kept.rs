@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use postroom::desk::{
     Agent, Case, Change, Counters, Event, Interaction, Message, Offer, OfferState, Pause, Records,
-    Session, Upload,
+    SavedDraft, Session, Upload,
 };
 use postroom::id::{AgentId, AttachmentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use postroom::mail::token::MainNumber;
@@ -24,6 +24,7 @@ pub(crate) struct Kept {
     pub(crate) outbound: BTreeMap<MessageId, Outbound>,
     pub(crate) pauses: BTreeMap<QueueId, Pause>,
     pub(crate) uploads: BTreeMap<AttachmentId, Upload>,
+    pub(crate) drafts: BTreeMap<InteractionId, SavedDraft>,
     /// The event logs of agents.
     pub(crate) logs: BTreeMap<AgentId, BTreeMap<u64, Event>>,
 }
@@ -61,6 +62,16 @@ impl Kept {
             | Change::Suppressed(_) => {}
             Change::Outbound(outbound) => {
                 self.outbound.insert(outbound.id, *outbound);
+            }
+            Change::Draft(draft) => {
+                let version = draft.version;
+                let before = self.drafts.insert(draft.interaction, *draft);
+                let before = before.map_or(0, |before| before.version);
+                assert_eq!(version, before + 1, "a draft has an old etag");
+            }
+            Change::DraftDropped(id) => {
+                let dropped = self.drafts.remove(&id);
+                assert!(dropped.is_some(), "a draft was dropped twice");
             }
             Change::Upload(upload) => {
                 self.uploads.insert(upload.id, *upload);
@@ -123,6 +134,7 @@ impl Kept {
             offers: self.offers.values().cloned().collect(),
             interactions,
             pauses: self.pauses.values().cloned().collect(),
+            drafts: self.drafts.keys().copied().collect(),
             uploads: self.uploads.values().cloned().collect(),
             cases: numbers.iter().map(|n| self.cases[n].clone()).collect(),
             outbound: (self.outbound.values())
