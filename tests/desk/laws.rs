@@ -96,7 +96,7 @@ pub(super) enum Act {
     Send(Which),
     Discard(Which),
     Upload(Which),
-    Save(Which, u8),
+    Draft(Which, u8),
     Drop(Index),
 }
 
@@ -176,7 +176,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => which().prop_map(Act::Send),
         1 => which().prop_map(Act::Discard),
         2 => which().prop_map(Act::Upload),
-        2 => (which(), 0..3_u8).prop_map(|(which, text)| Act::Save(which, text)),
+        2 => (which(), 0..3_u8).prop_map(|(which, text)| Act::Draft(which, text)),
         1 => any::<Index>().prop_map(Act::Drop),
     ]
 }
@@ -754,7 +754,7 @@ impl Play {
                     (self.world.kept.interactions.get(&id)).map(|found| found.latest_inbound);
                 Command::SendEmail(Box::new(mail))
             }
-            Act::Save(which, text) => {
+            Act::Draft(which, text) => {
                 let id = self.work(&agent, which);
                 let known = self.world.kept.drafts.get(&id);
                 saved(session, id, &"x".repeat((*text).into()), known)
