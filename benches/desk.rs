@@ -442,6 +442,8 @@ fn encode(effects: &Effects) -> usize {
         | Change::OfferForgotten(_)
         | Change::LogTrimmed(..)
         | Change::QueuePaused(_)
+        | Change::Draft(_)
+        | Change::DraftDropped(_)
         | Change::Upload(_)
         | Change::UploadDropped(..)
         | Change::QueueResumed(_) => 0,

@@ -26,7 +26,7 @@
 //! | offers | `anna sees o1`, `anna accepts o1`, `anna rejects o1 not-mine`, `anna rejects o1 then offline tea`, `anna rejects o1 then available` |
 //! | answers | `anna replies i1`, `anna replies i1 from x@y.example`, `anna replies i1 having read m1` |
 //! | ends | `anna ends i1` |
-//! | mails of her own | `anna forwards i1`, `anna begins a mail from x@y.example`, `anna begins a mail of c1`, `anna sends i1`, `anna sends i1 having read m1`, `anna discards i1`, `anna attaches a file to i1` |
+//! | mails of her own | `anna forwards i1`, `anna begins a mail from x@y.example`, `anna begins a mail of c1`, `anna sends i1`, `anna sends i1 having read m1`, `anna discards i1`, `anna attaches a file to i1`, `anna writes for i1` |
 //! | hands on | `anna transfers i1 to sales`, `anna requeues i1`, `anna cancels i1` |
 //! | helps herself | `anna pulls from support`, `anna pulls i1` |
 //! | sets aside | `anna parks i1 for 600`, `anna resumes i1` |
@@ -82,7 +82,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mails::{email, file, forwarded};
+use mails::{email, file, forwarded, saved};
 use names::Names;
 use postroom::desk::skill::{Skills, asked};
 use postroom::desk::{
@@ -706,6 +706,10 @@ impl Stage {
                 let mut mail = answer(session, id, self.own_address(id)?);
                 mail.latest_seen = self.read(rest)?;
                 Command::SendEmail(Box::new(mail))
+            }
+            ["writes", "for", name] => {
+                let id = interaction(name)?;
+                saved(session, id, "Hello", self.world.kept.drafts.get(&id))
             }
             ["attaches", "a", "file", "to", name] => file(session, interaction(name)?, 1000),
             ["discards", name] => Command::DiscardEmail {

@@ -13,6 +13,7 @@ mod grpc {
     mod descriptors;
     mod feed;
     mod figures;
+    mod drafts;
     mod files;
     mod letters;
     mod lists;

@@ -17,6 +17,7 @@ use super::queue::QueueSettings;
 use super::reporting::Report;
 use super::skill::Skills;
 use super::upload::NewUpload;
+use super::wording::{SavedDraft, WordingChanges};
 use crate::id::{AgentId, AttachmentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::acknowledgement::Acknowledgement;
 use crate::mail::clue::OwnKeys;
@@ -170,6 +171,19 @@ pub enum Command {
         session: SessionId,
         /// Which.
         interaction: InteractionId,
+    },
+    /// Keeps what is written so far.
+    SaveDraft {
+        /// Who.
+        session: SessionId,
+        /// For what.
+        interaction: InteractionId,
+        /// What.
+        changes: Box<WordingChanges>,
+        /// The version that it is based on; whatever is there is overwritten if not given.
+        based_on: Option<u64>,
+        /// What is there. Filled in by the engine.
+        known: Option<Box<SavedDraft>>,
     },
     /// Makes room for a file that is to be attached.
     AnnounceUpload {
@@ -431,6 +445,7 @@ impl Command {
             | Self::Park { session, .. }
             | Self::Resume { session, .. }
             | Self::DiscardEmail { session, .. }
+            | Self::SaveDraft { session, .. }
             | Self::AnnounceUpload { session, .. }
             | Self::FinishUpload { session, .. }
             | Self::DropUpload { session, .. }

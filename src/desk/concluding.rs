@@ -6,8 +6,7 @@ use std::ops::Range;
 use super::counting::Before;
 use super::routing::Changed;
 use super::{
-    Actor, AgentState, Answer, Case, Change, Desk, Effects, EndCause, Event, FeedEntry, Filing,
-    Interaction, PresenceCause, Treated, Upload,
+    Actor, AgentState, Answer, Case, Change, Desk, Effects, EndCause, Event, FeedEntry, Filing, Interaction, PresenceCause, SavedDraft, Treated, Upload,
 };
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, SessionId};
 use crate::mail::token::MainNumber;
@@ -63,6 +62,7 @@ pub(super) enum Pending {
     Treated(Vec<Treated>, usize),
     Noted(MainNumber),
     Upload(Box<Upload>),
+    Draft(Box<SavedDraft>),
 }
 
 impl Desk {
@@ -201,6 +201,7 @@ impl Desk {
             Pending::Noted(case) => self.noted(case),
             Pending::Treated(treated, more) => Some(Answer::Treated(treated, more)),
             Pending::Upload(upload) => Some(Answer::Upload(upload)),
+            Pending::Draft(draft) => Some(Answer::Draft(draft)),
         };
         answer.unwrap_or(Answer::Done)
     }

@@ -21,6 +21,7 @@ use super::service::Goal;
 use super::session::{EndCause, Session, SessionView};
 use super::upload::Upload;
 use super::zone::Day;
+use super::wording::SavedDraft;
 use crate::id::{AgentId, AttachmentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::dossier::Dossier;
 use crate::mail::threading::ClueKey;
@@ -105,6 +106,8 @@ pub enum Answer {
     Noted(Box<FeedEntry>),
     /// A file that is being attached.
     Upload(Box<Upload>),
+    /// What an agent has written so far.
+    Draft(Box<SavedDraft>),
 }
 
 /// A record to be written or removed, or what is to be added to one.
@@ -153,6 +156,10 @@ pub enum Change {
     QueueFigured(Day, QueueId, Box<QueueFigure>),
     /// More for the figures of an agent on a day.
     AgentFigured(Day, AgentId, Box<AgentFigure>),
+    /// What an agent has written so far.
+    Draft(Box<SavedDraft>),
+    /// What was written for this is of no more use.
+    DraftDropped(InteractionId),
     /// A file that is being attached.
     Upload(Box<Upload>),
     /// A file is of no more use: its record goes, and then its bytes.

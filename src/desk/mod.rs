@@ -27,6 +27,7 @@ pub mod service;
 pub mod session;
 pub mod skill;
 pub mod upload;
+pub mod wording;
 pub mod zone;
 
 mod accounts;
@@ -55,6 +56,7 @@ mod reassigning;
 mod reporting;
 mod restore;
 mod routing;
+mod saving;
 mod sending;
 mod setback;
 mod signing;
@@ -106,6 +108,7 @@ pub use session::{EndCause, Session, SessionView};
 pub use supervising::{NOTICE_BYTES_MAX, NOTICE_READERS_MAX};
 pub use upload::{NewUpload, Upload};
 pub use uploading::{AGENT_UPLOADS_BYTES_MAX, UPLOADS_BYTES_MAX, UPLOADS_MAX};
+pub use wording::{DraftFile, DraftKind, SavedDraft, Wording, WordingChanges};
 pub use zone::{Day, Zone};
 
 use acknowledging::Budget;
@@ -146,6 +149,8 @@ pub struct Desk {
     interactions: BTreeMap<InteractionId, Interaction>,
     cases: BTreeMap<MainNumber, Case>,
     spool: Spool,
+    /// For what a draft is saved. The desk does not hold what it says.
+    saved: BTreeSet<InteractionId>,
     /// The files that agents upload for what they write.
     uploads: BTreeMap<InteractionId, BTreeMap<AttachmentId, Upload>>,
     timers: Timers,
@@ -196,6 +201,7 @@ impl Desk {
             interactions: BTreeMap::new(),
             cases: BTreeMap::new(),
             spool,
+            saved: BTreeSet::new(),
             uploads: BTreeMap::new(),
             timers: Timers::default(),
             loads: BTreeMap::new(),
@@ -290,6 +296,16 @@ impl Desk {
                 session,
                 interaction,
             } => self.discard_email(now, session, interaction),
+            Command::SaveDraft {
+                session,
+                interaction,
+                changes,
+                based_on,
+                known,
+            } => {
+                let known = known.map(|known| *known);
+                self.save_draft(now, (session, interaction), *changes, based_on, known)
+            }
             Command::AnnounceUpload {
                 session,
                 interaction,

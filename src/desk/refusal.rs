@@ -107,6 +107,8 @@ pub enum Refusal {
     Changed(InteractionId, u64),
     /// An act on many interactions names nothing that they have in common. The caller narrows it down.
     SelectsEverything,
+    /// The draft has another version than the caller thinks. The caller reads it again.
+    DraftChanged(InteractionId, u64),
     /// The interaction has no such file.
     UploadUnknown(InteractionId, AttachmentId),
     /// More than so many bytes for this. The caller's move: a smaller file, or one less.
@@ -231,6 +233,12 @@ impl fmt::Display for Refusal {
             Self::SelectsEverything => f.write_str(
                 "selects everything there is; name a queue, an agent, a sender, a time or a state",
             ),
+            Self::DraftChanged(id, _) => {
+                write!(
+                    f,
+                    "the draft of interaction {id} was changed meanwhile; read it again"
+                )
+            }
             Self::UploadUnknown(interaction, id) => {
                 write!(f, "interaction {interaction} has no attachment {id}")
             }

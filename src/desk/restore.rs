@@ -7,7 +7,7 @@ use super::{
     Agent, Case, Change, Counters, Desk, Draft, Effects, Interaction, Offer, Pause, Policy, Queue,
     QueueSettings, RescindCause, Session, State, Timer, Upload,
 };
-use crate::id::{AgentId, MessageId, OfferId, QueueId, SessionId};
+use crate::id::{AgentId, InteractionId, MessageId, OfferId, QueueId, SessionId};
 use crate::outbound::message::Outbound;
 use crate::outbound::spool::Spool;
 use crate::time::Timestamp;
@@ -31,6 +31,8 @@ pub struct Records {
     pub outbound: Vec<Outbound>,
     /// The pauses of queues.
     pub pauses: Vec<Pause>,
+    /// For what drafts are saved.
+    pub drafts: BTreeSet<InteractionId>,
     /// The files that are being attached.
     pub uploads: Vec<Upload>,
 }
@@ -80,6 +82,7 @@ impl Desk {
                 None => forgotten.push(Change::QueueResumed(pause.queue)),
             }
         }
+        desk.saved = records.drafts;
         for upload in records.uploads {
             let (interaction, id) = (upload.interaction, upload.id);
             if desk.interactions.contains_key(&interaction) {

@@ -147,6 +147,9 @@ impl Desk {
 
     /// What was kept for an interaction that ended is of no more use.
     pub(super) fn clear_away(&mut self, id: InteractionId) {
+        if self.saved.remove(&id) {
+            self.draft.changes.push(Change::DraftDropped(id));
+        }
         let files = self.uploads.remove(&id).unwrap_or_default();
         let dropped = files
             .into_keys()

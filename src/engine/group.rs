@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::content::Content;
 use crate::desk::{
-    Answer, Case, Change, Effects, Event, Filing, HouseRules, Interaction, QueueSettings, State,
+    Answer, Case, Change, Effects, Event, Filing, HouseRules, Interaction, QueueSettings,
+    SavedDraft, State,
 };
 use crate::id::{AttachmentId, InteractionId, MessageId, QueueId};
 use crate::mail::token::{Keyring, MainNumber};
@@ -102,6 +103,11 @@ impl<'a> Group<'a> {
         address: &str,
     ) -> Result<Option<Acknowledged>, EngineError> {
         self.look_up(&keys::acknowledged(queue, address))
+    }
+
+    /// What an agent has written for an interaction.
+    pub(super) fn draft(&self, id: InteractionId) -> Result<Option<SavedDraft>, EngineError> {
+        self.look_up(&keys::draft(id))
     }
 
     /// Whether and why an address is not written to.
@@ -273,6 +279,12 @@ impl<'a> Group<'a> {
             Change::AgentFigured(day, agent, more) => {
                 self.add_up(batch, keys::agent_figure(day, &agent), *more);
             }
+            Change::Draft(draft) => {
+                let (key, value) = (keys::draft(draft.interaction), record::encode(&*draft));
+                self.fresh.insert(key.clone(), value.clone());
+                batch.put(key, value);
+            }
+            Change::DraftDropped(id) => batch.delete(keys::draft(id)),
             Change::Upload(upload) => {
                 let key = keys::upload(upload.interaction, upload.id);
                 batch.put(key, record::encode(&*upload));

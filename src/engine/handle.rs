@@ -20,7 +20,7 @@ use super::{EngineError, Shared, Verdict};
 use crate::content::Content;
 use crate::desk::{
     Actor, Answer, Case, Command, Desk, Event, Filing, HouseRules, Ingest, Interaction, Message,
-    Offer, QueueSettings, Role,
+    Offer, QueueSettings, Role, SavedDraft,
 };
 use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::clue::OwnKeys;
@@ -435,6 +435,15 @@ impl Handle {
     /// As for [`Self::interaction`].
     pub async fn case(&self, number: MainNumber) -> Result<Option<Case>, EngineError> {
         self.record(keys::case(number)).await
+    }
+
+    /// What an agent has written for an interaction and not sent.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::interaction`].
+    pub async fn draft(&self, id: InteractionId) -> Result<Option<SavedDraft>, EngineError> {
+        self.record(keys::draft(id)).await
     }
 
     /// A message.

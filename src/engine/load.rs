@@ -10,6 +10,9 @@ use crate::store::{Batch, CommitError, Store, StoreError, keys};
 /// How many pairs are read at a time.
 const PAGE: usize = 1000;
 
+/// How many drafts are read at a time: they can be long.
+const DRAFTS_PAGE: usize = 20;
+
 /// Why a start failed. Nothing was changed.
 #[derive(Debug)]
 pub enum StartError {
@@ -55,15 +58,25 @@ impl From<RecordError> for StartError {
 fn for_each(
     store: &dyn Store,
     prefix: &[u8],
+    each: impl FnMut(&[u8], &[u8]) -> Result<(), StartError>,
+) -> Result<(), StartError> {
+    for_each_in(store, prefix, PAGE, each)
+}
+
+/// The same, with so many pairs in memory at once.
+fn for_each_in(
+    store: &dyn Store,
+    prefix: &[u8],
+    page_size: usize,
     mut each: impl FnMut(&[u8], &[u8]) -> Result<(), StartError>,
 ) -> Result<(), StartError> {
     let mut after: Option<Vec<u8>> = None;
     loop {
-        let page = store.scan(prefix, after.as_deref(), PAGE)?;
+        let page = store.scan(prefix, after.as_deref(), page_size)?;
         for (key, value) in &page {
             each(key, value)?;
         }
-        if page.len() < PAGE {
+        if page.len() < page_size {
             return Ok(());
         }
         after = page.into_iter().next_back().map(|(key, _)| key);
@@ -115,6 +128,10 @@ pub(super) fn records(store: &dyn Store) -> Result<Records, StartError> {
     for number in cases {
         records.cases.push(named(store, &keys::case(number))?);
     }
+    for_each_in(store, keys::DRAFTS, DRAFTS_PAGE, |key, _| {
+        records.drafts.extend(keys::drafted(key));
+        Ok(())
+    })?;
     for_each(store, keys::SPOOL, |mark, _| {
         if let Some(id) = keys::spooled(mark) {
             records.outbound.push(named(store, &keys::outbound(id))?);

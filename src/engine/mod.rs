@@ -488,6 +488,12 @@ impl Runner {
             self.recall(now, letter, group)?;
         }
         self.recall_sent_for(&mut command, group)?;
+        if let Command::SaveDraft {
+            interaction, known, ..
+        } = &mut command
+        {
+            *known = group.draft(*interaction)?.map(Box::new);
+        }
         if let Command::RetryDelivery { message, settled } = &mut command
             && self.desk.spool().get(*message).is_none()
         {

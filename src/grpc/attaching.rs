@@ -7,7 +7,7 @@ use super::form::{FileName, Form};
 use super::{Shared, convert, errors};
 use crate::desk::UPLOADS_MAX;
 use crate::desk::upload::is_content_type;
-use crate::engine::{EngineError, RequestKey, Source};
+use crate::engine::{EngineError, Source};
 use crate::id::{InteractionId, MessageId, SessionId};
 use crate::mail::compose::Attached;
 use crate::outbound::attaching::Enclosed;
@@ -28,20 +28,13 @@ impl Form {
 }
 
 impl Shared {
-    /// The files that go along with what is sent for an interaction. A request that was answered
-    /// before needs none: they may be gone, and its answer is there.
+    /// The files that go along with what is sent for an interaction.
     pub(super) async fn enclosed(
         &self,
         caller: &Principal,
         (session, interaction): (SessionId, InteractionId),
         names: Vec<FileName>,
-        key: Option<&RequestKey>,
     ) -> Result<Vec<Enclosed>, Status> {
-        if let (Some(key), false) = (key, names.is_empty())
-            && (self.handle.replay(key).await.map_err(errors::engine)?).is_some()
-        {
-            return Ok(Vec::new());
-        }
         let mut files = Vec::with_capacity(names.len());
         for (at, name) in names.into_iter().enumerate() {
             files.push(match name {

@@ -311,6 +311,9 @@ pub(super) fn refused(refusal: Refusal) -> Status {
             .with("resource", format!("interactions/{id}"))
             .with("etag", super::convert::etag(version)),
         Refusal::SelectsEverything => return field_invalid("selection", &message),
+        Refusal::DraftChanged(id, version) => fail(Code::Aborted, R::EtagMismatch)
+            .with("resource", format!("interactions/{id}/draft"))
+            .with("etag", super::convert::etag(version)),
         Refusal::UploadUnknown(interaction, id) => fail(Code::NotFound, R::ResourceNotFound)
             .with("resource", super::convert::attachment_name(interaction, id)),
         Refusal::UploadTooLarge(_, limit) => {

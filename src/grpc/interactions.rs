@@ -331,6 +331,20 @@ impl InteractionService for Interactions {
         }))
     }
 
+    async fn get_draft(
+        &self,
+        request: Request<pb::GetDraftRequest>,
+    ) -> Result<Response<pb::GetDraftResponse>, Status> {
+        self.0.get_draft(request).await
+    }
+
+    async fn update_draft(
+        &self,
+        request: Request<pb::UpdateDraftRequest>,
+    ) -> Result<Response<pb::UpdateDraftResponse>, Status> {
+        self.0.update_draft(request).await
+    }
+
     async fn send_reply(
         &self,
         request: Request<pb::SendReplyRequest>,

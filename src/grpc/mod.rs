@@ -44,6 +44,7 @@ mod cases;
 mod credentials;
 mod dossier;
 mod figures;
+mod drafts;
 mod from_addresses;
 mod interactions;
 mod offers;

@@ -3,11 +3,12 @@
 use tonic::{Request, Response, Status};
 
 use super::access::caller;
+use super::drafts::fill;
 use super::form::Form;
 use super::verbs::Verb;
 use super::{Shared, convert, errors, pb, respond};
-use crate::desk::{Command, Correspondent, Email};
-use crate::engine::RequestKey;
+use crate::desk::{Command, Correspondent, DraftKind, Email};
+use crate::engine::{Done, RequestKey};
 use crate::id::MessageId;
 use crate::outbound::mailing::{self, Forwarding, Writing};
 use crate::outbound::recipients::Recipients;
@@ -137,7 +138,30 @@ impl Form {
     }
 }
 
+/// What a call that put mail on the wire is answered with.
+macro_rules! answer {
+    ($shared:ident, $done:expr, $response:ident) => {{
+        let verb = Verb::of($done)?;
+        let response = pb::$response {
+            message: Some($shared.sent(&verb).await?),
+            interaction: verb.interaction,
+            presence: verb.presence,
+            event_sequence: verb.event_sequence,
+        };
+        Ok(respond(response, verb.replayed))
+    }};
+}
+
 impl Shared {
+    /// What a call was answered before. It comes first: what it named may be gone by now, files and a
+    /// draft with the interaction that it closed.
+    async fn answered(&self, key: Option<&Option<RequestKey>>) -> Result<Option<Done>, Status> {
+        match key {
+            Some(Some(key)) => self.handle.replay(key).await.map_err(errors::engine),
+            Some(None) | None => Ok(None),
+        }
+    }
+
     pub(super) async fn send_reply(
         &self,
         request: Request<pb::SendReplyRequest>,
@@ -150,6 +174,19 @@ impl Shared {
         let interaction = form.name("name", &asked.name, "interactions");
         let key = form.request(&caller.subject, "SendReply", id, &asked);
         let key = form.sent_once(key);
+        if let Some(done) = self.answered(key.as_ref()).await? {
+            return answer!(self, done, SendReplyResponse);
+        }
+        let texts = [asked.text_body.as_str(), asked.html_body.as_str()];
+        let saved = self.saved(interaction, texts).await?;
+        if let Some((_, wording)) = &saved {
+            asked.include_original |= wording.include_original;
+            asked.reply_all |= wording.kind == DraftKind::ReplyAll;
+            if asked.subject.is_empty() {
+                asked.subject.clone_from(&wording.subject);
+            }
+        }
+        fill!(asked, saved);
         let from = form.text("from_address", asked.from_address, ADDRESS_BYTES_MAX);
         let words = form.words(asked.text_body, asked.html_body);
         let quoted = form.quoted(asked.include_original, asked.quoted_part);
@@ -173,7 +210,7 @@ impl Shared {
             subject,
         ))?;
         words.files = self
-            .enclosed(&caller, (session, interaction), attached, key.as_ref())
+            .enclosed(&caller, (session, interaction), attached)
             .await?;
         let draft = ReplyDraft {
             session,
@@ -187,14 +224,7 @@ impl Shared {
             latest_seen,
         };
         let done = reply::send(&self.handle, &self.reply, draft, key).await;
-        let verb = Verb::of(done.map_err(errors::reply)?)?;
-        let response = pb::SendReplyResponse {
-            message: Some(self.sent(&verb).await?),
-            interaction: verb.interaction,
-            presence: verb.presence,
-            event_sequence: verb.event_sequence,
-        };
-        Ok(respond(response, verb.replayed))
+        answer!(self, done.map_err(errors::reply)?, SendReplyResponse)
     }
 
     pub(super) async fn forward_interaction(
@@ -209,6 +239,13 @@ impl Shared {
         let interaction = form.name("name", &asked.name, "interactions");
         let key = form.request(&caller.subject, "ForwardInteraction", id, &asked);
         let key = form.sent_once(key);
+        if let Some(done) = self.answered(key.as_ref()).await? {
+            return answer!(self, done, ForwardInteractionResponse);
+        }
+        let texts = [asked.text_body.as_str(), asked.html_body.as_str()];
+        let saved = self.saved(interaction, texts).await?;
+        let saved = saved.filter(|(_, wording)| wording.kind == DraftKind::Forward);
+        fill!(asked, saved);
         let from = form.text("from_address", asked.from_address, ADDRESS_BYTES_MAX);
         if asked.to.is_empty() {
             form.wrong("to", "is empty");
@@ -234,7 +271,7 @@ impl Shared {
             passed_on,
         ))?;
         words.files = self
-            .enclosed(&caller, (session, interaction), attached, key.as_ref())
+            .enclosed(&caller, (session, interaction), attached)
             .await?;
         let draft = Forwarding {
             session,
@@ -247,14 +284,11 @@ impl Shared {
             latest_seen,
         };
         let done = mailing::forward(&self.handle, &self.reply, draft, key).await;
-        let verb = Verb::of(done.map_err(errors::reply)?)?;
-        let response = pb::ForwardInteractionResponse {
-            message: Some(self.sent(&verb).await?),
-            interaction: verb.interaction,
-            presence: verb.presence,
-            event_sequence: verb.event_sequence,
-        };
-        Ok(respond(response, verb.replayed))
+        answer!(
+            self,
+            done.map_err(errors::reply)?,
+            ForwardInteractionResponse
+        )
     }
 
     pub(super) async fn start_email(
@@ -326,6 +360,17 @@ impl Shared {
         let interaction = form.name("name", &asked.name, "interactions");
         let key = form.request(&caller.subject, "SendEmail", id, &asked);
         let key = form.sent_once(key);
+        if let Some(done) = self.answered(key.as_ref()).await? {
+            return answer!(self, done, SendEmailResponse);
+        }
+        let texts = [asked.text_body.as_str(), asked.html_body.as_str()];
+        let saved = self.saved(interaction, texts).await?;
+        if let Some((_, wording)) = &saved
+            && asked.subject.is_empty()
+        {
+            asked.subject.clone_from(&wording.subject);
+        }
+        fill!(asked, saved);
         let from = form.text("from_address", asked.from_address, ADDRESS_BYTES_MAX);
         let recipients = form.recipients(asked.to, asked.cc, asked.bcc);
         let subject = form.subject(asked.subject);
@@ -342,7 +387,7 @@ impl Shared {
                 words.zip(attached),
             ))?;
         words.files = self
-            .enclosed(&caller, (session, interaction), attached, key.as_ref())
+            .enclosed(&caller, (session, interaction), attached)
             .await?;
         let draft = Writing {
             session,
@@ -354,14 +399,7 @@ impl Shared {
             latest_seen,
         };
         let done = mailing::email(&self.handle, &self.reply, draft, key).await;
-        let verb = Verb::of(done.map_err(errors::reply)?)?;
-        let response = pb::SendEmailResponse {
-            message: Some(self.sent(&verb).await?),
-            interaction: verb.interaction,
-            presence: verb.presence,
-            event_sequence: verb.event_sequence,
-        };
-        Ok(respond(response, verb.replayed))
+        answer!(self, done.map_err(errors::reply)?, SendEmailResponse)
     }
 
     pub(super) async fn discard_email(

@@ -23,6 +23,7 @@
 //! | `clue/DIGEST MESSAGE` | the case of a message, by what later letters may name it with |
 //! | `thread/INTERACTION MESSAGE` | marks a message of an interaction |
 //! | `feed/SERIAL ENTRY` | an entry in the feed of a case |
+//! | `draft/INTERACTION` | what an agent has written for it and not sent |
 //! | `upload/INTERACTION ID` | a file that an agent attaches; its bytes are a file of `uploads/` |
 //! | `outbound/ID` | an outbound message |
 //! | `spool/ID` | marks an outbound message that is not settled |
@@ -64,6 +65,8 @@ pub const AGENT_FIGURES: &[u8] = b"figure/a/";
 pub const PAUSES: &[u8] = b"pause/";
 /// Marks of all interactions that are not closed.
 pub const OPEN: &[u8] = b"open/";
+/// All saved drafts.
+pub const DRAFTS: &[u8] = b"draft/";
 /// All files that are being attached.
 pub const UPLOADS: &[u8] = b"upload/";
 /// Marks of all outbound messages that are not settled.
@@ -258,6 +261,17 @@ pub fn feed(case: MainNumber, entry: EntryId) -> Vec<u8> {
 pub fn fed(case: MainNumber, key: &[u8]) -> Option<EntryId> {
     let id = key.strip_prefix(feed_of(case).as_slice())?;
     Some(EntryId::from_bytes(id.try_into().ok()?))
+/// What an agent has written for an interaction.
+#[must_use]
+pub fn draft(interaction: InteractionId) -> Vec<u8> {
+    join(&[DRAFTS, &interaction.to_bytes()])
+}
+
+/// The interaction that a key of [`draft`] names.
+#[must_use]
+pub fn drafted(key: &[u8]) -> Option<InteractionId> {
+    let id = key.strip_prefix(DRAFTS)?.try_into().ok()?;
+    Some(InteractionId::from_bytes(id))
 }
 
 /// A file that is being attached.

@@ -16,8 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::previous::{MessageV1, OutboundV1};
 use crate::desk::{
-    Agent, AgentFigure, Answer, Case, Counters, Event, FeedEntry, Filing, Interaction, Message,
-    Offer, Pause, QueueFigure, Session, Upload,
+    Agent, AgentFigure, Answer, Case, Counters, Event, FeedEntry, Filing, Interaction, Message, Offer, Pause, QueueFigure, SavedDraft, Session, Upload,
 };
 use crate::id::{AgentId, KeyId};
 use crate::mail::dossier::Dossier;
@@ -187,6 +186,7 @@ stored! {
     Suppression => "suppressed address" 1,
     Secret => "secret" 1,
     Upload => "attachment" 1,
+    SavedDraft => "draft" 1,
 }
 
 impl Stored for Case {

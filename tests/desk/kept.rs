@@ -9,6 +9,8 @@ use postroom::desk::{
 };
 use postroom::id::{
     AgentId, AttachmentId, EntryId, InteractionId, MessageId, OfferId, QueueId, SessionId,
+    Agent, Case, Change, Counters, Event, Interaction, Message, Offer, OfferState, Pause, Records,
+    SavedDraft, Session, Upload,
 };
 use postroom::mail::token::MainNumber;
 use postroom::outbound::message::Outbound;
@@ -30,6 +32,7 @@ pub(crate) struct Kept {
     pub(crate) feed: BTreeMap<EntryId, FeedEntry>,
     pub(crate) uploads: BTreeMap<AttachmentId, Upload>,
     pub(crate) figures: Figures,
+    pub(crate) drafts: BTreeMap<InteractionId, SavedDraft>,
     /// The event logs of agents.
     pub(crate) logs: BTreeMap<AgentId, BTreeMap<u64, Event>>,
 }
@@ -71,6 +74,16 @@ impl Kept {
             | Change::Suppressed(_) => {}
             Change::Outbound(outbound) => {
                 self.outbound.insert(outbound.id, *outbound);
+            }
+            Change::Draft(draft) => {
+                let version = draft.version;
+                let before = self.drafts.insert(draft.interaction, *draft);
+                let before = before.map_or(0, |before| before.version);
+                assert_eq!(version, before + 1, "a draft has an old etag");
+            }
+            Change::DraftDropped(id) => {
+                let dropped = self.drafts.remove(&id);
+                assert!(dropped.is_some(), "a draft was dropped twice");
             }
             Change::Upload(upload) => {
                 self.uploads.insert(upload.id, *upload);
@@ -134,6 +147,7 @@ impl Kept {
             offers: self.offers.values().cloned().collect(),
             interactions,
             pauses: self.pauses.values().cloned().collect(),
+            drafts: self.drafts.keys().copied().collect(),
             uploads: self.uploads.values().cloned().collect(),
             cases: numbers.iter().map(|n| self.cases[n].clone()).collect(),
             outbound: (self.outbound.values())

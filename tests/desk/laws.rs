@@ -20,7 +20,7 @@ use postroom::time::Timestamp;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::mails::{email, file, forwarded};
+use crate::mails::{email, file, forwarded, saved};
 use crate::nobody;
 use crate::world::{World, answer, handled, mailbox, origin, queue};
 
@@ -98,6 +98,7 @@ pub(super) enum Act {
     Send(Which),
     Discard(Which),
     Upload(Which),
+    Draft(Which, u8),
     Drop(Index),
 }
 
@@ -177,6 +178,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => which().prop_map(Act::Send),
         1 => which().prop_map(Act::Discard),
         2 => which().prop_map(Act::Upload),
+        2 => (which(), 0..3_u8).prop_map(|(which, text)| Act::Draft(which, text)),
         1 => any::<Index>().prop_map(Act::Drop),
     ]
 }
@@ -757,6 +759,11 @@ impl Play {
                 mail.latest_seen =
                     (self.world.kept.interactions.get(&id)).map(|found| found.latest_inbound);
                 Command::SendEmail(Box::new(mail))
+            }
+            Act::Draft(which, text) => {
+                let id = self.work(&agent, which);
+                let known = self.world.kept.drafts.get(&id);
+                saved(session, id, &"x".repeat((*text).into()), known)
             }
             Act::Upload(which) => file(session, self.work(&agent, which), 1000),
             Act::Drop(which) => {

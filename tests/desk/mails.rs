@@ -1,6 +1,8 @@
 //! Mails that agents begin and letters that they pass on, as commands.
 
-use postroom::desk::{Case, Command, Correspondent, Email, NewUpload, Outgoing};
+use postroom::desk::{
+    Case, Command, Correspondent, Email, NewUpload, Outgoing, SavedDraft, WordingChanges,
+};
 use postroom::id::{InteractionId, SessionId};
 
 use crate::world::answer;
@@ -40,5 +42,24 @@ pub(crate) fn file(session: SessionId, interaction: InteractionId, size: u64) ->
             inline: false,
             content_id: String::new(),
         }),
+    }
+}
+
+/// A text that is saved and not sent, beside what is saved already.
+pub(crate) fn saved(
+    session: SessionId,
+    interaction: InteractionId,
+    text: &str,
+    known: Option<&SavedDraft>,
+) -> Command {
+    Command::SaveDraft {
+        session,
+        interaction,
+        changes: Box::new(WordingChanges {
+            text: Some(text.to_owned()),
+            ..WordingChanges::default()
+        }),
+        based_on: None,
+        known: known.cloned().map(Box::new),
     }
 }

@@ -13,11 +13,11 @@ use postroom::id::{AttachmentId, InteractionId, OfferId, QueueId};
 use postroom::time::Timestamp;
 
 use super::{Stage, names, reject};
-use crate::mails::{email, file, forwarded};
+use crate::mails::{email, file, forwarded, saved};
 use crate::world::{answer, letter, mailbox, origin};
 
 /// How each state is come by, all by or around anna.
-const STATES: [(&str, &str); 28] = [
+const STATES: [(&str, &str); 29] = [
     ("queued", "anna wants offline; mail for support"),
     ("pending", "mail for support"),
     ("shown", "mail for support; anna sees o1"),
@@ -93,6 +93,10 @@ const STATES: [(&str, &str); 28] = [
         "with a file",
         "mail for support; anna accepts o1; anna attaches a file to i1",
     ),
+    (
+        "half written",
+        "mail for support; anna accepts o1; anna writes for i1",
+    ),
     ("drafting", "anna begins a mail from support@shop.example"),
     (
         "sent",
@@ -100,7 +104,7 @@ const STATES: [(&str, &str); 28] = [
     ),
 ];
 
-const COMMANDS: [&str; 44] = [
+const COMMANDS: [&str; 45] = [
     "see",
     "accept",
     "reject",
@@ -134,6 +138,7 @@ const COMMANDS: [&str; 44] = [
     "begin",
     "send",
     "discard",
+    "write",
     "attach",
     "file ready",
     "drop file",
@@ -320,6 +325,10 @@ fn asked(stage: &Stage, command: &str) -> Command {
             session,
             interaction,
         },
+        "write" => {
+            let known = stage.world.kept.drafts.get(&interaction);
+            saved(session, interaction, "Dear Carla,", known)
+        }
         "attach" => file(session, interaction, 1000),
         "file ready" => Command::FinishUpload {
             session,
@@ -407,6 +416,10 @@ fn standing(stage: &Stage) -> String {
             }
         })
         .collect();
+    let files = match kept.drafts.values().next() {
+        Some(draft) => format!("{files}, draft {}", draft.version),
+        None => files,
+    };
     let Some(anna) = stage.world.desk.presence(&"anna".parse().unwrap()) else {
         return format!("{interaction}{more}{files}; {offer}; gone");
     };

@@ -239,11 +239,15 @@ impl World {
         }
     }
 
-    /// Files go with what they were for.
+    /// Drafts and files go with what they were for.
     pub(super) fn check_uploads(&self) {
-        for upload in self.kept.uploads.values() {
-            let state = &self.kept.interactions[&upload.interaction].state;
-            assert!(!state.is_final(), "a file outlives its interaction");
+        let files = self.kept.uploads.values().map(|upload| &upload.interaction);
+        for id in files.chain(self.kept.drafts.keys()) {
+            let state = &self.kept.interactions[id].state;
+            assert!(
+                !state.is_final(),
+                "what was written outlives its interaction"
+            );
         }
     }
 

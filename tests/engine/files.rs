@@ -1,10 +1,10 @@
-//! Files that agents attach, over crashes.
+//! What agents write and attach, over crashes.
 
 use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
-use postroom::desk::{CancelCause, NewUpload, Upload};
+use postroom::desk::{CancelCause, NewUpload, Upload, WordingChanges};
 use postroom::engine::UploadError;
 use postroom::id::{AttachmentId, InteractionId};
 use postroom::store::{Local, LocalConfig};
@@ -175,5 +175,61 @@ async fn what_could_not_be_written_is_not_announced() {
         write(&rig, at, first.id, (4, b""), true).await,
         Ok((true, 4))
     );
+    rig.stop().unwrap();
+}
+
+#[tokio::test]
+async fn drafts_are_there_after_a_crash_and_written_only_when_they_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let rig = rig_in(folder.path()).await.and_anna().await;
+    rig.sign_in(false).await.unwrap();
+    rig.mail(&[support()], 1).await.unwrap();
+    let at = at_work(&rig).await;
+    let save = |at: (SessionId, InteractionId), text: &str, based_on| Command::SaveDraft {
+        session: at.0,
+        interaction: at.1,
+        changes: Box::new(WordingChanges {
+            text: Some(text.to_owned()),
+            ..WordingChanges::default()
+        }),
+        based_on,
+        known: None,
+    };
+    let long = "x".repeat(200 << 10);
+    rig.ask(save(at, "Dear", None)).await.unwrap();
+    let saved = rig.ask(save(at, &long, Some(1))).await.unwrap().answer;
+    let written = rig.handle.health().await.unwrap().journal_bytes;
+    for _ in 0..50 {
+        // Nothing is new.
+        assert_eq!(rig.ask(save(at, &long, None)).await.unwrap().answer, saved);
+    }
+    let again = rig.handle.health().await.unwrap().journal_bytes;
+    assert!(again - written < 10_000, "{}", again - written);
+    let stale = rig.ask(save(at, "Dear Carla", Some(1))).await;
+    let changed = Refusal::DraftChanged(at.1, 2);
+    assert_eq!(stale.unwrap_err(), EngineError::Refused(changed));
+    crash(rig);
+
+    let rig = rig_in(folder.path()).await;
+    let found = rig.handle.draft(at.1).await.unwrap().unwrap();
+    assert_eq!(Answer::Draft(Box::new(found)), saved);
+    let at = at_work(&rig).await;
+    let Answer::Draft(next) = rig
+        .ask(save(at, "Dear Carla", Some(2)))
+        .await
+        .unwrap()
+        .answer
+    else {
+        panic!("no draft");
+    };
+    assert_eq!(next.version, 3);
+    let cancel = Command::Cancel {
+        session: at.0,
+        interaction: at.1,
+        cause: CancelCause::Spam,
+        note: String::new(),
+    };
+    rig.ask(cancel).await.unwrap();
+    assert_eq!(rig.handle.draft(at.1).await.unwrap(), None);
     rig.stop().unwrap();
 }
