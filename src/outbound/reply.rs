@@ -131,7 +131,8 @@ pub async fn send(
     let first = (recipients.to.first().cloned()).ok_or(ReplyError::NoRecipient)?;
     let letterhead = Letterhead::of(handle, draft.session, &interaction, draft.from).await?;
     let identity = Identity::new(handle, settings, &case, &letterhead, &first)?;
-    let original = Original::quoted(handle, interaction.latest_inbound, &identity.id).await?;
+    let html = draft.words.html.is_some() && draft.quoted == Quoted::Whole;
+    let original = Original::quoted(handle, interaction.latest_inbound, &identity.id, html).await?;
     if draft.reply_all {
         let record = handle.message(interaction.latest_inbound).await?;
         let trust = record.map_or(Trust::D, |record| record.trust);
