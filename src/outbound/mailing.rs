@@ -73,8 +73,9 @@ pub async fn forward(
     let letterhead = Letterhead::of(handle, draft.session, &interaction, draft.from).await?;
     let identity = Identity::new(handle, settings, &case, &letterhead, &first)?;
     let letter = interaction.latest_inbound;
+    // A letter that is enclosed is not quoted as well.
+    let html = draft.words.html.is_some() && !draft.enclose;
     let original = if draft.enclose || draft.files != Files::None {
-        let html = draft.words.html.is_some();
         Original::whole(
             handle,
             letter,
@@ -85,7 +86,7 @@ pub async fn forward(
         )
         .await?
     } else {
-        Original::quoted(handle, letter, &identity.id).await?
+        Original::quoted(handle, letter, &identity.id, html).await?
     };
     let mail = Mail {
         whose: (draft.session, draft.interaction, draft.latest_seen),

@@ -81,12 +81,13 @@ pub(super) fn picture(picture: &Picture) -> File<'_> {
 }
 
 impl Original {
-    /// Reads a letter to quote from it; one that there is none of reads as empty. `id` is that of
-    /// the mail in which it will be quoted.
+    /// Reads a letter to quote from it, with its `html` if that is quoted too; one that there is none
+    /// of reads as empty. `id` is that of the mail in which it will be quoted.
     pub(super) async fn quoted(
         handle: &Handle,
         letter: MessageId,
         id: &InternetMessageId,
+        html: bool,
     ) -> Result<Self, ReplyError> {
         let mut head = Vec::new();
         let mut size = 0;
@@ -99,7 +100,12 @@ impl Original {
             head = found.unwrap_or_default().to_vec();
         }
         let (whole, suffix) = (size <= head.len() as u64, id.as_str().to_owned());
-        let read = blocking(move || Quotable::read(&head, whole, &suffix)).await?;
+        // Cleaning HTML is by far the most of the work.
+        let read = blocking(move || match html {
+            true => Quotable::read(&head, whole, &suffix),
+            false => Quotable::text(&head, whole),
+        });
+        let read = read.await?;
         Ok(Self {
             read,
             whole: None,
@@ -122,7 +128,10 @@ impl Original {
         let bytes = bytes(handle, letter).await?;
         let suffix = id.as_str().to_owned();
         let taken = blocking(move || -> Result<_, ReplyError> {
-            let read = Quotable::read(&bytes, true, &suffix);
+            let read = match html {
+                true => Quotable::read(&bytes, true, &suffix),
+                false => Quotable::text(&bytes, true),
+            };
             let files = carried(&read, &bytes, &files, &suffix, html)?;
             Ok((read, files, enclose.then_some(bytes)))
         });

@@ -85,14 +85,15 @@ impl Recipients {
 
     /// Whether somebody here had no part in a letter: neither its author nor in its To or Cc.
     pub(super) fn has_stranger_to(&self, letter: &Letter) -> bool {
-        let author = letter.author.correspondent().into_iter();
-        let had: BTreeSet<String> = author
-            .chain(&letter.to)
-            .chain(&letter.cc)
-            .map(key)
-            .collect();
-        self.everybody().any(|mailbox| !had.contains(&key(mailbox)))
+        self.everybody().any(|mailbox| !had_part(letter, mailbox))
     }
+}
+
+/// Whether somebody is a letter's author, or stands in its To or Cc.
+pub(super) fn had_part(letter: &Letter, mailbox: &Mailbox) -> bool {
+    let author = letter.author.correspondent().into_iter();
+    let mut had = author.chain(&letter.to).chain(&letter.cc);
+    had.any(|other| key(other) == key(mailbox))
 }
 
 /// By what two mailboxes are the same.

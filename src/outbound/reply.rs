@@ -6,8 +6,8 @@ use super::attaching::Enclosed;
 use super::letterhead::Letterhead;
 use super::mail::{self, Mail, Quoted, Standing};
 use super::original::Original;
-use super::recipients::Recipients;
-use crate::desk::{Case, Command, Correspondent, Interaction, NO_MESSAGE, Refusal};
+use super::recipients::{Recipients, had_part};
+use crate::desk::{Case, Command, Correspondent, Direction, Interaction, NO_MESSAGE, Refusal};
 use crate::engine::{Done, EngineError, Handle, RequestKey};
 use crate::id::{InteractionId, MessageId, SessionId};
 use crate::mail::compose::ComposeError;
@@ -16,6 +16,9 @@ use crate::mail::mailbox::Mailbox;
 use crate::mail::message_id::InternetMessageId;
 use crate::mail::token::{self, Audience, Keyring, NONCE_BYTES};
 use crate::mail::trust::Trust;
+
+/// In how many letters of an interaction the customer's own is looked for.
+const LETTERS_MAX: usize = 500;
 
 /// What every answer of this installation has in common.
 #[derive(Debug, Clone)]
@@ -137,9 +140,17 @@ pub async fn send(
     let first = (recipients.to.first().cloned()).ok_or(ReplyError::NoRecipient)?;
     let letterhead = Letterhead::of(handle, draft.session, &interaction, draft.from).await?;
     let identity = Identity::new(handle, settings, &case, &letterhead, &first)?;
-    let original = Original::quoted(handle, interaction.latest_inbound, &identity.id).await?;
+    let html = draft.words.html.is_some() && draft.quoted == Quoted::Whole;
+    let mut answered = interaction.latest_inbound;
+    let mut original = Original::quoted(handle, answered, &identity.id, html).await?;
+    let customer = case.customer.address == first.address.normalised();
+    if customer && answered != NO_MESSAGE && !had_part(original.letter(), &first) {
+        // What a third party wrote to us about the case is not the customer's to see.
+        answered = letter_of(handle, &interaction, &first).await?;
+        original = Original::quoted(handle, answered, &identity.id, html).await?;
+    }
     if draft.reply_all {
-        let record = handle.message(interaction.latest_inbound).await?;
+        let record = handle.message(answered).await?;
         let trust = record.map_or(Trust::D, |record| record.trust);
         recipients
             .add_all_of(handle, original.letter(), trust)
@@ -152,7 +163,7 @@ pub async fn send(
         quoted => quoted,
     };
     // What an agent began and what came back unsent answers no letter.
-    let answers = interaction.latest_inbound != NO_MESSAGE;
+    let answers = answered != NO_MESSAGE;
     let mail = Mail {
         whose: (draft.session, draft.interaction, draft.latest_seen),
         letterhead,
@@ -175,6 +186,21 @@ pub async fn send(
         date: handle.now(),
     };
     mail.hand_in(handle, Command::Reply, request).await
+}
+
+/// The newest letter of somebody's in an interaction; none reads as [`NO_MESSAGE`].
+async fn letter_of(
+    handle: &Handle,
+    interaction: &Interaction,
+    author: &Mailbox,
+) -> Result<MessageId, ReplyError> {
+    let author = author.address.normalised();
+    let letters = handle.messages(interaction.id, None, LETTERS_MAX).await?;
+    let own = letters
+        .iter()
+        .rev()
+        .find(|letter| letter.direction == Direction::Inbound && letter.sender.address == author);
+    Ok(own.map_or(NO_MESSAGE, |letter| letter.id))
 }
 
 /// The interaction and its case.

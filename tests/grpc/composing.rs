@@ -2,7 +2,8 @@
 
 use postroom::content::Content;
 use postroom::desk::{
-    Command, Correspondent, FromAddress, Handling, HouseRules, Mailbox, Outgoing, Refusal,
+    Command, Correspondent, FromAddress, Handling, HouseRules, Ingest, Mailbox, Origin, Outgoing,
+    Refusal, Thread,
 };
 use postroom::engine::EngineError;
 use postroom::grpc::pb;
@@ -156,6 +157,52 @@ async fn whom_an_unproven_letter_names_is_not_written_to_unasked() {
     };
     let (recipients, _) = desk.replied(named).await;
     assert_eq!(recipients.len(), 3);
+}
+
+#[tokio::test]
+async fn what_a_third_party_wrote_is_not_quoted_to_the_customer() {
+    let mut desk = Desk::with(LETTER, Trust::A).await;
+    let handle = &desk.gateway.handle;
+    let case = handle
+        .look(|desk, _| {
+            let number = desk.interactions().values().next().map(|found| found.case);
+            desk.cases().get(&number?).cloned()
+        })
+        .await;
+    let case = Box::new(case.unwrap().unwrap());
+    let internal = "From: expert@elsewhere.example\r\nTo: support@shop.example\r\n\
+                    Subject: Re: Fwd: Lamp\r\nMessage-ID: <secret@elsewhere.example>\r\n\r\n\
+                    Do not tell her.\r\n";
+    let expert = |letter: &mut Ingest| {
+        letter.thread = Thread::Joins(case, Origin::Arrived);
+        letter.customer = Correspondent {
+            address: "expert@elsewhere.example".to_owned(),
+            display_name: String::new(),
+        };
+    };
+    let gateway = &desk.gateway;
+    gateway
+        .arrives_changed("support", internal.as_bytes().to_vec(), expert)
+        .await;
+    let list = pb::ListMessagesRequest {
+        parent: desk.name.clone(),
+        ..pb::ListMessagesRequest::default()
+    };
+    let listed = desk.interactions.list_messages(by(&desk.anna, list)).await;
+    let listed = listed.unwrap().into_inner().messages;
+    assert_eq!(listed.len(), 2);
+    let reply = pb::SendReplyRequest {
+        latest_seen_message: listed[1].name.clone(),
+        include_original: true,
+        ..desk.reply()
+    };
+    let (recipients, written) = desk.replied(reply).await;
+    assert_eq!(recipients, ["carla@customer.example"]);
+    assert!(written.contains("> It flickers."), "{written}");
+    assert!(written.contains("\r\nSubject: Re: Lamp"), "{written}");
+    for secret in ["secret", "Do not tell", "expert"] {
+        assert!(!written.contains(secret), "{secret}: {written}");
+    }
 }
 
 #[tokio::test]

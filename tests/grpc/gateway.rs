@@ -178,8 +178,22 @@ impl Gateway {
         handling: Handling,
         trust: Trust,
     ) {
+        let change = |letter: &mut Ingest| {
+            letter.handling = handling;
+            letter.trust = trust;
+        };
+        self.arrives_changed(queue, raw, change).await;
+    }
+
+    /// These bytes arrive in a queue, and something else was found out about them.
+    pub(crate) async fn arrives_changed(
+        &self,
+        queue: &str,
+        raw: Vec<u8>,
+        change: impl FnOnce(&mut Ingest),
+    ) {
         let number = self.letters.fetch_add(1, Ordering::Relaxed);
-        let letter = Ingest {
+        let mut letter = Ingest {
             targets: vec![Target {
                 queue: queue.parse().unwrap(),
                 mailbox: format!("{queue}@shop.example"),
@@ -192,17 +206,18 @@ impl Gateway {
             internet_message_id: format!("{number}@customer.example"),
             subject: format!("Broken lamp {number}"),
             size: raw.len() as u64,
-            trust,
+            trust: Trust::A,
             trust_reason: "dkim=pass".to_owned(),
             mta_queue_id: "4ABC".to_owned(),
             thread: Thread::New(Origin::SameLetter),
-            handling,
+            handling: Handling::default(),
             copied: BTreeSet::new(),
             keys: OwnKeys::default(),
             dossier: Box::default(),
             report: None,
             acknowledgement: None,
         };
+        change(&mut letter);
         let mut digest = [0; 32];
         digest[..8].copy_from_slice(&number.to_be_bytes());
         let fingerprint = Fingerprint {

@@ -53,6 +53,16 @@ pub struct Picture {
 }
 
 impl Quotable {
+    /// Opens a letter of which only the text is quoted; `whole` as for [`Letter::read`].
+    #[must_use]
+    pub fn text(raw: &[u8], whole: bool) -> Self {
+        Self {
+            letter: Letter::read(raw, whole),
+            html: None,
+            pictures: Vec::new(),
+        }
+    }
+
     /// Opens a letter; `whole` as for [`Letter::read`], and the same bounds on work. The pictures
     /// are given ids that end in `suffix`, which is to be unique, ASCII and no more than what a
     /// Message-ID holds.
