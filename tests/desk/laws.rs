@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::mails::{email, file, forwarded};
-use crate::nobody;
+use crate::words::nobody;
 use crate::world::{World, answer, handled, mailbox, nine, origin, queue};
 
 /// Something happens.
