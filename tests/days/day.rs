@@ -169,8 +169,7 @@ impl Day {
             self.say(&format!("queue {queue} takes-back=yes"));
             self.say(&format!("resume queue {queue}"));
         }
-        for number in 0..AGENTS.len() {
-            let name = AGENTS[number];
+        for (number, name) in AGENTS.into_iter().enumerate() {
             self.agents[number].1 = Temper::best();
             self.say(&format!("agent {name} serves {}", QUEUES.join(" ")));
             self.say(&format!("{name} is enabled"));
