@@ -7,6 +7,7 @@ mod grpc {
     pub(crate) mod gateway;
 
     mod access;
+    mod composing;
     mod decisions;
     mod descriptors;
     mod files;

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::check::Check;
+use super::from_address::FromAddress;
 use crate::desk::{AfterWork, HouseRules, ReasonKind};
 
 /// Longest code, in bytes.
@@ -86,7 +87,11 @@ impl From<Kind> for ReasonKind {
 }
 
 /// The rules as the desk wants them.
-pub(super) fn house(agents: &Agents, reasons: &[Reason]) -> HouseRules {
+pub(super) fn house(
+    agents: &Agents,
+    reasons: &[Reason],
+    from_addresses: &[FromAddress],
+) -> HouseRules {
     HouseRules {
         after_work: match agents.after_work {
             After::Available => AfterWork::Available,
@@ -99,6 +104,10 @@ pub(super) fn house(agents: &Agents, reasons: &[Reason]) -> HouseRules {
                 let label = reason.label.as_ref().map_or(code, Spanned::get_ref);
                 ((reason.kind.into(), code.clone()), label.clone())
             })
+            .collect(),
+        from_addresses: from_addresses
+            .iter()
+            .filter_map(FromAddress::known)
             .collect(),
     }
 }

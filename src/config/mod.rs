@@ -9,6 +9,7 @@ mod authentication;
 mod check;
 mod control;
 mod dkim;
+mod from_address;
 mod gateway;
 mod hours;
 mod milter;
@@ -29,6 +30,7 @@ pub use check::Problem;
 use check::{Check, line_of};
 pub use control::Control;
 pub use dkim::Dkim;
+pub use from_address::FromAddress;
 pub use gateway::Gateway;
 pub use hours::Hours;
 pub use milter::Milter;
@@ -69,6 +71,9 @@ pub struct Config {
     /// The queues, at least one.
     #[serde(default)]
     pub queue: Vec<Queue>,
+    /// Addresses that agents may send from beside those of their queues.
+    #[serde(default)]
+    pub from_address: Vec<FromAddress>,
     /// Opening hours that queues may name.
     #[serde(default)]
     pub hours: Vec<Hours>,
@@ -152,6 +157,7 @@ impl Config {
             queue.check_hours(&self.hours, check);
         }
         queue::check_all(&self.queue, self.outbound.signed_addresses, check);
+        from_address::check_all(&self.from_address, &self.queue, check);
         agents::check_reasons(&self.reason, check);
         self.check_rules(check);
     }
@@ -205,7 +211,7 @@ impl Config {
     /// What holds for every agent, as the desk wants it.
     #[must_use]
     pub fn house(&self) -> HouseRules {
-        agents::house(&self.agents, &self.reason)
+        agents::house(&self.agents, &self.reason, &self.from_address)
     }
 
     /// The queues as the desk wants them. Those that do not pass [`Self::parse`] are left out.
@@ -244,6 +250,7 @@ addresses = ["Support@Shop.Example"]
 
     #[test]
     fn every_problem_has_its_line() {
+        let from = |fields: &str| format!("{SMALL}[[from_address]]\n{fields}\n");
         let rows = [
             ("[gateway]\ndata_dir = 1\n", "2: "),
             ("[gateway]\nfoo = 1\n", "2: unknown field `foo`"),
@@ -307,6 +314,49 @@ addresses = ["Support@Shop.Example"]
             (
                 &SMALL.replace("Support@Shop", "the-whole-of-customer-support@Shop"),
                 "8: the-whole-of-customer-support@shop.example leaves no room for a token",
+            ),
+            (
+                &format!("{SMALL}attribution = \"On {{weekday}}\"\n"),
+                "9: attribution has braces around other than",
+            ),
+            (
+                &format!("{SMALL}from_name = \" \"\n"),
+                "9: from_name must be one line of",
+            ),
+            (
+                &format!("{SMALL}subject_tag = \"a]b\"\n"),
+                "9: subject_tag must be",
+            ),
+            (
+                &from("address = \"x\"\nqueues = [\"support\"]"),
+                "10: \"x\" is no address",
+            ),
+            (
+                &from("address = \"support@shop.example\"\nqueues = [\"support\"]"),
+                "10: support@shop.example is an address of queue support",
+            ),
+            (
+                &from("address = \"a@shop.example\"\nqueues = []"),
+                "10: a@shop.example is for no queue",
+            ),
+            (
+                &from("address = \"a@shop.example\"\nqueues = [\"sales\"]"),
+                "11: there is no queue sales",
+            ),
+            (
+                &from("address = \"a@shop.example\"\nqueues = [\"support\"]\nagents = [\"A\"]"),
+                "12: agent id \"A\" is not",
+            ),
+            (
+                &from("address = \"a@shop.example\"\nqueues = [\"support\"]\ndisplay_name = \"\""),
+                "12: display_name must be",
+            ),
+            (
+                &from(
+                    "address = \"a@shop.example\"\nqueues = [\"support\"]\n[[from_address]]\n\
+                     address = \"A@shop.example\"\nqueues = [\"support\"]",
+                ),
+                "13: a@shop.example is defined twice, first in line 10",
             ),
             (
                 &format!("{SMALL}follow_up_days = 3\n"),

@@ -19,6 +19,7 @@ use crate::intake::policy::Door;
 use crate::intake::responsibility::Mode;
 use crate::mail::acknowledgement::Template;
 use crate::mail::address::Address;
+use crate::mail::attribution;
 use crate::mail::automatic::Allowed;
 use crate::mail::threading::Windows;
 
@@ -85,6 +86,15 @@ pub struct Queue {
     /// Its addresses, at least one. Mail to one of them, with or without `+detail`, lands in this
     /// queue, and its agents may send from it; the first is the default. No default.
     pub addresses: Vec<Spanned<String>>,
+    /// The name beside them in From; `{agent}` stands for the agent's. Default: what people read.
+    pub from_name: Option<Spanned<String>>,
+    /// The line above a quoted letter. `{name}`, `{address}`, `{date}`, `{day}`, `{month}`, `{year}`
+    /// and `{time}` stand for who wrote it and when, in the time zone of its `hours`, or UTC.
+    /// Default: in English, `On {date}, {name} wrote:`.
+    pub attribution: Option<Spanned<String>>,
+    /// The word before the case's number in the subject of what agents write to customers: `Case`
+    /// for `[Case 57245]`. Default: none, the number stays out of subjects.
+    pub subject_tag: Option<Spanned<String>>,
     /// Whether it takes mail. If not, its addresses are refused with 550 5.2.1, and what is in it
     /// is worked off. Default: `true`.
     #[serde(default = "enabled")]
@@ -362,6 +372,12 @@ impl Queue {
             id,
             display_name,
             mailboxes,
+            from_name: self.from_name.as_ref().map(|name| name.get_ref().clone()),
+            attribution: (self.attribution.as_ref()).map_or_else(
+                || attribution::DEFAULT.to_owned(),
+                |line| line.get_ref().clone(),
+            ),
+            tag: self.subject_tag.as_ref().map(|word| word.get_ref().clone()),
             offer_timeout: Duration::from_secs(*self.offer_timeout_seconds.get_ref()),
             post_processing: (self.post_processing_seconds > 0)
                 .then(|| Duration::from_secs(self.post_processing_seconds)),

@@ -121,14 +121,26 @@ impl Desk {
         {
             return Err(Refusal::NotMember(case.queue.clone()));
         }
-        let mut queues = self.queues.iter().filter(|(id, _)| serves(id));
-        let found = match &email.case {
-            Some(case) if email.from.is_empty() => (self.queues.get_key_value(&case.queue))
-                .and_then(|(id, queue)| Some((id, queue.settings.mailboxes.first()?))),
-            _ => queues.find_map(|(id, queue)| Some((id, queue.settings.mailbox(&email.from)?))),
-        };
-        let (queue, mailbox) = found.ok_or_else(|| Refusal::FromNotAllowed(email.from.clone()))?;
-        Ok((queue.clone(), mailbox.address.clone()))
+        if let Some(case) = &email.case
+            && email.from.is_empty()
+        {
+            let first =
+                (self.queues.get(&case.queue)).and_then(|queue| queue.settings.mailboxes.first());
+            let first = first.ok_or_else(|| Refusal::FromNotAllowed(email.from.clone()))?;
+            return Ok((case.queue.clone(), first.address.clone()));
+        }
+        // An address of the house's names its queues in their order; one of a queue's is its.
+        let house = (self.policy.house.from_addresses.iter())
+            .filter(|from| from.mailbox.address.eq_ignore_ascii_case(&email.from))
+            .flat_map(|from| &from.queues);
+        let case = email.case.as_ref().map(|case| &case.queue);
+        let mut queues =
+            (case.into_iter().chain(house).chain(self.queues.keys())).filter(|queue| serves(queue));
+        let found = queues.find_map(|queue| {
+            let mailbox = self.from_mailbox(queue, agent, &email.from)?;
+            Some((queue.clone(), mailbox.address))
+        });
+        found.ok_or_else(|| Refusal::FromNotAllowed(email.from.clone()))
     }
 
     /// Drops a mail that was begun and not sent.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Refusal;
+use super::{FromAddress, Refusal};
 
 /// What an agent becomes when work ends and nothing else was asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,6 +68,8 @@ pub struct HouseRules {
     /// The reason codes with what people read. Of a kind of which there are none, any code is
     /// taken.
     pub reasons: BTreeMap<(ReasonKind, String), String>,
+    /// What may be sent from beside the queues' own addresses.
+    pub from_addresses: Vec<FromAddress>,
 }
 
 impl Default for HouseRules {
@@ -76,6 +78,7 @@ impl Default for HouseRules {
             after_work: AfterWork::default(),
             wrap_up_holds_all: true,
             reasons: BTreeMap::new(),
+            from_addresses: Vec::new(),
         }
     }
 }

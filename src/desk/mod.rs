@@ -14,6 +14,7 @@ pub mod case;
 pub mod command;
 pub mod effect;
 pub mod explain;
+pub mod from_address;
 pub mod hours;
 pub mod interaction;
 pub mod message;
@@ -77,6 +78,7 @@ pub use effect::{
     Answer, AssignCause, Change, Counters, Effects, Event, Fact, UnassignReason, WrapUpOutcome,
 };
 pub use explain::Hindrance;
+pub use from_address::FromAddress;
 pub use hours::{Hours, Span};
 pub use house::{AfterWork, HouseRules, ReasonKind};
 pub use interaction::{CancelCause, HoldReason, Interaction, NO_MESSAGE, Outcome, State};

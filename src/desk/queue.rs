@@ -11,6 +11,7 @@ use super::routing::{Ageing, Line, Place, Strategy};
 use super::service::Service;
 use crate::id::{InteractionId, QueueId};
 use crate::mail::acknowledgement::Template;
+use crate::mail::attribution;
 use crate::mail::automatic::Allowed;
 use crate::mail::threading::Windows;
 use crate::time::Timestamp;
@@ -67,6 +68,14 @@ pub struct QueueSettings {
     pub display_name: String,
     /// Its addresses; the first is the default From address.
     pub mailboxes: Vec<Mailbox>,
+    /// The name beside them in what agents send, instead of each mailbox's own;
+    /// [`super::from_address::AGENT`] stands for the agent's.
+    pub from_name: Option<String>,
+    /// How a quoted original is introduced; see [`crate::mail::attribution`].
+    pub attribution: String,
+    /// The word before a case's number in the subject of what agents send; `None` leaves the
+    /// number out.
+    pub tag: Option<String>,
     /// How long an offer waits for an answer.
     pub offer_timeout: Duration,
     /// How long post-processing lasts; `None` switches it off.
@@ -135,6 +144,9 @@ impl QueueSettings {
             display_name: id.to_string(),
             id,
             mailboxes: Vec::new(),
+            from_name: None,
+            attribution: attribution::DEFAULT.to_owned(),
+            tag: None,
             offer_timeout: Duration::from_secs(30),
             post_processing: None,
             rejected_action: DeclineAction::Cooldown,

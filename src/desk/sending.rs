@@ -45,9 +45,8 @@ impl Desk {
         outcome: Outcome,
     ) -> Result<Pending, Refusal> {
         let (agent, found) = self.held(mail.session, mail.interaction, needed)?;
-        let allowed = (self.queues.get(&found.queue))
-            .is_some_and(|queue| queue.settings.mailbox(&mail.from.address).is_some());
-        if !allowed {
+        // Rights may have changed since the mail was composed.
+        if (self.from_mailbox(&found.queue, &agent, &mail.from.address)).is_none() {
             return Err(Refusal::FromNotAllowed(mail.from.address));
         }
         // Whoever does not say what they have read has read what was there when they began.

@@ -115,6 +115,12 @@ impl Zone {
         self.0.iana_name().unwrap_or("UTC")
     }
 
+    /// By how many seconds the clock on the wall is ahead of UTC.
+    #[must_use]
+    pub fn ahead_seconds(&self, at: Timestamp) -> i32 {
+        moment(at).map_or(0, |moment| self.0.to_offset(moment).seconds())
+    }
+
     /// The day that the calendar on the wall shows.
     #[must_use]
     pub fn day(&self, at: Timestamp) -> Day {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 pub(super) use files::{attachment, attachment_name, upload};
 pub(super) use floor::{
-    agent, agent_activity, alert, api_key, from_addresses, membership, overview, queue,
-    queue_state, queue_stats, reason, service_goal, waiting, weighed,
+    agent, agent_activity, alert, api_key, from_address, membership, overview, queue, queue_state,
+    queue_stats, reason, service_goal, waiting, weighed,
 };
 
 use super::pb;

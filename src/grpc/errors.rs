@@ -356,11 +356,12 @@ pub(super) fn reply(error: ReplyError) -> Status {
     let message = error.to_string();
     match error {
         ReplyError::Engine(error) => engine(error),
-        ReplyError::NoRecipient | ReplyError::OwnAddress(_) => {
+        ReplyError::NoSuchPart(_) => field_invalid("part_ids", &message),
+        ReplyError::NoRecipient | ReplyError::Unproven | ReplyError::OwnAddress(_) => {
             let reason = ErrorReason::RecipientInvalid;
             Failure::new(Code::InvalidArgument, reason, message).into()
         }
-        ReplyError::Compose(ComposeError::TooLong(Field::Text)) => {
+        ReplyError::Compose(ComposeError::TooLong(Field::Text | Field::Html | Field::Original)) => {
             let reason = ErrorReason::MessageTooLarge;
             Failure::new(Code::ResourceExhausted, reason, message).into()
         }
@@ -373,6 +374,8 @@ pub(super) fn reply(error: ReplyError) -> Status {
                 Field::Name => "from_address",
                 Field::Subject | Field::Tag => "subject",
                 Field::Text => "text_body",
+                Field::Html => "html_body",
+                Field::Original => "name",
             };
             field_invalid(name, &message)
         }

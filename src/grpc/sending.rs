@@ -9,11 +9,22 @@ use super::{Shared, convert, errors, pb, respond};
 use crate::desk::{Command, Correspondent, Email};
 use crate::engine::RequestKey;
 use crate::id::MessageId;
-use crate::outbound::mailing::{self, Forwarding, Recipients, Writing};
-use crate::outbound::reply::{self, ReplyDraft};
+use crate::outbound::mailing::{self, Forwarding, Writing};
+use crate::outbound::recipients::Recipients;
+use crate::outbound::reply::{self, ReplyDraft, Words};
+use crate::outbound::{Files, Quoted};
 
 /// Longest text of a mail, in bytes.
 const TEXT_BYTES_MAX: usize = 1 << 20;
+
+/// Longest HTML of a mail, in bytes.
+const HTML_BYTES_MAX: usize = 1 << 20;
+
+/// Most files of a letter that are named one by one; more are all of them.
+const PARTS_MAX: usize = 200;
+
+/// Longest id of a part, in bytes: `1.2.3` at the deepest nesting.
+const PART_BYTES_MAX: usize = 200;
 
 /// Longest subject of a mail, in bytes: the longest line of RFC 5322, 2.1.1.
 const SUBJECT_BYTES_MAX: usize = 998;
@@ -40,14 +51,62 @@ impl Form {
         Some(subject)
     }
 
-    /// The text of a mail that says something.
-    fn words(&mut self, text: String) -> Option<String> {
-        let text = self.text("text_body", text, TEXT_BYTES_MAX)?;
-        if text.trim().is_empty() {
-            self.wrong("text_body", "is empty");
+    /// What a mail says, which may be nothing.
+    fn maybe_words(&mut self, text: String, html: String) -> Option<Words> {
+        let text = self.text("text_body", text, TEXT_BYTES_MAX);
+        let html = self.text("html_body", html, HTML_BYTES_MAX);
+        Some(Words {
+            text: text?,
+            html: html.map(|html| Some(html).filter(|html| !html.trim().is_empty()))?,
+        })
+    }
+
+    /// What a mail says that says something.
+    fn words(&mut self, text: String, html: String) -> Option<Words> {
+        let words = self.maybe_words(text, html)?;
+        if words.text.trim().is_empty() && words.html.is_none() {
+            self.wrong("text_body", "is empty, and so is html_body");
             return None;
         }
-        Some(text)
+        Some(words)
+    }
+
+    fn quoted(&mut self, include: bool, part: i32) -> Option<Quoted> {
+        match pb::QuotedPart::try_from(part) {
+            Ok(_) if !include => Some(Quoted::Nothing),
+            Ok(pb::QuotedPart::Unspecified | pb::QuotedPart::Whole) => Some(Quoted::Whole),
+            Ok(pb::QuotedPart::Latest) => Some(Quoted::Fresh),
+            Err(_) => {
+                self.wrong("quoted_part", "must be WHOLE or LATEST");
+                None
+            }
+        }
+    }
+
+    /// Whether a letter is enclosed, and else which of its files go along.
+    fn passed_on(&mut self, form: i32, all: bool, parts: Vec<String>) -> Option<(bool, Files)> {
+        let enclosed = match pb::ForwardForm::try_from(form) {
+            Ok(pb::ForwardForm::Unspecified | pb::ForwardForm::Quoted) => false,
+            Ok(pb::ForwardForm::Enclosed) => true,
+            Err(_) => {
+                self.wrong("form", "must be QUOTED or ENCLOSED");
+                return None;
+            }
+        };
+        if parts.len() > PARTS_MAX || parts.iter().any(|part| part.len() > PART_BYTES_MAX) {
+            self.wrong("part_ids", "are too many, or no ids of parts");
+            return None;
+        }
+        match (enclosed, all, parts.is_empty()) {
+            (true, _, true) => Some((true, Files::None)),
+            (false, false, true) => Some((false, Files::None)),
+            (false, true, true) => Some((false, Files::All)),
+            (false, false, false) => Some((false, Files::Parts(parts))),
+            (true, _, false) | (false, true, false) => {
+                self.wrong("part_ids", "do not go with ENCLOSED or include_attachments");
+                None
+            }
+        }
     }
 
     fn latest_seen(&mut self, name: &str) -> Option<Option<MessageId>> {
@@ -91,18 +150,29 @@ impl Shared {
         let key = form.request(&caller.subject, "SendReply", id, &asked);
         let key = form.sent_once(key);
         let from = form.text("from_address", asked.from_address, ADDRESS_BYTES_MAX);
-        let text = form.words(asked.text_body);
+        let words = form.words(asked.text_body, asked.html_body);
+        let quoted = form.quoted(asked.include_original, asked.quoted_part);
+        let recipients = form.recipients(asked.to, asked.cc, asked.bcc);
         let subject = form.subject(asked.subject);
         let latest_seen = form.latest_seen(&asked.latest_seen_message);
-        let (interaction, key, from, text, subject, latest_seen) =
-            form.done((interaction, key, from, text, subject, latest_seen))?;
+        let (interaction, (key, latest_seen), from, (words, quoted), recipients, subject) = form
+            .done((
+                interaction,
+                key.zip(latest_seen),
+                from,
+                words.zip(quoted),
+                recipients,
+                subject,
+            ))?;
         let draft = ReplyDraft {
             session,
             interaction,
             from,
+            recipients,
+            reply_all: asked.reply_all,
             subject: Some(subject).filter(|subject| !subject.is_empty()),
-            text,
-            include_original: asked.include_original,
+            words,
+            quoted,
             latest_seen,
         };
         let done = reply::send(&self.handle, &self.reply, draft, key).await;
@@ -132,18 +202,27 @@ impl Shared {
         if asked.to.is_empty() {
             form.wrong("to", "is empty");
         }
-        let recipients = form.recipients(asked.to, asked.cc, Vec::new());
-        let text = form.text("text_body", asked.text_body, TEXT_BYTES_MAX);
+        let recipients = form.recipients(asked.to, asked.cc, asked.bcc);
+        let words = form.maybe_words(asked.text_body, asked.html_body);
+        let passed_on = form.passed_on(asked.form, asked.include_attachments, asked.part_ids);
         let latest_seen = form.latest_seen(&asked.latest_seen_message);
-        let (interaction, key, from, recipients, text, latest_seen) =
-            form.done((interaction, key, from, recipients, text, latest_seen))?;
+        let (interaction, (key, latest_seen), from, recipients, words, (enclose, files)) = form
+            .done((
+                interaction,
+                key.zip(latest_seen),
+                from,
+                recipients,
+                words,
+                passed_on,
+            ))?;
         let draft = Forwarding {
             session,
             interaction,
             from,
             recipients,
-            text,
-            enclose: asked.include_attachments,
+            words,
+            enclose,
+            files,
             latest_seen,
         };
         let done = mailing::forward(&self.handle, &self.reply, draft, key).await;
@@ -223,15 +302,15 @@ impl Shared {
         let from = form.text("from_address", asked.from_address, ADDRESS_BYTES_MAX);
         let recipients = form.recipients(asked.to, asked.cc, asked.bcc);
         let subject = form.subject(asked.subject);
-        let text = form.words(asked.text_body);
+        let words = form.words(asked.text_body, asked.html_body);
         let latest_seen = form.latest_seen(&asked.latest_seen_message);
-        let (interaction, (key, latest_seen), from, recipients, subject, text) = form.done((
+        let (interaction, (key, latest_seen), from, recipients, subject, words) = form.done((
             interaction,
             key.zip(latest_seen),
             from,
             recipients,
             subject,
-            text,
+            words,
         ))?;
         let draft = Writing {
             session,
@@ -239,7 +318,7 @@ impl Shared {
             from,
             recipients,
             subject,
-            text,
+            words,
             latest_seen,
         };
         let done = mailing::email(&self.handle, &self.reply, draft, key).await;

@@ -126,6 +126,10 @@ impl Acknowledgement {
             reply_to: None,
             subject: &self.template.subject.replace(NUMBER, &number),
             tag: None,
+            untag: None,
+            html: None,
+            pictures: &[],
+            files: &[],
             text: &self.template.text.replace(NUMBER, &number),
             parent: Some(Parent {
                 subject: "",

@@ -6,22 +6,22 @@
 
 use std::fmt;
 
-use data_encoding::BASE64;
-use mail_builder::encoders::base64::Base64Encoder;
-use mail_builder::encoders::quoted_printable::QuotedPrintableEncoder;
 use mail_builder::headers::Header as _;
-use mail_builder::headers::date::Date;
 use mail_builder::headers::text::Text;
 
-use super::address::is_atext;
+use super::attribution::rfc5322_date;
+use super::html::{self, Outgoing};
 use super::letter::TEXT_BYTES_MAX;
 use super::loop_mark::{LOOP_FIELD, LoopMark};
 use super::mailbox::{Mailbox, NAME_CHARS_MAX};
 use super::message_id::InternetMessageId;
-use super::subject::{forward_subject, has_number, reply_subject};
-use super::text::{LINE_CHARS_MAX, clean_line, prefix};
+use super::subject::{forward_subject, has_number, reply_subject, without_number};
+use super::text::{LINE_CHARS_MAX, clean_line};
 use super::token::MainNumber;
 use crate::time::Timestamp;
+use body::Content;
+use fields::{ancestry, field, mailboxes};
+pub use file::File;
 
 /// Most recipients of one letter, To and Cc together. Enough for a family of companies; a list
 /// is not what a contact centre answers.
@@ -34,12 +34,8 @@ pub const QUOTE_BYTES_MAX: usize = 64 << 10;
 /// cut in the middle, and the field stays far below what relays refuse.
 const REFERENCES_KEPT: usize = 20;
 
-/// Longest line of a body that is sent as it is, in bytes. RFC 5322, section 2.1.1, allows 998
-/// and asks for 78; between the two, relays begin to break lines.
-const PLAIN_LINE_BYTES_MAX: usize = 200;
-
 /// Longest word for the number tag, in characters.
-const TAG_CHARS_MAX: usize = 30;
+pub const TAG_CHARS_MAX: usize = 30;
 
 /// A letter to be written.
 #[derive(Debug, Clone)]
@@ -57,8 +53,19 @@ pub struct Draft<'a> {
     pub subject: &'a str,
     /// The number to be shown in the subject, if the operator wants it there.
     pub tag: Option<Tag<'a>>,
-    /// The text, in lines however they end.
+    /// A number that must not be in it: of a case that this one follows, or of any if the letter
+    /// goes to people who are not to know it. Given with its brackets, it is taken out.
+    pub untag: Option<MainNumber>,
+    /// The text, in lines however they end. If it says nothing and there is HTML, it is made of
+    /// that.
     pub text: &'a str,
+    /// The same as HTML, if the letter is to have both; whatever is not safe in it is left out.
+    /// Of the pictures it may show those that travel with it, by `cid:`, and those from elsewhere.
+    pub html: Option<&'a str>,
+    /// Pictures that the HTML, or that of a quotation, shows. Sent only with HTML.
+    pub pictures: &'a [File<'a>],
+    /// Files that go along.
+    pub files: &'a [File<'a>],
     /// What it answers, if it is a reply.
     pub parent: Option<Parent<'a>>,
     /// What it passes on, if it forwards a letter.
@@ -96,30 +103,38 @@ pub struct Parent<'a> {
     pub quote: Option<Quote<'a>>,
 }
 
-/// A letter that is passed on: quoted below the text, and enclosed if its bytes are here.
+/// A letter that is passed on.
 #[derive(Debug, Clone, Copy)]
 pub struct Forwarded<'a> {
     /// Who wrote it.
     pub author: &'a str,
     /// When it was written.
     pub date: Timestamp,
+    /// By how much the clock that shows this is ahead of UTC.
+    pub ahead_seconds: i32,
+    /// To whom it was written.
+    pub to: &'a str,
+    /// Who got a copy.
+    pub cc: &'a str,
     /// Its subject.
     pub subject: &'a str,
     /// Its text; the first [`QUOTE_BYTES_MAX`] bytes are quoted.
     pub text: &'a str,
-    /// All of it, to be enclosed with its files.
+    /// Its HTML, quoted instead where the letter has HTML.
+    pub html: Option<&'a Outgoing>,
+    /// All of it, to be enclosed with its files instead of being quoted.
     pub whole: Option<&'a [u8]>,
 }
 
 /// An original to be quoted.
 #[derive(Debug, Clone, Copy)]
 pub struct Quote<'a> {
-    /// What its author is called.
-    pub author: &'a str,
-    /// When it was written.
-    pub date: Timestamp,
+    /// The line above it; see [`super::attribution::line`].
+    pub attribution: &'a str,
     /// Its text; the first [`QUOTE_BYTES_MAX`] bytes are quoted.
     pub text: &'a str,
+    /// Its HTML, quoted instead where the letter has HTML.
+    pub html: Option<&'a Outgoing>,
 }
 
 /// A letter, ready to be submitted.
@@ -158,6 +173,10 @@ pub enum Field {
     Tag,
     /// The text.
     Text,
+    /// The HTML.
+    Html,
+    /// The letter that is passed on.
+    Original,
 }
 
 impl fmt::Display for ComposeError {
@@ -180,6 +199,8 @@ impl fmt::Display for Field {
             Self::Subject => "subject",
             Self::Tag => "word of the number tag",
             Self::Text => "text",
+            Self::Html => "HTML",
+            Self::Original => "letter that is passed on",
         })
     }
 }
@@ -187,7 +208,8 @@ impl fmt::Display for Field {
 impl std::error::Error for ComposeError {}
 
 impl Draft<'_> {
-    /// Writes the letter: plain text in UTF-8, wrapped if it must be.
+    /// Writes the letter: plain text in UTF-8, beside it the HTML if there is any, the pictures of
+    /// that and the files.
     ///
     /// # Errors
     ///
@@ -206,7 +228,7 @@ impl Draft<'_> {
         );
         out.extend_from_slice(b"Subject: ");
         Text::new(subject.as_str()).write_header(&mut out, "Subject: ".len());
-        field(&mut out, "Date", &rfc5322_date(self.date));
+        field(&mut out, "Date", &rfc5322_date(self.date, 0));
         field(
             &mut out,
             "Message-ID",
@@ -221,13 +243,20 @@ impl Draft<'_> {
             field(&mut out, "X-Auto-Response-Suppress", "All");
         }
         field(&mut out, "MIME-Version", "1.0");
-        match self.forwarded.as_ref().and_then(|letter| letter.whole) {
-            Some(letter) => {
-                let id = self.internet_message_id;
-                enclosure::with_letter(&mut out, &self.full_text(), letter, id);
-            }
-            None => body(&mut out, &self.full_text()),
-        }
+        let html = self
+            .html
+            .map(|source| self.clean_html(source))
+            .transpose()?;
+        let text = self.full_text(html.as_ref());
+        let html = html.map(|html| self.full_html(&html));
+        let content = Content {
+            text: &text,
+            html: html.as_deref(),
+            pictures: self.pictures,
+            letter: self.forwarded.as_ref().and_then(|letter| letter.whole),
+            files: self.files,
+        };
+        body::write(&mut out, &content, self.internet_message_id);
         Ok(Composed {
             bytes: out,
             subject,
@@ -272,6 +301,20 @@ impl Draft<'_> {
         Ok(())
     }
 
+    /// The HTML that is written above any quotation.
+    fn clean_html(&self, source: &str) -> Result<Outgoing, ComposeError> {
+        let html = html::outgoing(source, true, &mut |src| {
+            let id = src.strip_prefix("cid:")?;
+            let known = self.pictures.iter().any(|file| file.content_id == Some(id));
+            known.then(|| id.to_owned())
+        });
+        // What somebody wrote is sent whole or not at all.
+        if html.cut {
+            return Err(ComposeError::TooLong(Field::Html));
+        }
+        Ok(html)
+    }
+
     fn full_subject(&self) -> String {
         let own = clean_line(self.subject, LINE_CHARS_MAX);
         let mut subject = match &self.parent {
@@ -281,6 +324,7 @@ impl Draft<'_> {
         if let Some(forwarded) = self.forwarded.filter(|_| subject.is_empty()) {
             subject = forward_subject(forwarded.subject);
         }
+        subject = self.untagged(&subject);
         if let Some(tag) = &self.tag {
             let number = tag.number.to_string();
             if !has_number(&subject, &number) {
@@ -293,187 +337,54 @@ impl Draft<'_> {
         subject
     }
 
-    fn full_text(&self) -> String {
-        let mut text = self.text.replace("\r\n", "\n").replace('\r', "\n");
+    /// A subject without the number that must not be in it.
+    fn untagged(&self, subject: &str) -> String {
+        match self.untag {
+            Some(number) => without_number(subject, &number.to_string()),
+            None => subject.to_owned(),
+        }
+    }
+
+    fn full_text(&self, html: Option<&Outgoing>) -> String {
+        let mut text = match html {
+            Some(html) if self.text.trim().is_empty() => html::to_text(html.as_str()),
+            Some(_) | None => self.text.replace("\r\n", "\n").replace('\r', "\n"),
+        };
         text.truncate(text.trim_end().len());
         text.push('\n');
         if let Some(quote) = self.parent.as_ref().and_then(|parent| parent.quote) {
             text.push('\n');
-            text.push_str(&quoted(&quote));
+            quoting::quote_text(&mut text, &quote);
         }
-        if let Some(forwarded) = &self.forwarded {
+        if let Some(forwarded) = self.quoted_forward() {
             text.push('\n');
-            text.push_str(&passed_on(forwarded));
+            quoting::forward_text(&mut text, forwarded, &self.untagged(forwarded.subject));
         }
         text
     }
-}
 
-fn quoted(quote: &Quote<'_>) -> String {
-    let author = clean_line(quote.author, NAME_CHARS_MAX);
-    let mut out = format!("On {}, {author} wrote:\n", rfc5322_date(quote.date));
-    let kept = prefix(quote.text, QUOTE_BYTES_MAX);
-    for line in kept.lines() {
-        let line: String = line
-            .chars()
-            .filter(|c| !c.is_control() || *c == '\t')
-            .collect();
-        out.push('>');
-        if !line.is_empty() && !line.starts_with('>') {
-            out.push(' ');
+    fn full_html(&self, own: &Outgoing) -> String {
+        let mut html = own.as_str().trim_end().to_owned();
+        if let Some(quote) = self.parent.as_ref().and_then(|parent| parent.quote) {
+            quoting::quote_html(&mut html, &quote);
         }
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    if kept.len() < quote.text.len() {
-        out.push_str("> […]\n");
-    }
-    out
-}
-
-/// A forwarded letter's text, with what its header said, as most mail programs show it.
-fn passed_on(letter: &Forwarded<'_>) -> String {
-    let mut out = String::from("---------- Forwarded message ----------\n");
-    let author = clean_line(letter.author, LINE_CHARS_MAX);
-    let subject = clean_line(letter.subject, LINE_CHARS_MAX);
-    let date = rfc5322_date(letter.date);
-    out.push_str(&format!(
-        "From: {author}\nDate: {date}\nSubject: {subject}\n\n"
-    ));
-    let kept = prefix(letter.text, QUOTE_BYTES_MAX);
-    for line in kept.lines() {
-        out.extend(line.chars().filter(|c| !c.is_control() || *c == '\t'));
-        out.push('\n');
-    }
-    if kept.len() < letter.text.len() {
-        out.push_str("[…]\n");
-    }
-    out
-}
-
-/// A date of RFC 5322, section 3.3, in UTC.
-fn rfc5322_date(date: Timestamp) -> String {
-    // The last second of the year 9999: the form has four digits for the year.
-    const SECONDS_MAX: u64 = 253_402_300_799;
-    let seconds = date.as_secs().min(SECONDS_MAX);
-    Date::new(i64::try_from(seconds).unwrap_or_default()).to_rfc822()
-}
-
-fn field(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
-}
-
-/// `In-Reply-To` and `References` as RFC 5322, section 3.6.4, builds them.
-fn ancestry(out: &mut Vec<u8>, parent: &Parent<'_>) {
-    if let Some(id) = parent.internet_message_id {
-        field(out, "In-Reply-To", &id.to_string());
-    }
-    let mut ids: Vec<&InternetMessageId> = parent.references.iter().collect();
-    if let Some(id) = parent.internet_message_id {
-        ids.retain(|known| *known != id);
-        ids.push(id);
-    }
-    if ids.len() > REFERENCES_KEPT + 1 {
-        ids.drain(1..ids.len() - REFERENCES_KEPT);
-    }
-    if !ids.is_empty() {
-        // An id a line: they are long, and folding elsewhere would break them.
-        let lines: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        field(out, "References", &lines.join("\r\n "));
-    }
-}
-
-fn mailboxes(out: &mut Vec<u8>, name: &str, mailboxes: &[Mailbox]) {
-    if mailboxes.is_empty() {
-        return;
-    }
-    let all: Vec<String> = mailboxes
-        .iter()
-        .map(|mailbox| {
-            if mailbox.name.trim().is_empty() {
-                mailbox.address.to_string()
-            } else {
-                format!("{} <{}>", phrase(mailbox.name.trim()), mailbox.address)
-            }
-        })
-        .collect();
-    field(out, name, &all.join(",\r\n "));
-}
-
-/// A name as it may stand before an address (RFC 5322, section 3.2.5): bare, quoted, or in
-/// encoded words (RFC 2047, section 5). Ours rather than the library's, which writes the address
-/// together with it.
-fn phrase(name: &str) -> String {
-    // A reader may decode what looks encoded even between quotes.
-    if !name.is_ascii() || name.contains("=?") {
-        return encoded_words(name);
-    }
-    if name.chars().all(|c| is_atext(c) || c == ' ') {
-        return name.to_owned();
-    }
-    let mut out = String::from("\"");
-    for c in name.chars() {
-        if matches!(c, '"' | '\\') {
-            out.push('\\');
+        if let Some(forwarded) = self.quoted_forward() {
+            quoting::forward_html(&mut html, forwarded, &self.untagged(forwarded.subject));
         }
-        out.push(c);
+        html
     }
-    out.push('"');
-    out
-}
 
-/// Base 64, in words of at most 75 characters that each hold whole characters.
-fn encoded_words(text: &str) -> String {
-    const BYTES_A_WORD: usize = 45;
-    let mut words = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let piece = prefix(rest, BYTES_A_WORD);
-        words.push(format!("=?utf-8?B?{}?=", BASE64.encode(piece.as_bytes())));
-        rest = rest.get(piece.len()..).unwrap_or_default();
-    }
-    words.join("\r\n ")
-}
-
-/// The fields that describe the body, and the body: as it is if every relay will leave it alone,
-/// else in whichever wrapping is shorter to read.
-fn body(out: &mut Vec<u8>, text: &str) {
-    let text = text.replace('\n', "\r\n");
-    let tame = text.is_ascii()
-        && text.split("\r\n").all(|line| {
-            line.len() <= PLAIN_LINE_BYTES_MAX
-                && !line.ends_with([' ', '\t'])
-                // What an mbox on the way would mangle (RFC 4155, appendix A).
-                && !line.starts_with("From ")
-        });
-    field(out, "Content-Type", "text/plain; charset=utf-8");
-    if tame {
-        field(out, "Content-Transfer-Encoding", "7bit");
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(text.as_bytes());
-        return;
-    }
-    // Quoted-printable triples each byte that is not ASCII, base 64 adds a third to all.
-    let foreign = text.bytes().filter(|b| !b.is_ascii()).count();
-    if foreign * 6 <= text.len() {
-        field(out, "Content-Transfer-Encoding", "quoted-printable");
-        out.extend_from_slice(b"\r\n");
-        QuotedPrintableEncoder::new()
-            .preserve_line_breaks()
-            .encode_into(text.as_bytes(), out);
-    } else {
-        field(out, "Content-Transfer-Encoding", "base64");
-        out.extend_from_slice(b"\r\n");
-        Base64Encoder::new()
-            .wrap_lines()
-            .encode_into(text.as_bytes(), out);
-    }
-    if !out.ends_with(b"\r\n") {
-        out.extend_from_slice(b"\r\n");
+    /// The letter that is passed on, unless it is enclosed as it is.
+    fn quoted_forward(&self) -> Option<&Forwarded<'_>> {
+        (self.forwarded.as_ref()).filter(|letter| letter.whole.is_none())
     }
 }
 
+mod body;
 mod enclosure;
+mod fields;
+mod file;
+mod quoting;
 
 #[cfg(test)]
 mod tests;

@@ -6,11 +6,20 @@
 
 mod character;
 mod fold;
+mod judge;
 mod safe;
 mod style;
 mod text;
 mod token;
 mod visible;
 
-pub use safe::{DEPTH_MAX, HTML_BYTES_MAX, Html, LINKS_MAX, SOURCE_BYTES_MAX, TAGS_MAX, clean};
+pub use safe::{
+    DEPTH_MAX, HTML_BYTES_MAX, Html, LINKS_MAX, Outgoing, SOURCE_BYTES_MAX, TAGS_MAX, clean,
+    outgoing,
+};
 pub use text::to_text;
+
+/// Appends text so that it stands for itself in HTML, also within a quoted value.
+pub fn escape(text: &str, out: &mut String) {
+    character::escape(text, out);
+}

@@ -7,6 +7,7 @@
 mod attachment;
 mod opaque;
 mod protection;
+mod quotable;
 mod reader;
 mod view;
 
@@ -29,6 +30,7 @@ use reader::{Reader, Shown};
 
 pub use attachment::{Attachment, Inner, may_run, safe_type};
 pub use protection::Protection;
+pub use quotable::{Picture, Quotable};
 pub use view::View;
 
 /// Largest text that is shown, in bytes of UTF-8. Longer texts are logs, not letters.

@@ -28,6 +28,7 @@ pub mod results;
 pub mod trust;
 
 pub mod acknowledgement;
+pub mod attribution;
 pub mod compose;
 pub mod dkim;
 pub mod subject;

@@ -35,10 +35,36 @@ pub fn forward_subject(subject: &str) -> String {
 
 /// Cuts one `Re:`, `AW:`, `SV:`, `Antw:` and the like, also counted as in `Re[2]:` or `Re^2:`.
 fn strip_reply_mark(subject: &str) -> Option<&str> {
-    // English, German, Scandinavian, Dutch, Polish, Portuguese, Turkish, Greek, Chinese. Not the
-    // Spanish `RV` or the Finnish `VS`, which may mark a forward.
-    const MARKS: [&str; 12] = [
-        "re", "aw", "sv", "antw", "antwort", "odp", "res", "ynt", "ref", "απ", "回复", "回覆",
+    // English, German, Scandinavian, Dutch, Polish, Portuguese, Turkish, Italian, Croatian,
+    // Hungarian, Indonesian, Latvian, Russian, Greek, Hebrew, Arabic, Chinese, Japanese, Korean.
+    // Not the Spanish `RV` or the Finnish `VS`, which may mark a forward.
+    const MARKS: [&str; 26] = [
+        "re",
+        "aw",
+        "sv",
+        "antw",
+        "antwort",
+        "odp",
+        "res",
+        "ynt",
+        "ref",
+        "rif",
+        "r",
+        "odg",
+        "vá",
+        "bls",
+        "atb",
+        "отв",
+        "ответ",
+        "απ",
+        "השב",
+        "תגובה",
+        "رد",
+        "回复",
+        "回覆",
+        "答复",
+        "返信",
+        "회신",
     ];
     let colon = subject.find([':', '：'])?;
     let (mark, rest) = subject.split_at(colon);
@@ -117,6 +143,21 @@ pub fn main_numbers(subject: &str) -> Vec<MainNumber> {
         .collect()
 }
 
+/// The subject without a number that stands in brackets, alone or behind a word.
+#[must_use]
+pub fn without_number(subject: &str, number: &str) -> String {
+    let mut kept = String::new();
+    for piece in subject.split_inclusive(']') {
+        match piece.rfind('[') {
+            Some(at) if has_number(piece.get(at..).unwrap_or_default(), number) => {
+                kept.push_str(piece.get(..at).unwrap_or_default().trim_end());
+            }
+            Some(_) | None => kept.push_str(piece),
+        }
+    }
+    clean_line(&kept, LINE_CHARS_MAX)
+}
+
 /// Whether a number already stands in brackets, alone or behind a word.
 #[must_use]
 pub fn has_number(subject: &str, number: &str) -> bool {
@@ -155,6 +196,11 @@ mod tests {
             ("Re[2]: Order", "Re: Order"),
             ("Re^3: Order", "Re: Order"),
             ("回复：Order", "Re: Order"),
+            ("R: I: Ordine", "Re: I: Ordine"),
+            ("RIF: Odg: Vá: Bls: Atb: x", "Re: x"),
+            ("Ответ: Заказ", "Re: Заказ"),
+            ("رد: طلب", "Re: طلب"),
+            ("返信： 注文", "Re: 注文"),
             ("Fwd: Order", "Re: Fwd: Order"),
             ("RV: Order", "Re: RV: Order"),
             ("Report: x", "Re: Report: x"),
@@ -216,6 +262,21 @@ mod tests {
             (NO_SUBJECT, false),
         ] {
             assert_eq!(is_forward(subject), forwards, "{subject}");
+        }
+    }
+
+    #[test]
+    fn numbers_taken_out_of_subjects() {
+        for (subject, without) in [
+            ("Order [Case 5724]", "Order"),
+            ("[5724] Order [Ticket 7]", "Order [Ticket 7]"),
+            ("Re: [Case 5724] Order [a]", "Re: Order [a]"),
+            ("Order 5724", "Order 5724"),
+            ("Order [Case 15724]", "Order [Case 15724]"),
+            ("[a [Case 5724]", "[a"),
+            ("[Case 5724]", ""),
+        ] {
+            assert_eq!(without_number(subject, "5724"), without, "{subject}");
         }
     }
 

@@ -9,7 +9,15 @@ pub mod hearing;
 pub mod transparency;
 
 pub mod mailing;
+pub mod recipients;
 pub mod reply;
+
+mod letterhead;
+mod mail;
+mod original;
+
+pub use mail::Quoted;
+pub use original::Files;
 
 pub mod dkim;
 pub mod driver;

@@ -2,26 +2,34 @@
 
 use std::fmt;
 
-use crate::content::Content;
-use crate::desk::{Case, Command, Correspondent, Interaction, NO_MESSAGE, Outgoing, Refusal};
+use super::letterhead::Letterhead;
+use super::mail::{self, Mail, Quoted, Standing};
+use super::original::Original;
+use super::recipients::Recipients;
+use crate::desk::{Case, Command, Correspondent, Interaction, NO_MESSAGE, Refusal};
 use crate::engine::{Done, EngineError, Handle, RequestKey};
 use crate::id::{InteractionId, MessageId, SessionId};
-use crate::mail::address::Address;
-use crate::mail::compose::{ComposeError, Draft, Parent, Quote};
-use crate::mail::letter::Letter;
+use crate::mail::compose::ComposeError;
 use crate::mail::loop_mark::LoopMark;
 use crate::mail::mailbox::Mailbox;
 use crate::mail::message_id::InternetMessageId;
 use crate::mail::token::{self, Audience, Keyring, NONCE_BYTES};
-
-/// How much of the original is read to quote from, in bytes.
-const ORIGINAL_BYTES_MAX: usize = 1 << 20;
+use crate::mail::trust::Trust;
 
 /// What every answer of this installation has in common.
 #[derive(Debug, Clone)]
 pub struct ReplySettings {
     /// The domain on the right of the Message-IDs that we make.
     pub message_id_domain: String,
+}
+
+/// What an agent has to say.
+#[derive(Debug, Clone, Default)]
+pub struct Words {
+    /// As text; may be empty if there is HTML.
+    pub text: String,
+    /// The same as HTML, if the mail is to have both.
+    pub html: Option<String>,
 }
 
 /// What an agent wrote.
@@ -33,12 +41,16 @@ pub struct ReplyDraft {
     pub interaction: InteractionId,
     /// The address chosen as From; empty for the one that the customer wrote to.
     pub from: String,
+    /// To whom; the customer if `to` is empty.
+    pub recipients: Recipients,
+    /// Whether everybody else who had the answered letter gets a copy.
+    pub reply_all: bool,
     /// The subject; the original's with `Re:` if not given.
     pub subject: Option<String>,
     /// The text.
-    pub text: String,
-    /// Whether the original is quoted below it.
-    pub include_original: bool,
+    pub words: Words,
+    /// What of the original stands below it.
+    pub quoted: Quoted,
     /// The newest letter that the agent had seen.
     pub latest_seen: Option<MessageId>,
 }
@@ -52,6 +64,10 @@ pub enum ReplyError {
     Compose(ComposeError),
     /// The customer left no address that could be answered.
     NoRecipient,
+    /// The letter is not proven to be its sender's, so it does not say who else takes part.
+    Unproven,
+    /// The letter that is passed on has no such part.
+    NoSuchPart(String),
     /// A recipient is an address of ours: mail to it would come back as a customer's.
     OwnAddress(String),
     /// The machine gave no random number.
@@ -68,6 +84,11 @@ impl fmt::Display for ReplyError {
                 f,
                 "{address} is an address of a queue; transfer the interaction to it instead"
             ),
+            Self::Unproven => f.write_str(
+                "the sender of this letter is not proven, so its other recipients may be \
+                 anybody's; name those who are to have the answer",
+            ),
+            Self::NoSuchPart(part) => write!(f, "the letter has no file {part:?}"),
             Self::Randomness => f.write_str("the machine gives no random numbers"),
         }
     }
@@ -101,76 +122,68 @@ pub async fn send(
     draft: ReplyDraft,
     request: Option<RequestKey>,
 ) -> Result<Done, ReplyError> {
-    let interaction = handle
-        .interaction(draft.interaction)
-        .await?
-        .ok_or(Refusal::InteractionUnknown(draft.interaction))?;
-    let case = handle
-        .case(interaction.case)
-        .await?
-        .ok_or(Refusal::InteractionUnknown(draft.interaction))?;
-    let from = from_mailbox(handle, &interaction, draft.from).await?;
-    let to = Mailbox {
-        name: interaction.customer.display_name.clone(),
-        address: Address::parse(&interaction.customer.address)
-            .map_err(|_| ReplyError::NoRecipient)?,
+    let (interaction, case) = work(handle, draft.interaction).await?;
+    let mut recipients = draft.recipients;
+    recipients.check_outside(handle).await?;
+    if recipients.to.is_empty() {
+        recipients.to.push(mail::customer(&interaction)?);
+    }
+    let first = (recipients.to.first().cloned()).ok_or(ReplyError::NoRecipient)?;
+    let letterhead = Letterhead::of(handle, draft.session, &interaction, draft.from).await?;
+    let identity = Identity::new(handle, settings, &case, &letterhead, &first)?;
+    let original = Original::quoted(handle, interaction.latest_inbound, &identity.id).await?;
+    if draft.reply_all {
+        let record = handle.message(interaction.latest_inbound).await?;
+        let trust = record.map_or(Trust::D, |record| record.trust);
+        recipients
+            .add_all_of(handle, original.letter(), trust)
+            .await?;
+    }
+    recipients.settle()?;
+    let quoted = match draft.quoted {
+        // Who was not there before is not shown what was said before.
+        Quoted::Whole if recipients.has_stranger_to(original.letter()) => Quoted::Fresh,
+        quoted => quoted,
     };
-    let identity = Identity::new(handle, settings, &case, &from, &to)?;
-    let original = original(handle, interaction.latest_inbound).await?;
-    let now = handle.now();
-    let author = to.label();
-    let quote = draft.include_original.then(|| Quote {
-        author: &author,
-        date: original.date.unwrap_or(interaction.arrived),
-        text: original.body.text(),
-    });
     // What an agent began and what came back unsent answers no letter.
     let answers = interaction.latest_inbound != NO_MESSAGE;
-    let subject = match &draft.subject {
-        None if !answers => interaction.subject.as_str(),
-        subject => subject.as_deref().unwrap_or_default(),
+    let mail = Mail {
+        whose: (draft.session, draft.interaction, draft.latest_seen),
+        letterhead,
+        recipients,
+        identity,
+        subject: match draft.subject {
+            None if !answers => interaction.subject,
+            subject => subject.unwrap_or_default(),
+        },
+        number: Some(case.number),
+        untag: mail::left_behind(&case),
+        words: draft.words,
+        standing: if answers {
+            Standing::Answers(Box::new(original), quoted)
+        } else {
+            Standing::Alone
+        },
+        customer: first,
+        arrived: interaction.arrived,
+        date: handle.now(),
     };
-    let composed = Draft {
-        from: &from,
-        to: std::slice::from_ref(&to),
-        cc: &[],
-        reply_to: identity.reply_to.as_ref(),
-        subject,
-        tag: None,
-        text: &draft.text,
-        parent: answers.then_some(Parent {
-            subject: &original.subject,
-            internet_message_id: original.internet_message_id.as_ref(),
-            references: &original.references,
-            quote,
-        }),
-        forwarded: None,
-        date: now,
-        internet_message_id: &identity.id,
-        loop_mark: &identity.loop_mark,
-        automatic: false,
-    }
-    .compose()
-    .map_err(ReplyError::Compose)?;
-    let reply = Outgoing {
-        session: draft.session,
-        interaction: draft.interaction,
-        envelope_sender: from.address.normalised(),
-        from: correspondent(&from),
-        to: correspondent(&to),
-        slot: identity.slot,
-        others: Vec::new(),
-        internet_message_id: identity.id.as_str().to_owned(),
-        subject: composed.subject,
-        size: composed.bytes.len() as u64,
-        latest_seen: draft.latest_seen,
-    };
-    let command = Command::Reply(Box::new(reply));
-    let body = Content::Memory(composed.bytes.into());
-    Ok(handle.command_with_body(command, body, request).await?)
+    mail.hand_in(handle, Command::Reply, request).await
+}
+
+/// The interaction and its case.
+pub(super) async fn work(
+    handle: &Handle,
+    id: InteractionId,
+) -> Result<(Interaction, Case), ReplyError> {
+    let unknown = || Refusal::InteractionUnknown(id);
+    let found = handle.interaction(id).await?.ok_or_else(unknown)?;
+    let case = handle.case(found.case).await?.ok_or_else(unknown)?;
+    Ok((found, case))
 }
 
 /// How a mail of ours is known, and where answers to it come back to.
+#[derive(Debug)]
 pub(super) struct Identity {
     pub(super) id: InternetMessageId,
     pub(super) reply_to: Option<Mailbox>,
@@ -185,7 +198,7 @@ impl Identity {
         handle: &Handle,
         settings: &ReplySettings,
         case: &Case,
-        from: &Mailbox,
+        letterhead: &Letterhead,
         to: &Mailbox,
     ) -> Result<Self, ReplyError> {
         let keyring = handle.keyring();
@@ -198,8 +211,9 @@ impl Identity {
         let id = mint(settings, &keyring, audience)?;
         let reply_to = handle
             .signs_addresses()
-            .then(|| reply_to(&keyring, audience, from))
-            .flatten();
+            .then(|| signed_reply_to(&keyring, audience, letterhead))
+            .flatten()
+            .or_else(|| plain_reply_to(letterhead));
         let loop_mark = LoopMark::mint(&keyring, &settings.message_id_domain, &id)
             .map_err(|_| ReplyError::Randomness)?;
         Ok(Self {
@@ -219,39 +233,24 @@ pub fn correspondent(mailbox: &Mailbox) -> Correspondent {
     }
 }
 
-/// The mailbox of the interaction's queue that was chosen as From; the one that the interaction
-/// names if none was.
-pub(super) async fn from_mailbox(
-    handle: &Handle,
-    interaction: &Interaction,
-    chosen: String,
-) -> Result<Mailbox, ReplyError> {
-    let chosen = if chosen.is_empty() {
-        interaction.mailbox.clone()
-    } else {
-        chosen
-    };
-    let queue = interaction.queue.clone();
-    let refusal = Refusal::FromNotAllowed(chosen.clone());
-    let found = handle
-        .look(move |desk, _| {
-            let settings = &desk.queues().get(&queue)?.settings;
-            settings.mailbox(&chosen).cloned()
-        })
-        .await?;
-    let mailbox = found.ok_or(refusal.clone())?;
-    Ok(Mailbox {
-        name: mailbox.display_name,
-        address: Address::parse(&mailbox.address).map_err(|_| refusal)?,
+/// The address that an answer comes back to, with the name of From. `None` if the mailbox's name
+/// leaves no room for a token.
+fn signed_reply_to(
+    keyring: &Keyring,
+    audience: Audience<'_>,
+    letterhead: &Letterhead,
+) -> Option<Mailbox> {
+    Some(Mailbox {
+        name: letterhead.from.name.clone(),
+        address: token::mint_address(keyring, audience, &letterhead.home).ok()?,
     })
 }
 
-/// The address that an answer comes back to, with the name of From. `None` if the mailbox's name
-/// leaves no room for a token: then From is answered to.
-fn reply_to(keyring: &Keyring, audience: Audience<'_>, from: &Mailbox) -> Option<Mailbox> {
-    Some(Mailbox {
-        name: from.name.clone(),
-        address: token::mint_address(keyring, audience, &from.address).ok()?,
+/// Without a token From is answered to, unless that is no address of the queue.
+fn plain_reply_to(letterhead: &Letterhead) -> Option<Mailbox> {
+    (letterhead.home != letterhead.from.address).then(|| Mailbox {
+        name: letterhead.from.name.clone(),
+        address: letterhead.home.clone(),
     })
 }
 
@@ -265,18 +264,4 @@ fn mint(
     ring::rand::SecureRandom::fill(&random, &mut nonce).map_err(|_| ReplyError::Randomness)?;
     token::mint(keyring, audience, nonce, &settings.message_id_domain)
         .map_err(|_| ReplyError::Randomness)
-}
-
-/// The letter that is answered or passed on.
-pub(super) async fn original(handle: &Handle, id: MessageId) -> Result<Letter, ReplyError> {
-    let record = handle.message(id).await?;
-    let size = record.map_or(0, |record| record.size);
-    let head = handle
-        .body_head(id, ORIGINAL_BYTES_MAX)
-        .await?
-        .unwrap_or_default();
-    let whole = size <= head.len() as u64;
-    tokio::task::spawn_blocking(move || Letter::read(&head, whole))
-        .await
-        .map_err(|_| ReplyError::Engine(EngineError::Stopping))
 }

@@ -167,6 +167,17 @@ impl Gateway {
 
     /// These bytes arrive in a queue, to be worked on in some way.
     pub(crate) async fn arrives_as(&self, queue: &str, raw: Vec<u8>, handling: Handling) {
+        self.arrives_judged(queue, raw, handling, Trust::A).await;
+    }
+
+    /// The same from a sender who is proven this well.
+    pub(crate) async fn arrives_judged(
+        &self,
+        queue: &str,
+        raw: Vec<u8>,
+        handling: Handling,
+        trust: Trust,
+    ) {
         let number = self.letters.fetch_add(1, Ordering::Relaxed);
         let letter = Ingest {
             targets: vec![Target {
@@ -181,7 +192,7 @@ impl Gateway {
             internet_message_id: format!("{number}@customer.example"),
             subject: format!("Broken lamp {number}"),
             size: raw.len() as u64,
-            trust: Trust::A,
+            trust,
             trust_reason: "dkim=pass".to_owned(),
             mta_queue_id: "4ABC".to_owned(),
             thread: Thread::New(Origin::SameLetter),
@@ -214,7 +225,7 @@ pub(crate) fn sign_in(id: &str) -> pb::OpenSessionRequest {
     }
 }
 
-fn queues() -> Vec<QueueSettings> {
+pub(crate) fn queues() -> Vec<QueueSettings> {
     [("support", Some(600)), ("sales", None)]
         .into_iter()
         .map(|(id, post_processing)| {

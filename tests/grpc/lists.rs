@@ -136,6 +136,7 @@ async fn queues_members_and_addresses() {
             queue: "queues/support".to_owned(),
             page_size: 1,
             page_token: token,
+            agent: String::new(),
         };
         let page = addresses
             .list_from_addresses(by(&anna, request))

@@ -63,8 +63,9 @@ fn fields_of(config: &str, name: &str) -> Vec<Field> {
 
 /// A section: its key in `Config`, the struct behind it, and how the file writes it.
 fn sections_of(config: &str) -> Vec<(Field, &str, String)> {
+    let whole = config.split_once("pub struct Config {").unwrap().1;
     let section = |field: Field| {
-        let declared = config
+        let declared = whole
             .split_once(&format!("pub {}: ", field.name))
             .and_then(|(_, rest)| rest.split_once(",\n"))
             .unwrap()

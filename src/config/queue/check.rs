@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use super::{Codes, Queue};
 use crate::config::check::Check;
+use crate::config::from_address::check_name;
 use crate::config::hours::Hours;
 use crate::desk::COOLDOWN_MAX;
 use crate::id::QueueId;
 use crate::mail::acknowledgement::{SUBJECT_CHARS_MAX, TEXT_BYTES_MAX};
 use crate::mail::address::Address;
+use crate::mail::attribution;
+use crate::mail::compose::TAG_CHARS_MAX;
 use crate::mail::token::MAILBOX_BYTES_MAX;
 
 impl Queue {
@@ -88,11 +91,33 @@ pub(in crate::config) fn check_all(
             let what = format!("cooldown_seconds of queue {id} is over 3600");
             check.blame(&queue.id, what);
         }
+        check_writing(queue, check);
         check_post_processing(queue, check);
         check_penalties(queue, check);
         check_acknowledgement(queue, check);
         check_order(queue, check);
         check_service(queue, check);
+    }
+}
+
+/// Checks how its agents write.
+fn check_writing(queue: &Queue, check: &mut Check<'_>) {
+    if let Some(name) = &queue.from_name {
+        check_name("from_name", name, check);
+    }
+    if let Some(line) = &queue.attribution
+        && let Err(what) = attribution::check(line.get_ref())
+    {
+        check.blame(line, format!("attribution {what}"));
+    }
+    if let Some(word) = &queue.subject_tag {
+        let text = word.get_ref();
+        let bad = |c: char| c.is_control() || c == '[' || c == ']';
+        if text.trim().is_empty() || text.contains(bad) || text.chars().count() > TAG_CHARS_MAX {
+            let what =
+                format!("subject_tag must be 1 to {TAG_CHARS_MAX} characters without brackets");
+            check.blame(word, what);
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! Conversion of queues and accounts, and of what supervisors see of both.
 
+use std::collections::BTreeSet;
+
 use super::{
     address, agent_name, count, duration, long, message_name, presence, queue_name, roles, time,
 };
 use crate::desk::{
-    Agent, AgentState, Alert, CodePolicy, Concern, Goal, Interaction, Opening, Place, Presence,
-    Queue, QueueSettings, ReasonKind,
+    Agent, AgentState, Alert, CodePolicy, Concern, Goal, Interaction, Mailbox, Opening, Place,
+    Presence, Queue, ReasonKind,
 };
 use crate::engine::keys::ApiKey;
 use crate::engine::{Overview, QueueStats};
@@ -70,15 +72,18 @@ pub(in crate::grpc) fn reason(kind: ReasonKind, code: &str, label: &str) -> pb::
     }
 }
 
-pub(in crate::grpc) fn from_addresses(settings: &QueueSettings) -> Vec<pb::FromAddress> {
-    (settings.mailboxes.iter().enumerate())
-        .map(|(place, mailbox)| pb::FromAddress {
-            address: mailbox.address.clone(),
-            display_name: mailbox.display_name.clone(),
-            queue: queue_name(&settings.id),
-            default_for_queue: place == 0,
-        })
-        .collect()
+pub(in crate::grpc) fn from_address(
+    queue: &QueueId,
+    place: usize,
+    (mailbox, agents): (Mailbox, BTreeSet<AgentId>),
+) -> pb::FromAddress {
+    pb::FromAddress {
+        address: mailbox.address,
+        display_name: mailbox.display_name,
+        queue: queue_name(queue),
+        default_for_queue: place == 0,
+        agents: agents.iter().map(agent_name).collect(),
+    }
 }
 
 /// A membership as agents are told of it.

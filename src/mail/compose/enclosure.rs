@@ -1,9 +1,11 @@
 //! Enclosures: a whole letter within another, as a file beside the text.
 
-use mail_builder::encoders::base64::Base64Encoder;
+use std::borrow::Cow;
 
-use super::{body, field};
-use crate::mail::message_id::InternetMessageId;
+use super::body::wrapped;
+use super::fields::field;
+use super::file;
+use crate::mail::header::Header;
 
 /// Longest line that may travel unwrapped, in bytes without its end: RFC 5321, 4.5.3.1.6.
 const LINE_BYTES_MAX: usize = 998;
@@ -11,59 +13,68 @@ const LINE_BYTES_MAX: usize = 998;
 /// The name of the enclosed letter's file.
 const FILE_NAME: &str = "message.eml";
 
-/// Writes the fields that describe the body, and the body: the text, then the letter.
-pub(super) fn with_letter(
-    out: &mut Vec<u8>,
-    text: &str,
-    letter: &[u8],
-    internet_message_id: &InternetMessageId,
-) {
-    // The id is new and random, so no letter that is older can hold it.
-    let unique = internet_message_id.as_str().bytes();
-    let unique = unique.filter(u8::is_ascii_alphanumeric).take(48);
-    let boundary = format!("=_{}", unique.map(char::from).collect::<String>());
-    let form = Form::of(letter);
-    let kind = format!("multipart/mixed;\r\n boundary=\"{boundary}\"");
-    field(out, "Content-Type", &kind);
-    if form == Form::EightBit {
-        field(out, "Content-Transfer-Encoding", "8bit");
-    }
-    out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
-    body(out, text);
-    out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
-    let (kind, encoding) = match form {
+/// How the fields begin that are for our own house.
+const OWN_FIELDS: &str = "x-postroom-";
+
+/// Writes the fields that describe a letter within a letter, and the letter.
+pub(super) fn write(out: &mut Vec<u8>, letter: &[u8]) {
+    write_named(out, &without_own_fields(letter), FILE_NAME);
+}
+
+/// The same for a letter that is a file with a name.
+pub(super) fn write_named(out: &mut Vec<u8>, letter: &[u8], name: &str) {
+    let (kind, encoding) = match Form::of(letter) {
         Form::SevenBit => ("message/rfc822", "7bit"),
         Form::EightBit => ("message/rfc822", "8bit"),
-        Form::Wrapped => ("application/octet-stream", "base64"),
+        Form::Wrapped => {
+            file::head(out, "application/octet-stream", name, None);
+            wrapped(out, letter);
+            return;
+        }
     };
-    field(
-        out,
-        "Content-Type",
-        &format!("{kind}; name=\"{FILE_NAME}\""),
-    );
+    file::head(out, kind, name, None);
     field(out, "Content-Transfer-Encoding", encoding);
-    let place = format!("attachment; filename=\"{FILE_NAME}\"");
-    field(out, "Content-Disposition", &place);
     out.extend_from_slice(b"\r\n");
-    if form == Form::Wrapped {
-        Base64Encoder::new().wrap_lines().encode_into(letter, out);
-    } else {
-        out.extend_from_slice(letter);
+    out.extend_from_slice(letter);
+}
+
+/// A letter without what is written into headers for programs of this house: case, queue, loop.
+fn without_own_fields(letter: &[u8]) -> Cow<'_, [u8]> {
+    let header = Header::parse(letter);
+    let own = |name: &str| {
+        let begin = name.get(..OWN_FIELDS.len());
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(OWN_FIELDS))
+    };
+    if !header.fields().iter().any(|field| own(field.name)) {
+        return Cow::Borrowed(letter);
     }
-    out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    let (head, body) = letter.split_at(header.body_start().min(letter.len()));
+    let mut kept = Vec::with_capacity(letter.len());
+    let mut skipping = false;
+    for line in head.split_inclusive(|byte| *byte == b'\n') {
+        if !line.starts_with(b" ") && !line.starts_with(b"\t") {
+            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+            skipping = std::str::from_utf8(name).is_ok_and(|name| own(name.trim()));
+        }
+        if !skipping {
+            kept.extend_from_slice(line);
+        }
+    }
+    kept.extend_from_slice(body);
+    Cow::Owned(kept)
 }
 
 /// How a letter can travel within another. A `message/rfc822` may not be wrapped (RFC 2046,
 /// section 5.2.1), so one that needs it goes as any file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     SevenBit,
     EightBit,
     Wrapped,
 }
 
 impl Form {
-    fn of(letter: &[u8]) -> Self {
+    pub(super) fn of(letter: &[u8]) -> Self {
         let tame = letter.split(|byte| *byte == b'\n').all(|line| {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             line.len() <= LINE_BYTES_MAX && !line.contains(&b'\r') && !line.contains(&0)
@@ -97,5 +108,14 @@ mod tests {
         ] {
             assert_eq!(Form::of(letter), form, "{}", letter.escape_ascii());
         }
+    }
+
+    #[test]
+    fn fields_of_our_house_stay_in_it() {
+        let letter = b"X-Postroom-Case: 5724\r\nFrom: a@x\r\nx-postroom-loop: a\r\n b\r\n\
+            Subject: X-Postroom-Case\r\n\r\nX-Postroom-Case: 1\r\n";
+        let kept: &[u8] = b"From: a@x\r\nSubject: X-Postroom-Case\r\n\r\nX-Postroom-Case: 1\r\n";
+        assert_eq!(without_own_fields(letter), kept);
+        assert!(matches!(without_own_fields(kept), Cow::Borrowed(_)));
     }
 }

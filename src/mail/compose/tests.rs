@@ -39,6 +39,10 @@ fn compose<'a>(change: impl FnOnce(&mut Draft<'a>)) -> Result<Composed, ComposeE
         reply_to: None,
         subject: "Hello",
         tag: None,
+        untag: None,
+        html: None,
+        pictures: &[],
+        files: &[],
         text: "Hello,\nall is well.",
         parent: None,
         forwarded: None,
@@ -67,8 +71,8 @@ fn bytes<'a>(change: impl FnOnce(&mut Draft<'a>)) -> String {
 fn a_reply_byte_for_byte() {
     let parent = id("first@customer.example");
     let quote = Quote {
-        author: "Anna",
-        date: Timestamp::from_millis(1_794_990_000_000),
+        attribution: "On Wed, 18 Nov 2026 08:20:00 +0000, Anna wrote:",
+        html: None,
         text: "Where is it?\n> older\n",
     };
     let got = bytes(|draft| {
@@ -178,8 +182,8 @@ fn injection_is_refused() {
 #[test]
 fn a_hostile_original_stays_quoted() {
     let quote = Quote {
-        author: "Eve\r\nBcc: x@y",
-        date: Timestamp::MAX,
+        attribution: "Eve\r\nBcc: x@y wrote:",
+        html: None,
         text: "a\r\n.\r\nb\u{0}\rc\n",
     };
     let got = bytes(|draft| {
@@ -191,7 +195,7 @@ fn a_hostile_original_stays_quoted() {
         });
     });
     assert!(
-        got.contains("9999 23:59:59 +0000, Eve Bcc: x@y wrote:\r\n> a\r\n> .\r\n> bc\r\n"),
+        got.contains("\r\nEve Bcc: x@y wrote:\r\n> a\r\n> .\r\n> bc\r\n"),
         "{got}"
     );
     assert!(!got.contains("In-Reply-To") && !got.contains("References"));
@@ -201,8 +205,8 @@ fn a_hostile_original_stays_quoted() {
 fn long_originals_are_cut() {
     let text = "line\n".repeat(QUOTE_BYTES_MAX);
     let quote = Quote {
-        author: "A",
-        date: Timestamp::ZERO,
+        attribution: "A wrote:",
+        html: None,
         text: &text,
     };
     let got = bytes(|draft| {

@@ -4,11 +4,9 @@
 //! each of them closed, and decides about pictures and links; it bounds what the second gets. The
 //! second is ammonia: it reads the result as a browser does and keeps what is on its own list.
 
-use std::borrow::Cow;
-use std::sync::LazyLock;
-
 use super::character;
 use super::fold::{self, Fold};
+use super::judge::{self, is_link, is_picture};
 use super::style;
 use super::token::{Tag, Token};
 use super::visible::Visible;
@@ -31,14 +29,11 @@ pub const LINKS_MAX: usize = 5000;
 /// letters that were quoted often sixty.
 pub const DEPTH_MAX: usize = 100;
 
-/// Largest picture that may stand in the HTML itself (RFC 2397), in bytes.
-const DATA_BYTES_MAX: usize = 256 << 10;
-
 /// Longest value of any other attribute, in bytes.
 const VALUE_BYTES_MAX: usize = 4 << 10;
 
 /// Elements that are shown.
-const SHOWN: [&str; 66] = [
+pub(super) const SHOWN: [&str; 66] = [
     "a",
     "abbr",
     "address",
@@ -145,7 +140,7 @@ const FOLD: &str = "";
 const BARRIERS: [&str; 4] = ["caption", "table", "td", "th"];
 
 /// Attributes that every element may have, beside `style`.
-const ATTRIBUTES: [&str; 19] = [
+pub(super) const ATTRIBUTES: [&str; 19] = [
     "align",
     "bgcolor",
     "border",
@@ -166,9 +161,6 @@ const ATTRIBUTES: [&str; 19] = [
     "valign",
     "width",
 ];
-
-/// Where a link may lead.
-const LINK_SCHEMES: [&str; 4] = ["http", "https", "mailto", "tel"];
 
 /// HTML made safe, and what was done to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -193,6 +185,56 @@ pub struct Html {
 /// The work is linear in the source, of which at most [`SOURCE_BYTES_MAX`] are read.
 #[must_use]
 pub fn clean(source: &str, resolve: &mut dyn FnMut(&str) -> Option<String>) -> Html {
+    rewrite(source, Purpose::Show, resolve)
+}
+
+/// HTML that may leave: as safe as what is shown, with pictures and quotations as other programs
+/// know them. Only [`outgoing`] makes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outgoing {
+    pub(super) text: String,
+    /// Whether something was left out because of its amount.
+    pub cut: bool,
+}
+
+impl Outgoing {
+    /// The content of a body element.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Makes HTML fit to be sent: pictures from elsewhere stay so if they may, and nobody fetches
+/// them; `resolve` is asked for the picture that any other `src` means, and answers with the id
+/// that it has in the letter to be sent. The same bounds as for [`clean`].
+#[must_use]
+pub fn outgoing(
+    source: &str,
+    remote_pictures: bool,
+    resolve: &mut dyn FnMut(&str) -> Option<String>,
+) -> Outgoing {
+    let html = rewrite(source, Purpose::Send { remote_pictures }, resolve);
+    Outgoing {
+        text: html.text,
+        cut: html.cut,
+    }
+}
+
+/// What HTML is made safe for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// For an agent's screen.
+    Show,
+    /// For somebody else's mail program.
+    Send { remote_pictures: bool },
+}
+
+fn rewrite(
+    source: &str,
+    purpose: Purpose,
+    resolve: &mut dyn FnMut(&str) -> Option<String>,
+) -> Html {
     let read = prefix(source, SOURCE_BYTES_MAX);
     let mut writer = Writer {
         out: String::with_capacity(read.len().min(HTML_BYTES_MAX)),
@@ -205,6 +247,7 @@ pub fn clean(source: &str, resolve: &mut dyn FnMut(&str) -> Option<String>) -> H
             cut: read.len() < source.len(),
             ..Html::default()
         },
+        purpose,
         resolve,
     };
     for token in Visible::of(read) {
@@ -220,66 +263,14 @@ pub fn clean(source: &str, resolve: &mut dyn FnMut(&str) -> Option<String>) -> H
     }
     writer.fold_behind = None;
     writer.close_down_to(0);
+    let text = match purpose {
+        Purpose::Show => judge::shown(&writer.out),
+        Purpose::Send { .. } => judge::leaving(&writer.out),
+    };
     Html {
-        text: JUDGE.clean(&writer.out).to_string(),
+        text,
         ..writer.html
     }
-}
-
-/// What decides in the end. It repeats the lists above, and trusts nothing that the first step
-/// decided about addresses.
-static JUDGE: LazyLock<ammonia::Builder<'static>> = LazyLock::new(|| {
-    let mut judge = ammonia::Builder::empty();
-    judge
-        .add_tags(SHOWN)
-        .add_generic_attributes(ATTRIBUTES)
-        .add_generic_attributes(["style", "data-fold"])
-        .add_tag_attributes("a", ["href"])
-        .add_tag_attributes("img", ["src", "alt", "data-blocked-src"])
-        .add_url_schemes(LINK_SCHEMES)
-        .add_url_schemes(["attachment", "data"])
-        .add_clean_content_tags(["script", "style", "title"])
-        .url_relative(ammonia::UrlRelative::Deny)
-        .link_rel(Some("noopener noreferrer nofollow"))
-        .attribute_filter(|element, attribute, value| match (element, attribute) {
-            ("a", "href") => is_link(value).then_some(Cow::Borrowed(value)),
-            ("img", "src") => (is_part(value) || is_picture(value)).then_some(Cow::Borrowed(value)),
-            (_, "href" | "src") => None,
-            (_, "style") => Some(style::filter(value).into()),
-            _ => Some(Cow::Borrowed(value)),
-        });
-    judge
-});
-
-/// Whether an address is one that people may follow.
-fn is_link(address: &str) -> bool {
-    let scheme = address.split_once(':').map(|(scheme, _)| scheme);
-    scheme.is_some_and(|scheme| {
-        (LINK_SCHEMES.iter()).any(|allowed| scheme.eq_ignore_ascii_case(allowed))
-    })
-}
-
-/// Whether an address is a part of the letter.
-fn is_part(address: &str) -> bool {
-    address
-        .strip_prefix("attachment:")
-        .is_some_and(|id| id.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
-}
-
-/// Whether an address is itself a picture, of a kind in which nothing runs (RFC 2397).
-fn is_picture(address: &str) -> bool {
-    const KINDS: [&str; 6] = ["png", "jpeg", "jpg", "gif", "webp", "bmp"];
-    let Some((kind, data)) = address.split_once(',') else {
-        return false;
-    };
-    let kind = kind.to_ascii_lowercase();
-    address.len() <= DATA_BYTES_MAX
-        && (kind.strip_prefix("data:image/"))
-            .and_then(|kind| kind.strip_suffix(";base64"))
-            .is_some_and(|kind| KINDS.contains(&kind))
-        && data
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='))
 }
 
 /// Whether an address leads out of the letter.
@@ -301,6 +292,7 @@ struct Writer<'a> {
     tags: usize,
     links: usize,
     html: Html,
+    purpose: Purpose,
     resolve: &'a mut dyn FnMut(&str) -> Option<String>,
 }
 
@@ -335,7 +327,11 @@ impl Writer<'_> {
             return;
         }
         let mut marks = "";
+        let shows = self.purpose == Purpose::Show;
         match fold::of(tag) {
+            Some(Fold::Quote) if !shows && name == "blockquote" => marks = " type=\"cite\"",
+            // What is folded on the screen is for the recipient's program to find out.
+            Some(_) if !shows => {}
             // Outlook may put nothing but the fields into an element of their own.
             Some(Fold::QuoteFromHere) if self.out.ends_with("<div>") => {
                 self.fold_behind = self.open.len().checked_sub(1);
@@ -345,6 +341,10 @@ impl Writer<'_> {
             Some(Fold::Quote) => marks = " data-fold=\"quote\"",
             Some(Fold::Signature) => marks = " data-fold=\"signature\"",
             None => {}
+        }
+        if let ("img", Purpose::Send { remote_pictures }) = (name, self.purpose) {
+            self.send_picture(tag, remote_pictures);
+            return;
         }
         self.out.push('<');
         self.out.push_str(name);
@@ -418,6 +418,38 @@ impl Writer<'_> {
         } else {
             self.html.missing_images += 1;
         }
+    }
+
+    /// A picture of a letter that is sent; what it is called in words if it cannot be shown, because
+    /// an empty one is drawn as broken.
+    fn send_picture(&mut self, tag: Tag<'_>, remote: bool) {
+        let src = tag.attribute("src").unwrap_or_default();
+        let src = src.trim();
+        let found = if is_remote(src) {
+            (remote && src.len() <= VALUE_BYTES_MAX).then(|| src.to_owned())
+        } else if is_picture(src) {
+            Some(src.to_owned())
+        } else {
+            (self.resolve)(prefix(src, VALUE_BYTES_MAX)).map(|id| format!("cid:{id}"))
+        };
+        let Some(found) = found else {
+            if let Some(alt) = tag.attribute("alt") {
+                character::escape(prefix(&alt, VALUE_BYTES_MAX), &mut self.out);
+            }
+            return;
+        };
+        self.out.push_str("<img");
+        self.attribute("src", &found);
+        for (name, value) in tag.attributes() {
+            let name = name.to_ascii_lowercase();
+            match name.as_str() {
+                _ if value.len() > VALUE_BYTES_MAX => {}
+                "style" => self.attribute("style", &style::filter(&value)),
+                "alt" | "width" | "height" | "title" => self.attribute(&name, &value),
+                _ => {}
+            }
+        }
+        self.out.push('>');
     }
 
     fn attribute(&mut self, name: &str, value: &str) {

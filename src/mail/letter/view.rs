@@ -139,7 +139,7 @@ fn unwrapped(raw: &[u8], file: &Attachment) -> Option<Vec<u8>> {
 ///
 /// Of several with one id the first counts, as in most programs; the others stay files. Parts of
 /// an attached letter are none of these, because an attached letter is not opened.
-fn part_meant(files: &mut [Attachment], src: &str) -> Option<String> {
+pub(super) fn part_meant(files: &mut [Attachment], src: &str) -> Option<String> {
     let cid = src
         .get(..4)
         .filter(|scheme| scheme.eq_ignore_ascii_case("cid:"))

@@ -180,6 +180,75 @@ fn what_is_not() {
 }
 
 #[test]
+fn what_leaves() {
+    for (html, remote, left) in [
+        ("<p>a<p onclick=x>b", true, "<p>a</p><p>b</p>"),
+        ("a<script>alert(1)</script>b", true, "ab"),
+        (
+            "<a href='https://x.example/' onclick=x>x</a><a href='javascript:x'>y</a>",
+            true,
+            "<a href=\"https://x.example/\">x</a><a>y</a>",
+        ),
+        (
+            "<blockquote type=cite>old</blockquote><blockquote type=x>in</blockquote>",
+            true,
+            "<blockquote type=\"cite\">old</blockquote><blockquote>in</blockquote>",
+        ),
+        (
+            "new<hr id=appendonsend>old<div class=gmail_signature>me</div>",
+            true,
+            "new<hr>old<div>me</div>",
+        ),
+        (
+            "<img src=https://x.example/a.png width=3 onerror=x>",
+            true,
+            "<img src=\"https://x.example/a.png\" width=\"3\">",
+        ),
+        (
+            "<img src=https://x.example/a.png alt='a &lt; b'>",
+            false,
+            "a &lt; b",
+        ),
+        (
+            "<img src=cid:logo alt=Logo>",
+            false,
+            "<img src=\"cid:1.2\" alt=\"Logo\">",
+        ),
+        ("<img src=cid:other alt=Logo>", true, "Logo"),
+        ("<img src='cid:x\" onerror=\"y'>", true, ""),
+        ("<img alt=x>", true, "x"),
+        ("<img src='data:text/html,x'>", true, ""),
+        (
+            "<img src='data:image/png;base64,AAAA'>",
+            false,
+            "<img src=\"data:image/png;base64,AAAA\">",
+        ),
+        ("<img src=attachment:1.2>", true, ""),
+        (
+            "<p style='background:url(http://t.example/x);color:red'>a</p>",
+            true,
+            "<p style=\"color:red\">a</p>",
+        ),
+        (
+            "<form action=x><input></form><iframe src=x></iframe>",
+            true,
+            "",
+        ),
+    ] {
+        let found = outgoing(html, remote, &mut |src| {
+            (src == "cid:logo").then(|| "1.2".to_owned())
+        });
+        assert_eq!((found.as_str(), found.cut), (left, false), "{html}");
+    }
+    // A caller that names a part by what is no id gets no picture.
+    let odd = outgoing("<img src=x>", true, &mut |_| {
+        Some("a\"><script>".to_owned())
+    });
+    assert!(!odd.as_str().contains("cid"), "{}", odd.as_str());
+    assert!(outgoing(&"x".repeat(SOURCE_BYTES_MAX + 1), true, &mut |_| None).cut);
+}
+
+#[test]
 fn pictures_are_counted() {
     let html = safe(
         "<img src=//x.example/a><img src=http://x.example/b><td background=http://x.example/c>\
