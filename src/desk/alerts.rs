@@ -4,7 +4,7 @@
 //! it. That a reply was refused for good, or came back, leaves nothing open that would say so; such
 //! an alert lives until somebody clears it, or the process ends.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -167,14 +167,7 @@ impl Desk {
             return;
         }
         let over = concern.is_over();
-        let alert = Alert {
-            concern,
-            since: now,
-            queue: None,
-            interaction: Some(outbound.interaction),
-            agent: outbound.agent.clone(),
-        };
-        self.raise(now, alert);
+        self.raise(now, delivery_alert(now, concern, outbound));
         if over {
             self.forget_oldest(now);
         }
@@ -203,13 +196,29 @@ impl Desk {
         }
     }
 
-    /// Takes over the alerts about messages, which the records of the desk do not show.
-    pub(super) fn inherit_alerts(&mut self, ahead: &Self) {
-        let messages = (ahead.alerts.iter()).filter(|(concern, _)| {
-            concern.is_over() || matches!(concern, Concern::DeliveryUnconfirmed(_))
-        });
-        self.alerts
-            .extend(messages.map(|(concern, alert)| (concern.clone(), alert.clone())));
+    /// Takes over the alerts about messages, which the records of the desk do not show, so far as
+    /// what they are about was written. `ahead` may have raised some that nobody was told of.
+    pub(super) fn inherit_alerts(&mut self, now: Timestamp, ahead: &Self) {
+        let unsettled: BTreeMap<MessageId, &Outbound> = (self.restored_spool.iter())
+            .map(|outbound| (outbound.id, outbound))
+            .collect();
+        let unwritten = |concern: &Concern| match concern {
+            Concern::DeliveryRefused(id) => unsettled.contains_key(id),
+            _ => false,
+        };
+        let over = (ahead.alerts.iter())
+            .filter(|(concern, _)| concern.is_over() && !unwritten(concern))
+            .map(|(concern, alert)| (concern.clone(), alert.clone()));
+        let unconfirmed = (unsettled.values())
+            .filter(|outbound| outbound.state == DeliveryState::Unconfirmed)
+            .map(|outbound| {
+                let concern = Concern::DeliveryUnconfirmed(outbound.id);
+                let known = ahead.alerts.get(&concern).cloned();
+                let alert = known.unwrap_or_else(|| delivery_alert(now, concern.clone(), outbound));
+                (concern, alert)
+            });
+        let all: Vec<(Concern, Alert)> = over.chain(unconfirmed).collect();
+        self.alerts.extend(all);
     }
 
     /// The alerts that follow from what was restored. Nobody is told: they were told before.
@@ -280,5 +289,16 @@ impl Desk {
         if let Some(alert) = self.alerts.remove(concern) {
             self.tell(now, None, Fact::AlertCleared(alert));
         }
+    }
+}
+
+/// The alert about a message.
+fn delivery_alert(now: Timestamp, concern: Concern, outbound: &Outbound) -> Alert {
+    Alert {
+        concern,
+        since: now,
+        queue: None,
+        interaction: Some(outbound.interaction),
+        agent: outbound.agent.clone(),
     }
 }

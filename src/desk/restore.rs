@@ -171,7 +171,7 @@ impl Desk {
             }
         }
         self.budget.clone_from(&ahead.budget);
-        self.inherit_alerts(ahead);
+        self.inherit_alerts(now, ahead);
         let records = std::mem::take(&mut self.restored_spool);
         self.spool = Spool::take_over(records, in_flight, now, self.policy.submissions);
         self.reconsider_all();

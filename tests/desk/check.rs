@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use postroom::desk::skill::asked;
 use postroom::desk::{
-    Agent, AgentState, CodePolicy, Concern, Event, Fact, Hindrance, Interaction, OfferState,
-    Opening, Presence, Queue, ROUNDS_ALERT, Requested, State, Strategy,
+    Ageing, Agent, AgentState, CodePolicy, Concern, Event, Fact, Hindrance, Interaction,
+    OfferState, Opening, Presence, Queue, ROUNDS_ALERT, Requested, State, Strategy,
 };
 use postroom::engine::Overview;
 use postroom::id::{AgentId, InteractionId, QueueId};
@@ -22,14 +22,17 @@ use super::{Step, World};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stood {
     at: Timestamp,
+    /// When the store failed for the last time: nobody could say then what is on their screen.
+    failed: Timestamp,
     /// When the desk wanted to be told the time.
     due: Option<Timestamp>,
     /// How much each agent had in hand; unknown after a loss.
     hands: Option<BTreeMap<AgentId, usize>>,
     /// Since when the client of an Available agent has been missing.
     missing: BTreeMap<AgentId, Timestamp>,
-    /// Where each interaction waited, with which priority, and as what that had grown.
-    grown: BTreeMap<InteractionId, (QueueId, i32, i32)>,
+    /// Where each interaction waited, under which rule, with which priority, and as what that had
+    /// grown.
+    grown: BTreeMap<InteractionId, (QueueId, Option<Ageing>, i32, i32)>,
 }
 
 impl Stood {
@@ -40,6 +43,17 @@ impl Stood {
             hands,
             ..Self::default()
         };
+    }
+
+    /// Some of it never was, because the store failed.
+    pub(super) fn fail(&mut self, now: Timestamp) {
+        self.forget();
+        self.failed = now;
+    }
+
+    /// Some of it never was.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
     }
 }
 
@@ -207,7 +221,10 @@ impl World {
             law!(7, to.queues.contains(&offer.queue), "not a member");
             let fits = self.fits(to, interaction, now);
             law!(7, fits, "{} cannot have {}", to.id, offer.interaction);
-            let strategy = self.desk.queues()[&offer.queue].settings.strategy;
+            let rules = &self.desk.queues()[&offer.queue].settings;
+            let due = offer.deadline == now + rules.offer_timeout;
+            law!(29, due, "{} ends at {}", offer.id, offer.deadline);
+            let strategy = rules.strategy;
             for other in &free {
                 let alike = strategy == Strategy::LongestIdle && other.id != to.id;
                 if alike && self.fits(other, interaction, now) {
@@ -280,12 +297,17 @@ impl World {
             law!(5, pair, "{} is for no interaction", offer.id);
             if live {
                 let ends = match offer.state {
-                    OfferState::Pending => offer.created + self.policy.offer_receipt,
+                    OfferState::Pending => {
+                        offer.created.max(self.stood.failed) + self.policy.offer_receipt
+                    }
                     _ => offer.deadline + self.policy.late_allowance,
                 };
                 law!(29, now < ends, "{} goes on", offer.id);
+                // The rules may have been others when it was made.
                 let timeout = self.desk.queues()[&offer.queue].settings.offer_timeout;
-                let latest = offer.created + self.policy.offer_receipt + timeout;
+                let timeout = timeout.max(Duration::from_secs(30));
+                let seen = offer.created.max(self.stood.failed) + self.policy.offer_receipt;
+                let latest = seen + timeout;
                 law!(29, offer.deadline <= latest, "{} is long", offer.id);
             }
         }
@@ -333,13 +355,14 @@ impl World {
                 "{} is at {stands}",
                 found.id
             );
+            let rule = self.desk.queues()[&found.queue].settings.ageing;
             let before = self.stood.grown.get(&found.id);
-            let shrunk = before.is_some_and(|(queue, own, before)| {
-                let same = *queue == found.queue && *own == found.priority;
+            let shrunk = before.is_some_and(|(queue, old, own, before)| {
+                let same = (queue, old, own) == (&found.queue, &rule, &found.priority);
                 same && stands < *before && self.stood.at <= now
             });
             law!(21, !shrunk, "{} fell to {stands}", found.id);
-            let place = (found.queue.clone(), found.priority, stands);
+            let place = (found.queue.clone(), rule, found.priority, stands);
             grown.insert(found.id, place);
         }
         self.stood.grown = grown;

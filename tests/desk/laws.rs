@@ -21,7 +21,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::mails::{email, file, forwarded, saved};
-use crate::nobody;
+use crate::words::nobody;
 use crate::world::{World, answer, handled, mailbox, origin, queue};
 
 /// Something happens.

@@ -11,11 +11,6 @@ use postroom::mail::clue::OwnKeys;
 use postroom::mail::trust::Trust;
 use postroom::time::Timestamp;
 
-/// A letter for some queues.
-pub(crate) fn letter(queues: &[QueueId], thread: Thread) -> Command {
-    handled(queues, thread, Handling::default())
-}
-
 /// A letter for some queues, to be worked on in some way.
 pub(crate) fn handled(queues: &[QueueId], thread: Thread, handling: Handling) -> Command {
     let targets = queues

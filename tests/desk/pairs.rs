@@ -6,15 +6,17 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use postroom::desk::{
-    AgentChanges, Bulk, BulkAct, CancelCause, Command, Destination, OfferState, Outgoing, Refusal,
-    Requested, Selection, State, Thread,
+    AgentChanges, Bulk, BulkAct, CancelCause, Command, Destination, Handling, OfferState, Outgoing,
+    Policy, Refusal, Requested, Selection, State, Thread,
 };
 use postroom::id::{AttachmentId, InteractionId, OfferId, QueueId};
 use postroom::time::Timestamp;
 
-use super::{Stage, names, reject};
+use super::names;
 use crate::mails::{email, file, forwarded, saved};
-use crate::world::{answer, letter, mailbox, origin};
+use crate::stage::Stage;
+use crate::words::reject;
+use crate::world::{World, answer, handled, mailbox, origin};
 
 /// How each state is come by, all by or around anna.
 const STATES: [(&str, &str); 29] = [
@@ -186,7 +188,7 @@ fn no_pair_is_undecided() {
 }
 
 fn outcome(story: &str, command: &str) -> String {
-    let mut stage = Stage::new();
+    let mut stage = Stage::new(World::new(Policy::default()));
     let scene = "09:00:00 queue support wrap-up=60 pull=on; queue sales; agent anna serves support; \
                  agent bert serves support; anna starts";
     for line in scene.split("; ").chain(story.split("; ")) {
@@ -379,7 +381,7 @@ fn asked(stage: &Stage, command: &str) -> Command {
         "letter" => {
             let case = stage.world.kept.cases.values().next().cloned();
             let thread = Thread::Joins(Box::new(case.unwrap()), origin());
-            letter(&[support], thread)
+            handled(&[support], thread, Handling::default())
         }
         _ => panic!("no command {command}"),
     }

@@ -4,7 +4,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::Stage;
+use postroom::desk::Policy;
+
+use crate::stage::Stage;
+use crate::world::World;
 
 /// Row, what went before, what happens, and what follows.
 const TABLE: &str = include_str!("policy.table");
@@ -41,7 +44,7 @@ fn every_row_of_the_policy_holds() {
 
 /// What followed from the last of these, and how anna stands then.
 fn follows(before: &str, event: &str) -> String {
-    let mut stage = Stage::new();
+    let mut stage = Stage::new(World::new(Policy::default()));
     let scene = "09:00:00 queue support wrap-up=60 limit=2; queue sales rejected=offline limit=1; \
                  agent anna serves support sales; agent bert serves support";
     let mut told = Vec::new();

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use postroom::desk::{AgentState, AssignCause, Change, Concern, Effects, Event, Fact, Interaction};
-use postroom::id::{AgentId, InteractionId, OfferId};
+use postroom::id::{AgentId, InteractionId, MessageId, OfferId};
+use postroom::outbound::message::DeliveryState;
 
 use super::kept::Kept;
 
@@ -92,6 +93,8 @@ pub(super) struct Told {
     pub(super) holders: BTreeMap<InteractionId, AgentId>,
     /// Offers that were made and have not ended, with what they are about.
     pub(super) live: BTreeMap<OfferId, InteractionId>,
+    /// What the submitter is busy with.
+    pub(super) flying: BTreeSet<MessageId>,
     revision: u64,
     writes: u64,
 }
@@ -127,6 +130,18 @@ impl Told {
                 law!(45, gone, "{} left with something", agent.id);
             }
         }
+        for change in &effects.changes {
+            if let Change::Outbound(outbound) = change
+                && !matches!(
+                    outbound.state,
+                    DeliveryState::Ready | DeliveryState::HandedOver
+                )
+            {
+                self.flying.remove(&outbound.id);
+            }
+        }
+        let begun = effects.submissions.iter().map(|outbound| outbound.id);
+        self.flying.extend(begun);
         self.writes += 1;
         if self.writes.is_multiple_of(AWAY) {
             self.catch_up(kept);
@@ -144,6 +159,11 @@ impl Told {
             }
             law!(42, away == here, "{agent} reads otherwise than was told");
         }
+    }
+
+    /// Whoever was at work for the process that ended is gone.
+    pub(super) fn begin_anew(&mut self) {
+        self.flying.clear();
     }
 
     /// After a restart supervisors begin with an overview.

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use postroom::desk::{Actor, Answer, Case, Command, Desk, Effects, Policy, QueueSettings, Refusal};
+use postroom::desk::{
+    Actor, Answer, Case, Command, Desk, Effects, HouseRules, Policy, QueueSettings, Refusal,
+};
 use postroom::id::{AgentId, SessionId};
 use postroom::mail::token::MainNumber;
 use postroom::time::Timestamp;
@@ -77,8 +79,20 @@ pub(crate) struct World {
     stood: Stood,
     /// The newest stream of each session.
     streams: BTreeMap<SessionId, u64>,
+    /// What has been decided and not been written yet, if it shall not be written at once.
+    round: Option<Box<Round>>,
     pace: Pace,
     writes: u64,
+}
+
+/// What was durable before a round, and what followed in it.
+#[derive(Debug, Clone)]
+struct Round {
+    kept: Kept,
+    told: Told,
+    settings: (HouseRules, Vec<QueueSettings>),
+    streams: BTreeMap<SessionId, u64>,
+    effects: Vec<Effects>,
 }
 
 impl World {
@@ -92,6 +106,7 @@ impl World {
             recount: Recount::default(),
             stood: Stood::default(),
             streams: BTreeMap::new(),
+            round: None,
             pace: Pace::THOROUGH,
             writes: 0,
         }
@@ -209,8 +224,10 @@ impl World {
 
     /// The process ends and starts anew from what was written.
     pub(crate) fn restart(&mut self, now: Timestamp) -> Effects {
+        self.round = None;
         self.streams.clear();
         self.stood.begin_anew();
+        self.told.begin_anew();
         self.desk = self.restored(now);
         // Whoever watches begins with an overview.
         let alerts = self.desk.alerts().map(|alert| alert.concern.clone());
@@ -237,6 +254,54 @@ impl World {
         Desk::restore(policy, queues, self.kept.records(), now)
     }
 
+    /// From here on nothing is durable before [`Self::sync`].
+    pub(crate) fn begin_round(&mut self) {
+        self.round = Some(Box::new(Round {
+            kept: self.kept.clone(),
+            told: self.told.clone(),
+            settings: (self.policy.house.clone(), self.queues.clone()),
+            streams: self.streams.clone(),
+            effects: Vec::new(),
+        }));
+    }
+
+    /// The round is durable.
+    pub(crate) fn sync(&mut self) {
+        self.round = None;
+    }
+
+    /// The power fails before the round is durable: the first `left` of its writes are on the
+    /// disk, and nobody was told of any. What is left wants [`Self::restart`].
+    pub(crate) fn cut(&mut self, left: usize) {
+        let Some(round) = self.round.take() else {
+            return;
+        };
+        self.stood.forget();
+        (self.kept, self.told) = (round.kept, round.told);
+        (self.policy.house, self.queues) = round.settings;
+        self.streams = round.streams;
+        for effects in round.effects.iter().take(left) {
+            self.record(effects);
+        }
+    }
+
+    /// The store says that nothing of the round was written: the desk is put together anew, and
+    /// keeps what it knows of its clients, and of the messages that the submitter is busy with.
+    pub(crate) fn fail(&mut self, now: Timestamp) {
+        let known = self.streams.clone();
+        self.cut(0);
+        // Of a session whose end could not be written, the stream from before is there.
+        for session in self.desk.sessions() {
+            self.streams.remove(&session.id);
+        }
+        self.streams.extend(known);
+        (self.streams).retain(|id, _| self.kept.sessions.contains_key(id));
+        let mut desk = self.restored(now);
+        desk.take_over(now, &self.desk, &self.streams, &self.told.flying);
+        self.desk = desk;
+        self.stood.fail(now);
+    }
+
     fn record(&mut self, effects: &Effects) {
         for change in &effects.changes {
             self.kept.write(change);
@@ -250,6 +315,9 @@ impl World {
         self.record(effects);
         self.recount.hear(effects, &self.desk);
         self.recount.check(&self.kept.figures, &self.desk);
+        if let Some(round) = &mut self.round {
+            round.effects.push(effects.clone());
+        }
         self.check_uploads();
         self.check_offers(now, &effects.events);
         self.check(now, step);
