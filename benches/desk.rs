@@ -431,6 +431,7 @@ fn encode(effects: &Effects) -> usize {
         Change::Case(case) => record::encode(&**case).len(),
         Change::Message(message) => record::encode(&**message).len(),
         Change::Dossier(_, dossier) => record::encode(&**dossier).len(),
+        Change::Fed(entry) => record::encode(&**entry).len(),
         Change::Outbound(outbound) => record::encode(&**outbound).len(),
         Change::Logged(_, _, event) => record::encode(&**event).len(),
         Change::Suppressed(suppression) => record::encode(&**suppression).len(),

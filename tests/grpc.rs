@@ -11,9 +11,9 @@ mod grpc {
     mod composing;
     mod decisions;
     mod descriptors;
+    mod drafts;
     mod feed;
     mod figures;
-    mod drafts;
     mod files;
     mod letters;
     mod lists;

@@ -6,7 +6,8 @@ use std::ops::Range;
 use super::counting::Before;
 use super::routing::Changed;
 use super::{
-    Actor, AgentState, Answer, Case, Change, Desk, Effects, EndCause, Event, FeedEntry, Filing, Interaction, PresenceCause, SavedDraft, Treated, Upload,
+    Actor, AgentState, Answer, Case, Change, Desk, Effects, EndCause, Event, FeedEntry, Filing,
+    Interaction, PresenceCause, SavedDraft, Treated, Upload,
 };
 use crate::id::{AgentId, InteractionId, MessageId, OfferId, SessionId};
 use crate::mail::token::MainNumber;

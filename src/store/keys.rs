@@ -261,6 +261,8 @@ pub fn feed(case: MainNumber, entry: EntryId) -> Vec<u8> {
 pub fn fed(case: MainNumber, key: &[u8]) -> Option<EntryId> {
     let id = key.strip_prefix(feed_of(case).as_slice())?;
     Some(EntryId::from_bytes(id.try_into().ok()?))
+}
+
 /// What an agent has written for an interaction.
 #[must_use]
 pub fn draft(interaction: InteractionId) -> Vec<u8> {

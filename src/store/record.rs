@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::previous::{MessageV1, OutboundV1};
 use crate::desk::{
-    Agent, AgentFigure, Answer, Case, Counters, Event, FeedEntry, Filing, Interaction, Message, Offer, Pause, QueueFigure, SavedDraft, Session, Upload,
+    Agent, AgentFigure, Answer, Case, Counters, Event, FeedEntry, Filing, Interaction, Message,
+    Offer, Pause, QueueFigure, SavedDraft, Session, Upload,
 };
 use crate::id::{AgentId, KeyId};
 use crate::mail::dossier::Dossier;

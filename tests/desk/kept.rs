@@ -5,12 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use postroom::desk::{
     Agent, Case, Change, Counters, Event, FeedEntry, Interaction, Message, Offer, OfferState,
-    Pause, Records, Session, Upload,
+    Pause, Records, SavedDraft, Session, Upload,
 };
 use postroom::id::{
     AgentId, AttachmentId, EntryId, InteractionId, MessageId, OfferId, QueueId, SessionId,
-    Agent, Case, Change, Counters, Event, Interaction, Message, Offer, OfferState, Pause, Records,
-    SavedDraft, Session, Upload,
 };
 use postroom::mail::token::MainNumber;
 use postroom::outbound::message::Outbound;
