@@ -344,6 +344,7 @@ fn composing(c: &mut Criterion) {
         html,
         pictures: &[],
         files: &[],
+        shown: &[],
         parent: Some(Parent {
             subject: &original.letter.subject,
             internet_message_id: original.letter.internet_message_id.as_ref(),
