@@ -1,7 +1,7 @@
 //! Identifiers: one newtype a noun, so that an offer can never be accepted as an interaction.
 //!
 //! Ids made by the server are 128 bits, shown as 26 characters of lower-case base 32 that sort in
-//! the order of their making. Ids chosen by people (queues, agents) are short slugs.
+//! the order of their making. Ids chosen by people (queues, agents, articles) are short slugs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -213,8 +213,13 @@ chosen_id!(
     AgentId,
     "agent id (2 to 63 of a-z, 0-9 and -)"
 );
+chosen_id!(
+    /// An article's slug, chosen by who writes it: 2 to 63 of `a-z`, `0-9` and `-`.
+    ArticleId,
+    "article id (2 to 63 of a-z, 0-9 and -)"
+);
 
-/// Whether a text may name a queue or an agent: it goes into header fields, keys and file names,
+/// Whether a text may name a queue, an agent or an article: it goes into header fields, keys and file names,
 /// so the alphabet is narrow and the ends are letters or digits.
 fn is_slug(text: &str) -> bool {
     (SLUG_LEN_MIN..=SLUG_LEN_MAX).contains(&text.len())

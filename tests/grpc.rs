@@ -15,6 +15,7 @@ mod grpc {
     mod feed;
     mod figures;
     mod files;
+    mod knowledge;
     mod letters;
     mod lists;
     mod mails;

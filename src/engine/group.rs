@@ -10,11 +10,11 @@ use crate::desk::{
     Answer, Case, Change, Effects, Event, Filing, HouseRules, Interaction, QueueSettings,
     SavedDraft, State,
 };
-use crate::id::{AttachmentId, InteractionId, MessageId, QueueId};
+use crate::id::{ArticleId, AttachmentId, InteractionId, MessageId, QueueId};
 use crate::mail::token::{Keyring, MainNumber};
 use crate::outbound::hearing::Suppression;
 use crate::outbound::message::Outbound;
-use crate::store::record::{self, Acknowledged, Answered, ApiKey, Delivery, Stored};
+use crate::store::record::{self, Acknowledged, Answered, ApiKey, Article, Delivery, Stored};
 use crate::store::{Batch, BodyId, Store, StoreError, keys};
 use crate::time::Timestamp;
 
@@ -29,6 +29,8 @@ pub(super) struct Released {
     /// Messages that the submitter is done with.
     pub(super) finished: Vec<MessageId>,
     pub(super) keys: Vec<ApiKey>,
+    /// Articles as they are now; `None` for one that is gone.
+    pub(super) articles: BTreeMap<ArticleId, Option<Article>>,
     pub(super) mail_keys: Option<Arc<Keyring>>,
     pub(super) sessions: Vec<crate::desk::Session>,
     /// The queues of a configuration that was taken over.

@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::found::Found;
 use super::keys::{ApiKey, Keys};
+use super::knowledge::{Article, ArticleChange, ArticleRefusal, Knowledge};
 use super::uploads::Files;
 use super::views::{DeskWatch, SessionWatch};
 use super::{EngineError, Shared, Verdict};
@@ -22,7 +23,7 @@ use crate::desk::{
     Actor, Answer, Case, Command, Desk, Event, Filing, HouseRules, Ingest, Interaction, Message,
     Offer, QueueSettings, Role, SavedDraft,
 };
-use crate::id::{AgentId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId};
+use crate::id::{AgentId, ArticleId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId};
 use crate::mail::clue::OwnKeys;
 use crate::mail::dossier::Dossier;
 use crate::mail::message_id::InternetMessageId;
@@ -126,6 +127,11 @@ pub(super) enum Call {
     CreateKey {
         new: NewKey,
         reply: oneshot::Sender<Result<ApiKey, EngineError>>,
+    },
+    ChangeArticle {
+        id: ArticleId,
+        change: ArticleChange,
+        reply: oneshot::Sender<Result<Result<Article, ArticleRefusal>, EngineError>>,
     },
     RotateMailKey {
         reply: oneshot::Sender<Result<u8, EngineError>>,
@@ -367,6 +373,12 @@ impl Handle {
     #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.shared.keys
+    }
+
+    /// The knowledge base, as of the last sync.
+    #[must_use]
+    pub fn knowledge(&self) -> Arc<Knowledge> {
+        Arc::clone(&self.shared.knowledge)
     }
 
     /// Names the event logs of this store: another store has another name.
@@ -637,6 +649,21 @@ impl Handle {
     /// [`crate::desk::Refusal::AgentUnknown`], and as for [`Self::command`].
     pub async fn create_key(&self, new: NewKey) -> Result<ApiKey, EngineError> {
         self.ask(|reply| Call::CreateKey { new, reply }).await
+    }
+
+    /// Makes, changes or removes an article, and answers it as it is then, or was.
+    ///
+    /// # Errors
+    ///
+    /// An [`ArticleRefusal`] within, which leaves everything as it was;
+    /// [`crate::desk::Refusal::QueueUnknown`], and as for [`Self::command`].
+    pub async fn change_article(
+        &self,
+        id: ArticleId,
+        change: ArticleChange,
+    ) -> Result<Result<Article, ArticleRefusal>, EngineError> {
+        self.ask(|reply| Call::ChangeArticle { id, change, reply })
+            .await
     }
 
     /// Makes a new key that tokens are signed with, and answers its id.

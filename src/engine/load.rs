@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::desk::{Counters, Records};
 use crate::mail::token::{KEY_BYTES, KEYS_MAX, Keyring};
-use crate::store::record::{self, ApiKey, RecordError, Secret, Stored};
+use crate::store::record::{self, ApiKey, Article, RecordError, Secret, Stored};
 use crate::store::{Batch, CommitError, Store, StoreError, keys};
 
 /// How many pairs are read at a time.
@@ -144,6 +144,11 @@ pub(super) fn records(store: &dyn Store) -> Result<Records, StartError> {
 /// All API keys.
 pub(super) fn api_keys(store: &dyn Store) -> Result<Vec<ApiKey>, StartError> {
     all(store, keys::KEYS)
+}
+
+/// All articles.
+pub(super) fn articles(store: &dyn Store) -> Result<Vec<Article>, StartError> {
+    all(store, keys::ARTICLES)
 }
 
 /// What an installation keeps to itself, made at its first start.

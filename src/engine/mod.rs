@@ -10,6 +10,7 @@
 pub mod figures;
 pub mod handle;
 pub mod keys;
+pub mod knowledge;
 pub mod submissions;
 pub mod views;
 pub mod watch;
@@ -39,6 +40,7 @@ use clock::Clock;
 use group::{Group, Released};
 use handle::Call;
 use keys::Keys;
+use knowledge::Knowledge;
 use uploads::Files;
 use watch::Watchers;
 
@@ -158,6 +160,7 @@ struct Shared {
     store: Arc<dyn Store>,
     clock: Clock,
     keys: Keys,
+    knowledge: Arc<Knowledge>,
     log_id: String,
     /// The keys that tokens are signed with, as of the last sync.
     mail_keys: RwLock<Arc<Keyring>>,
@@ -197,6 +200,7 @@ impl Engine {
         for key in load::api_keys(&*store)? {
             keys.put_key(key);
         }
+        let knowledge = Arc::new(Knowledge::new(load::articles(&*store)?));
         let records = load::records(&*store)?;
         let now = clock.now();
         let desk = Desk::restore(
@@ -214,6 +218,7 @@ impl Engine {
             store,
             clock,
             keys,
+            knowledge,
             log_id: secrets.log_id,
             mail_keys: RwLock::new(Arc::new(secrets.mail)),
             signed_addresses: settings.signed_addresses,
@@ -439,6 +444,10 @@ impl Runner {
                 let key = self.create_key(now, new, group);
                 verdicts.push(answer_after(key, reply));
             }
+            Call::ChangeArticle { id, change, reply } => {
+                let changed = self.change_article(now, id, change, group);
+                verdicts.push(answer_after(changed, reply));
+            }
             Call::RotateMailKey { reply } => {
                 let rotated = self.rotate_mail_key(group);
                 verdicts.push(answer_after(rotated, reply));
@@ -610,6 +619,7 @@ impl Runner {
                     submissions,
                     finished,
                     keys,
+                    articles,
                     sessions,
                     queues,
                     house,
@@ -628,6 +638,7 @@ impl Runner {
                 for key in keys {
                     self.shared.keys.put_key(key);
                 }
+                self.shared.knowledge.change(articles);
                 for session in sessions {
                     self.shared.keys.put_session(session.id, session.agent);
                 }

@@ -47,6 +47,7 @@ mod drafts;
 mod figures;
 mod from_addresses;
 mod interactions;
+mod knowledge;
 mod offers;
 mod presences;
 mod queues;

@@ -28,6 +28,7 @@ use super::cases::Cases;
 use super::credentials::Credentials;
 use super::from_addresses::FromAddresses;
 use super::interactions::Interactions;
+use super::knowledge::Knowledge;
 use super::offers::Offers;
 use super::opener::Opener;
 use super::password::Passwords;
@@ -291,6 +292,10 @@ async fn routes(
         .add_service(limited!(
             interaction_service_server::InteractionServiceServer,
             Interactions(share())
+        ))
+        .add_service(limited!(
+            knowledge_service_server::KnowledgeServiceServer,
+            Knowledge(share())
         ))
         .add_service(limited!(
             offer_service_server::OfferServiceServer,

@@ -31,6 +31,7 @@ pub mod acknowledgement;
 pub mod attribution;
 pub mod compose;
 pub mod dkim;
+pub mod placeholder;
 pub mod subject;
 
 pub mod canonical;

@@ -10,6 +10,7 @@
 //! | `log` | the id of the event logs: new with each new store |
 //! | `agent/SLUG` | an agent |
 //! | `key/ID` | an API key |
+//! | `article/SLUG` | an article of the knowledge base |
 //! | `session/ID` | an open session |
 //! | `figure/q/DAY QUEUE` | what was done in a queue on a day |
 //! | `figure/a/DAY SLUG` | what an agent did on a day |
@@ -36,7 +37,8 @@
 
 use crate::desk::Day;
 use crate::id::{
-    AgentId, AttachmentId, EntryId, InteractionId, KeyId, MessageId, OfferId, QueueId, SessionId,
+    AgentId, ArticleId, AttachmentId, EntryId, InteractionId, KeyId, MessageId, OfferId, QueueId,
+    SessionId,
 };
 use crate::mail::threading::ClueKey;
 use crate::mail::token::MainNumber;
@@ -51,6 +53,8 @@ pub const LOG: &[u8] = b"log";
 pub const AGENTS: &[u8] = b"agent/";
 /// All API keys.
 pub const KEYS: &[u8] = b"key/";
+/// All articles.
+pub const ARTICLES: &[u8] = b"article/";
 /// All open sessions.
 pub const SESSIONS: &[u8] = b"session/";
 /// All interactions.
@@ -98,6 +102,12 @@ pub fn agent(id: &AgentId) -> Vec<u8> {
 #[must_use]
 pub fn key(id: KeyId) -> Vec<u8> {
     join(&[KEYS, &id.to_bytes()])
+}
+
+/// An article.
+#[must_use]
+pub fn article(id: &ArticleId) -> Vec<u8> {
+    join(&[ARTICLES, id.as_str().as_bytes()])
 }
 
 /// An open session.

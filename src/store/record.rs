@@ -9,6 +9,7 @@
 //! [`EVENTS`] is a part of the name of the event logs, so clients begin with a snapshot, and an
 //! answer in older words is known to have been given, and no more.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::DeserializeOwned;
@@ -19,7 +20,7 @@ use crate::desk::{
     Agent, AgentFigure, Answer, Case, Counters, Event, FeedEntry, Filing, Interaction, Message,
     Offer, Pause, QueueFigure, SavedDraft, Session, Upload,
 };
-use crate::id::{AgentId, KeyId};
+use crate::id::{AgentId, ArticleId, KeyId, QueueId};
 use crate::mail::dossier::Dossier;
 use crate::outbound::hearing::Suppression;
 use crate::outbound::message::Outbound;
@@ -131,6 +132,29 @@ pub struct ApiKey {
     pub revoked: Option<Timestamp>,
 }
 
+/// An article of the knowledge base: an answer that agents give again and again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Article {
+    /// Its id.
+    pub id: ArticleId,
+    /// What it is about, in one line.
+    pub title: String,
+    /// The text, with placeholders as they were written.
+    pub text: String,
+    /// The same as HTML that may be sent, with placeholders; may be empty.
+    pub html: String,
+    /// Words that it is found by besides.
+    pub tags: BTreeSet<String>,
+    /// The queues whose agents see it; all if there is none.
+    pub queues: BTreeSet<QueueId>,
+    /// Its language as a tag of BCP 47, such as `de-AT`; empty if it does not matter.
+    pub locale: String,
+    /// Rises by one with each change: the etag.
+    pub version: u64,
+    /// When it last changed.
+    pub changed: Timestamp,
+}
+
 /// What a request id was answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answered {
@@ -174,6 +198,7 @@ stored! {
     Counters => "set of counters" 1,
     Agent => "agent" 2,
     ApiKey => "key" 1,
+    Article => "article" 1,
     Session => "session" 2,
     Offer => "offer" 2,
     Pause => "pause" 1,
