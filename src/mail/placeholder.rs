@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn nothing_grows_without_end() {
-        let values = [("a".to_owned(), "x".repeat(VALUE_CHARS_MAX * 2))];
+        let values = [("a".to_owned(), "x".repeat(VALUE_CHARS_MAX))];
         let values = values.into();
         let mut missing = BTreeSet::new();
         let fits = FILLED_BYTES_MAX / VALUE_CHARS_MAX;
