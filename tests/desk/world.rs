@@ -55,9 +55,6 @@ impl Pace {
     };
 }
 
-/// Through how many queues something may go at one moment.
-const QUEUES_PASSED_MAX: usize = 3;
-
 /// What came before a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
@@ -215,19 +212,8 @@ impl World {
     ///
     /// Laws: afterwards the next deadline is later; a second look finds nothing to do.
     pub(crate) fn tick(&mut self, now: Timestamp) -> Effects {
-        let mut effects = self.desk.tick(now);
+        let effects = self.desk.tick(now);
         self.write(now, Step::Time, &effects);
-        // What goes on to another queue may be late there at once, and is told so next.
-        for _ in 0..QUEUES_PASSED_MAX {
-            if self.desk.next_deadline().is_none_or(|next| next > now) {
-                break;
-            }
-            let more = self.desk.tick(now);
-            self.write(now, Step::Time, &more);
-            effects.events.extend(more.events);
-            effects.submissions.extend(more.submissions);
-            effects.ended.extend(more.ended);
-        }
         let next = self.desk.next_deadline();
         let later = next.is_none_or(|next| next > now);
         law!(33, later, "{next:?} is due after {now}");
