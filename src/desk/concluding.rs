@@ -74,6 +74,7 @@ impl Desk {
         self.draft.actor = Actor::System;
         self.pass_on_overdue(now);
         self.route(now);
+        self.watch_overdue(now);
         self.review_alerts(now);
         let submissions = self
             .spool
