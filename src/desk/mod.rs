@@ -391,6 +391,11 @@ impl Desk {
                 outcome,
                 sent_for,
             } => self.finish_submission(now, message, outcome, sent_for),
+            Command::CancelSend {
+                session,
+                message,
+                sent_for,
+            } => self.cancel_send(now, session, message, sent_for),
             Command::RetryDelivery { message, settled } => {
                 self.retry_delivery(now, message, settled)
             }

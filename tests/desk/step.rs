@@ -152,7 +152,7 @@ impl World {
                 let name = found.map_or_else(String::new, |agent| agent.display_name.clone());
                 Kind::Remove(agent.clone(), name)
             }
-            Command::FinishSubmission { .. } => Kind::Report,
+            Command::FinishSubmission { .. } | Command::CancelSend { .. } => Kind::Report,
             Command::SetPresence { .. }
             | Command::JoinQueue { .. }
             | Command::AttachStream { .. }

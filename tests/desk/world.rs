@@ -182,6 +182,9 @@ impl World {
         match command {
             Command::FinishSubmission {
                 message, sent_for, ..
+            }
+            | Command::CancelSend {
+                message, sent_for, ..
             } => {
                 if let Some(outbound) = self.desk.spool().get(*message)
                     && !(self.desk.interactions()).contains_key(&outbound.interaction)
