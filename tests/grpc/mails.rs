@@ -232,14 +232,26 @@ async fn a_mail_is_taken_back_in_time() {
     for (who, message, code, reason) in [
         (&anna, "m1", Code::InvalidArgument, "FIELD_INVALID"),
         (&anna, nothing, Code::NotFound, "RESOURCE_NOT_FOUND"),
-        (&bert, &sent[0], Code::PermissionDenied, "NOT_INTERACTION_OWNER"),
-        (&anna, &sent[1], Code::FailedPrecondition, "STATE_TRANSITION_INVALID"),
+        (
+            &bert,
+            &sent[0],
+            Code::PermissionDenied,
+            "NOT_INTERACTION_OWNER",
+        ),
+        (
+            &anna,
+            &sent[1],
+            Code::FailedPrecondition,
+            "STATE_TRANSITION_INVALID",
+        ),
     ] {
         let cancelled = interactions.cancel_send(by(who, cancel(message, ""))).await;
         refused(cancelled, code, reason);
     }
     for replayed in [false, true] {
-        let cancelled = interactions.cancel_send(by(&anna, cancel(&sent[0], "c"))).await;
+        let cancelled = interactions
+            .cancel_send(by(&anna, cancel(&sent[0], "c")))
+            .await;
         let cancelled = cancelled.unwrap();
         let again = cancelled.metadata().get("postroom-replayed").is_some();
         assert_eq!(again, replayed);
@@ -247,7 +259,9 @@ async fn a_mail_is_taken_back_in_time() {
         assert_eq!(delivery.state(), pb::DeliveryState::Cancelled);
     }
     refused(
-        interactions.cancel_send(by(&anna, cancel(&sent[0], ""))).await,
+        interactions
+            .cancel_send(by(&anna, cancel(&sent[0], "")))
+            .await,
         Code::FailedPrecondition,
         "STATE_TRANSITION_INVALID",
     );
