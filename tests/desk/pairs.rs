@@ -468,6 +468,7 @@ fn kind(refusal: &Refusal) -> &'static str {
         Refusal::WrapUpCodeMissing(_) => "code missing",
         Refusal::WrapUpUntimed(_) => "no time to extend",
         Refusal::AgentSignedOut(_) => "agent signed out",
+        Refusal::StateTransition(_) => "not now",
         _ => "otherwise",
     }
 }
