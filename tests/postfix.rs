@@ -20,6 +20,7 @@ mod support {
     pub(crate) mod python;
     pub(crate) mod signed;
     pub(crate) mod smtp;
+    pub(crate) mod submission;
     pub(crate) mod tap;
 }
 
