@@ -17,8 +17,10 @@ mod support {
     pub(crate) mod opendkim;
     pub(crate) mod port;
     pub(crate) mod postfix;
+    pub(crate) mod python;
     pub(crate) mod signed;
     pub(crate) mod smtp;
+    pub(crate) mod submission;
     pub(crate) mod tap;
 }
 
@@ -26,6 +28,7 @@ mod mta {
     mod afterwards;
     mod conversations;
     mod envelopes;
+    mod leaving;
     pub(crate) mod once;
     pub(crate) mod opendkim;
     mod shapes;

@@ -279,6 +279,10 @@ addresses = ["Support@Shop.Example"]
                 "9: offer_timeout_seconds must be",
             ),
             (
+                &format!("{SMALL}undo_seconds = 121\n"),
+                "9: undo_seconds is over 120",
+            ),
+            (
                 &format!("{SMALL}preferred_agent_seconds = 86401\n"),
                 "9: preferred_agent_seconds is over 86400",
             ),

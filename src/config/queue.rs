@@ -196,6 +196,10 @@ pub struct Queue {
     /// Default: `0`, not at all.
     #[serde(default = "never")]
     pub preferred_agent_seconds: Spanned<u64>,
+    /// For how many seconds what agents send from here waits before it is tried, so that they may
+    /// take it back, up to 120. Default: `0`, sent at once.
+    #[serde(default = "never")]
+    pub undo_seconds: Spanned<u64>,
     /// After how many seconds each skill that a rule asks for is asked for at one level less, and
     /// so on until it is not asked for, up to 604800. Default: `0`, never.
     #[serde(default = "never")]
@@ -418,6 +422,7 @@ impl Queue {
             pull: self.pull,
             strategy: self.strategy.into(),
             preferred_agent: Duration::from_secs(*self.preferred_agent_seconds.get_ref()),
+            undo: Duration::from_secs(*self.undo_seconds.get_ref()),
             skill_relax: unless_zero(&self.skill_relax_seconds),
             ageing: unless_zero(&self.ageing_seconds).map(|every| Ageing {
                 every,

@@ -165,6 +165,16 @@ pub enum Command {
     StartEmail(Box<Email>),
     /// Sends a mail that was begun.
     SendEmail(Box<Outgoing>),
+    /// Takes back what the agent has sent, while it waits for its first attempt.
+    CancelSend {
+        /// Who.
+        session: SessionId,
+        /// What.
+        message: MessageId,
+        /// What it was sent for with its case, if that is closed: it is worked on again. Filled in
+        /// by the engine.
+        sent_for: Option<Box<(Interaction, Case)>>,
+    },
     /// Drops a mail that was begun.
     DiscardEmail {
         /// Who.
@@ -444,6 +454,7 @@ impl Command {
             | Self::Pull { session, .. }
             | Self::Park { session, .. }
             | Self::Resume { session, .. }
+            | Self::CancelSend { session, .. }
             | Self::DiscardEmail { session, .. }
             | Self::SaveDraft { session, .. }
             | Self::AnnounceUpload { session, .. }

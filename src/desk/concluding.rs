@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::counting::Before;
 use super::routing::Changed;
@@ -74,6 +75,7 @@ impl Desk {
         self.draft.actor = Actor::System;
         self.pass_on_overdue(now);
         self.route(now);
+        self.watch_overdue(now);
         self.review_alerts(now);
         let submissions = self
             .spool
@@ -122,24 +124,22 @@ impl Desk {
             let gone = numbers.map(|number| Change::LogTrimmed(agent.clone(), number + 1));
             changes.extend(gone);
         }
-        for event in &draft.events {
+        // An event is told, written and shown, and is the same each time.
+        let events: Vec<Arc<Event>> = draft.events.into_iter().map(Arc::new).collect();
+        for event in &events {
             // Nobody will read the log of an agent who has just been removed.
             let told = (event.agent.as_ref()).filter(|(agent, _)| self.agents.contains_key(agent));
             let Some((agent, sequence)) = told else {
                 continue;
             };
-            changes.push(Change::Logged(
-                agent.clone(),
-                *sequence,
-                Box::new(event.clone()),
-            ));
+            changes.push(Change::Logged(agent.clone(), *sequence, Arc::clone(event)));
             if let Some(old) = sequence.checked_sub(self.policy.log_entries)
                 && old > 0
             {
                 changes.push(Change::LogTrimmed(agent.clone(), old));
             }
         }
-        let fed = draft.events.iter().filter_map(FeedEntry::of);
+        let fed = events.iter().filter_map(|event| FeedEntry::of(event));
         changes.extend(fed.map(|entry| Change::Fed(Box::new(entry))));
         changes.extend(counted.changes());
         if draft.counted {
@@ -150,7 +150,7 @@ impl Desk {
             changes,
             body: draft.body,
             written: draft.written,
-            events: draft.events,
+            events,
             ended: draft.ended,
             submissions,
         }

@@ -1,8 +1,8 @@
 //! Delivery: what the submitter reports of outbound messages, told to their agents; what was
-//! refused comes back as work.
+//! refused comes back as work, and so does what its agent takes back in time.
 
 use super::{Case, Change, Desk, Fact, Interaction, Pending, Refusal};
-use crate::id::MessageId;
+use crate::id::{AgentId, InteractionId, MessageId, SessionId};
 use crate::outbound::message::{DeliveryState, Outbound, Outcome};
 use crate::outbound::spool::{self, SpoolError};
 use crate::time::Timestamp;
@@ -25,14 +25,48 @@ impl Desk {
         let (agent, interaction) = (change.outbound.agent.clone(), change.outbound.interaction);
         let pending = self.delivery_changed(now, change);
         if let Some(agent) = agent.filter(|_| refused) {
-            match sent_for.map(|sent_for| *sent_for) {
-                Some((closed, case)) if !self.interactions.contains_key(&interaction) => {
-                    self.send_round_again(now, &agent, closed, case);
-                }
-                _ => self.take_back(now, &agent, interaction),
-            }
+            self.work_again(now, &agent, interaction, sent_for);
         }
         Ok(pending)
+    }
+
+    /// Takes back what an agent has sent, while it waits for its first attempt. What it was sent
+    /// for is work again.
+    pub(super) fn cancel_send(
+        &mut self,
+        now: Timestamp,
+        session: SessionId,
+        id: MessageId,
+        sent_for: Option<Box<(Interaction, Case)>>,
+    ) -> Result<Pending, Refusal> {
+        let agent = self.fence(session)?;
+        let found = self.spool.get(id).ok_or(TOO_LATE)?;
+        let interaction = found.interaction;
+        if found.agent.as_ref() != Some(&agent) {
+            return Err(Refusal::NotOwner(interaction));
+        }
+        let change = self.spool.cancel(id, now).map_err(|_| TOO_LATE)?;
+        self.heard(now, session);
+        let pending = self.delivery_changed(now, change);
+        self.work_again(now, &agent, interaction, sent_for);
+        Ok(pending)
+    }
+
+    /// Brings back what a message was sent for that does not go out. `sent_for` is it if it is
+    /// closed.
+    fn work_again(
+        &mut self,
+        now: Timestamp,
+        agent: &AgentId,
+        interaction: InteractionId,
+        sent_for: Option<Box<(Interaction, Case)>>,
+    ) {
+        match sent_for.map(|sent_for| *sent_for) {
+            Some((closed, case)) if !self.interactions.contains_key(&interaction) => {
+                self.send_round_again(now, agent, closed, case);
+            }
+            _ => self.take_back(now, agent, interaction),
+        }
     }
 
     pub(super) fn retry_delivery(
@@ -58,6 +92,11 @@ impl Desk {
         Pending::Outbound(outbound)
     }
 }
+
+/// There is nothing left to be taken back: the message may be with the MTA, or is settled.
+const TOO_LATE: Refusal = Refusal::StateTransition(
+    "that mail does not wait to be sent any more; it cannot be taken back",
+);
 
 /// Why the spool did not do it, in the desk's words.
 fn refusal(id: MessageId, error: SpoolError) -> Refusal {

@@ -3,6 +3,8 @@
 //! Changes are written first, as one batch. Only when they are on disk are the answer given, the
 //! events told and the submitter woken.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::actor::Actor;
@@ -42,7 +44,7 @@ pub struct Effects {
     /// Messages that the desk wrote itself, with their bytes.
     pub written: Vec<(MessageId, Vec<u8>)>,
     /// Facts to be told to watchers, in order.
-    pub events: Vec<Event>,
+    pub events: Vec<Arc<Event>>,
     /// Sessions whose stream is to be ended.
     pub ended: Vec<(SessionId, EndCause)>,
     /// Outbound messages whose turn it is, for the submitter.
@@ -138,7 +140,7 @@ pub enum Change {
     /// An outbound message.
     Outbound(Box<Outbound>),
     /// One more entry in an agent's event log.
-    Logged(AgentId, u64, Box<Event>),
+    Logged(AgentId, u64, Arc<Event>),
     /// An entry of an agent's event log is older than anybody resumes from.
     LogTrimmed(AgentId, u64),
     /// A sender was told by a queue that a letter has arrived.

@@ -391,6 +391,11 @@ impl Desk {
                 outcome,
                 sent_for,
             } => self.finish_submission(now, message, outcome, sent_for),
+            Command::CancelSend {
+                session,
+                message,
+                sent_for,
+            } => self.cancel_send(now, session, message, sent_for),
             Command::RetryDelivery { message, settled } => {
                 self.retry_delivery(now, message, settled)
             }
@@ -420,23 +425,30 @@ impl Desk {
 
     /// Does all that has come due. Afterwards [`Self::next_deadline`] is later than `now`.
     pub fn tick(&mut self, now: Timestamp) -> Effects {
-        while let Some(timer) = self.timers.pop(now) {
-            match timer {
-                Timer::OfferReceipt(offer) => self.receipt_due(now, offer),
-                Timer::OfferExpiry(offer) => self.expiry_due(now, offer),
-                Timer::OfferForgotten(offer) => self.forget_offer(offer),
-                Timer::Reattach(session) => self.reattach_due(now, session),
-                Timer::Lease(session) => self.lease_due(now, session),
-                Timer::Grace(session) => self.grace_due(now, session),
-                Timer::SignOut(session) => self.sign_out_due(now, session),
-                Timer::WrapUp(interaction) => self.wrap_up_due(now, interaction),
-                Timer::Cooldown(agent) => self.touch(&agent, PresenceCause::AgentRequest),
-                Timer::Overflow(interaction) => self.overflow_due(now, interaction),
-                Timer::Service(interaction) => self.service_due(now, interaction),
-                Timer::Hours(queue) => self.hours_due(now, &queue),
-                Timer::Declined(interaction) => self.declined_due(now, interaction),
-                Timer::Parked(interaction) => self.parked_due(now, interaction),
-                Timer::Standing(interaction) => self.standing_due(now, interaction),
+        loop {
+            while let Some(timer) = self.timers.pop(now) {
+                match timer {
+                    Timer::OfferReceipt(offer) => self.receipt_due(now, offer),
+                    Timer::OfferExpiry(offer) => self.expiry_due(now, offer),
+                    Timer::OfferForgotten(offer) => self.forget_offer(offer),
+                    Timer::Reattach(session) => self.reattach_due(now, session),
+                    Timer::Lease(session) => self.lease_due(now, session),
+                    Timer::Grace(session) => self.grace_due(now, session),
+                    Timer::SignOut(session) => self.sign_out_due(now, session),
+                    Timer::WrapUp(interaction) => self.wrap_up_due(now, interaction),
+                    Timer::Cooldown(agent) => self.touch(&agent, PresenceCause::AgentRequest),
+                    Timer::Overflow(interaction) => self.overflow_due(now, interaction),
+                    Timer::Service(interaction) => self.service_due(now, interaction),
+                    Timer::Hours(queue) => self.hours_due(now, &queue),
+                    Timer::Declined(interaction) => self.declined_due(now, interaction),
+                    Timer::Parked(interaction) => self.parked_due(now, interaction),
+                    Timer::Standing(interaction) => self.standing_due(now, interaction),
+                }
+            }
+            // What goes on to another queue may be late there at once.
+            self.pass_on_overdue(now);
+            if self.timers.next().is_none_or(|next| next > now) {
+                break;
             }
         }
         self.conclude(now, None)

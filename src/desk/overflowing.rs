@@ -31,6 +31,9 @@ pub(super) struct Overdue {
     by_case: BTreeMap<MainNumber, BTreeSet<InteractionId>>,
 }
 
+/// The smallest step of time.
+const MOMENT: Duration = Duration::from_millis(1);
+
 impl Desk {
     /// Sets the deadline of an interaction that came into the line of its queue.
     pub(super) fn watch_overflow(&mut self, now: Timestamp, id: InteractionId) {
@@ -95,6 +98,18 @@ impl Desk {
                         self.overdue.by_queue.remove(&queue);
                     }
                 }
+            }
+        }
+    }
+
+    /// Sees to it that the room is used which offers have made: a moment later, since what has just been
+    /// offered was offered in its turn.
+    pub(super) fn watch_overdue(&mut self, now: Timestamp) {
+        for (queue, waiting) in &self.overdue.by_queue {
+            if let Some(id) = waiting.first()
+                && self.has_room(queue)
+            {
+                self.timers.set(now + MOMENT, Timer::Overflow(*id));
             }
         }
     }

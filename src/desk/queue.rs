@@ -132,6 +132,8 @@ pub struct QueueSettings {
     pub service: Service,
     /// Where it sends what waits too long; `None` for nowhere.
     pub overflow: Option<Overflow>,
+    /// For how long what its agents send may be taken back before it is tried.
+    pub undo: Duration,
     /// When it offers what waits in it; `None` for always.
     pub hours: Option<Arc<Hours>>,
 }
@@ -173,6 +175,7 @@ impl QueueSettings {
             ageing: None,
             service: Service::default(),
             overflow: None,
+            undo: Duration::ZERO,
             hours: None,
         }
     }

@@ -2,6 +2,7 @@
 //! its own.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::handling::Needed;
 use super::{
@@ -66,7 +67,8 @@ impl Desk {
             ));
         }
         let session = mail.session;
-        let (message, outbound) = self.post(now, &agent, number, &mail)?;
+        let undo = (self.queues.get(&found.queue)).map_or(Duration::ZERO, |at| at.settings.undo);
+        let (message, outbound) = self.post(now, &agent, number, &mail, undo)?;
         self.change(id, now, |found| {
             found.message_count += 1;
             found.outcome = Some(outcome);
@@ -85,13 +87,15 @@ impl Desk {
         Ok(Pending::Interaction(id, agent, Some(message)))
     }
 
-    /// Puts a mail into the spool, with its record and what later letters may name it by.
+    /// Puts a mail into the spool, with its record and what later letters may name it by. For the
+    /// time `undo` it is not tried.
     fn post(
         &mut self,
         now: Timestamp,
         agent: &AgentId,
         case: MainNumber,
         mail: &Outgoing,
+        undo: Duration,
     ) -> Result<(MessageId, Outbound), Refusal> {
         let sequence = self.next_sequence();
         let message = MessageId::new(now, sequence);
@@ -129,7 +133,8 @@ impl Desk {
             },
             mail.size,
             now,
-        );
+        )
+        .hold(undo);
         if self.spool.insert(outbound.clone()).is_err() {
             return Err(Refusal::SpoolFull);
         }

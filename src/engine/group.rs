@@ -23,7 +23,7 @@ use super::EngineError;
 /// What becomes visible once the group is durable, in the order of the commands.
 #[derive(Default)]
 pub(super) struct Released {
-    pub(super) events: Vec<Event>,
+    pub(super) events: Vec<Arc<Event>>,
     pub(super) ended: Vec<(crate::id::SessionId, crate::desk::EndCause)>,
     pub(super) submissions: Vec<Outbound>,
     /// Messages that the submitter is done with.

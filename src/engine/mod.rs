@@ -653,7 +653,7 @@ impl Runner {
                 self.shared.files.drop_all(dropped);
                 for event in events {
                     log(&event);
-                    self.watchers.tell(event);
+                    self.watchers.tell(&event);
                 }
                 for (session, cause) in ended {
                     self.watchers.end(session, cause);

@@ -72,19 +72,24 @@ impl Runner {
         command: &mut Command,
         group: &Group<'_>,
     ) -> Result<(), EngineError> {
-        let Command::FinishSubmission {
-            message,
-            outcome,
-            sent_for,
-        } = command
-        else {
-            return Ok(());
+        let (message, taken, sent_for) = match command {
+            Command::FinishSubmission {
+                message,
+                outcome,
+                sent_for,
+            } => {
+                let taken = matches!(outcome, Outcome::Accepted { .. } | Outcome::Lost(_));
+                (message, taken, sent_for)
+            }
+            Command::CancelSend {
+                message, sent_for, ..
+            } => (message, false, sent_for),
+            _ => return Ok(()),
         };
         let Some(outbound) = self.desk.spool().get(*message) else {
             return Ok(());
         };
         let held = self.desk.interactions().contains_key(&outbound.interaction);
-        let taken = matches!(outcome, Outcome::Accepted { .. } | Outcome::Lost(_));
         if held || taken || outbound.agent.is_none() {
             return Ok(());
         }

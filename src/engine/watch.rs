@@ -180,15 +180,14 @@ impl Watchers {
     }
 
     /// Tells everybody whom it concerns.
-    pub(super) fn tell(&mut self, event: Event) {
-        let event = Arc::new(event);
+    pub(super) fn tell(&mut self, event: &Arc<Event>) {
         if let Some((agent, _)) = &event.agent
             && let Some(known) = self.agents.get(agent)
-            && !known.watcher.tell(&event)
+            && !known.watcher.tell(event)
         {
             self.agents.remove(agent);
         }
-        self.desk.retain(|watcher| watcher.tell(&event));
+        self.desk.retain(|watcher| watcher.tell(event));
         self.cases.retain_mut(|watcher| {
             // Who has gone hears nothing, and is forgotten.
             watcher.news.receiver_count() > 0
@@ -204,9 +203,9 @@ mod tests {
     use crate::id::QueueId;
     use crate::time::Timestamp;
 
-    fn event(agent: &str, revision: u64) -> Event {
+    fn event(agent: &str, revision: u64) -> Arc<Event> {
         let queue: QueueId = "support".parse().unwrap();
-        Event {
+        Arc::new(Event {
             revision,
             time: Timestamp::ZERO,
             agent: Some((agent.parse().unwrap(), revision)),
@@ -215,7 +214,7 @@ mod tests {
                 removed: false,
             },
             actor: Actor::System,
-        }
+        })
     }
 
     #[test]
@@ -224,7 +223,7 @@ mod tests {
         let session = SessionId::new(Timestamp::ZERO, 1);
         let mut slow = watchers.add_session(session, 1, "anna".parse().unwrap(), 0);
         for revision in 1..=FRAMES_MAX as u64 + 10 {
-            watchers.tell(event("anna", revision));
+            watchers.tell(&event("anna", revision));
         }
         let mut told = 1;
         loop {
@@ -244,10 +243,10 @@ mod tests {
         let mut watchers = Watchers::default();
         let session = SessionId::new(Timestamp::ZERO, 1);
         let mut old = watchers.add_session(session, 1, "anna".parse().unwrap(), 0);
-        watchers.tell(event("bert", 1));
+        watchers.tell(&event("bert", 1));
         let mut new = watchers.add_session(session, 2, "anna".parse().unwrap(), 1);
         watchers.remove(session, 1);
-        watchers.tell(event("anna", 2));
+        watchers.tell(&event("anna", 2));
         assert!(matches!(
             old.try_recv(),
             Ok(WatchFrame::Ended(EndCause::Superseded))

@@ -202,6 +202,7 @@ const fn delivery_state(state: DeliveryState) -> pb::DeliveryState {
         DeliveryState::Deferred => pb::DeliveryState::Deferred,
         DeliveryState::Unconfirmed => pb::DeliveryState::Unconfirmed,
         DeliveryState::Refused => pb::DeliveryState::Refused,
+        DeliveryState::Cancelled => pb::DeliveryState::Cancelled,
     }
 }
 

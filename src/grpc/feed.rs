@@ -306,7 +306,7 @@ async fn letter(
     let message = shared.basic_message(mail, interaction).await?;
     Ok(pb::FeedEntry {
         name: write_name(number, place),
-        time: Some(time(mail.time)),
+        event_time: Some(time(mail.time)),
         actor: None,
         interaction: format!("interactions/{interaction}"),
         item: Some(Item::Message(message)),
@@ -365,7 +365,7 @@ fn other(number: MainNumber, place: FeedPlace, entry: &FeedEntry) -> pb::FeedEnt
     let interaction = entry.interaction.map(|id| format!("interactions/{id}"));
     pb::FeedEntry {
         name: write_name(number, place),
-        time: Some(time(entry.time)),
+        event_time: Some(time(entry.time)),
         actor: Some(events::actor(&entry.actor)),
         interaction: interaction.unwrap_or_default(),
         item: Some(item),

@@ -373,6 +373,13 @@ impl InteractionService for Interactions {
         self.0.send_email(request).await
     }
 
+    async fn cancel_send(
+        &self,
+        request: Request<pb::CancelSendRequest>,
+    ) -> Result<Response<pb::CancelSendResponse>, Status> {
+        self.0.cancel_send(request).await
+    }
+
     async fn discard_email(
         &self,
         request: Request<pb::DiscardEmailRequest>,

@@ -7,7 +7,7 @@ use super::drafts::fill;
 use super::form::Form;
 use super::verbs::Verb;
 use super::{Shared, convert, errors, pb, respond};
-use crate::desk::{Command, Correspondent, DraftKind, Email};
+use crate::desk::{Answer, Command, Correspondent, DraftKind, Email};
 use crate::engine::{Done, RequestKey};
 use crate::id::MessageId;
 use crate::outbound::mailing::{self, Forwarding, Writing};
@@ -400,6 +400,41 @@ impl Shared {
         };
         let done = mailing::email(&self.handle, &self.reply, draft, key).await;
         answer!(self, done.map_err(errors::reply)?, SendEmailResponse)
+    }
+
+    pub(super) async fn cancel_send(
+        &self,
+        request: Request<pb::CancelSendRequest>,
+    ) -> Result<Response<pb::CancelSendResponse>, Status> {
+        let caller = caller(&request)?;
+        let session = caller.session("CancelSend")?;
+        let mut asked = request.into_inner();
+        let id = std::mem::take(&mut asked.request_id);
+        let mut form = Form::new();
+        let message = form.message("message", &asked.message);
+        let key = form.request(&caller.subject, "CancelSend", id, &asked);
+        let ((interaction, message), key) = form.done((message, key))?;
+        let outbound = (self.handle.outbound(message).await).map_err(errors::engine)?;
+        if outbound.is_none_or(|outbound| outbound.interaction != interaction) {
+            return Err(errors::not_found(convert::message_name(
+                interaction,
+                message,
+            )));
+        }
+        let command = Command::CancelSend {
+            session,
+            message,
+            sent_for: None,
+        };
+        let done =
+            (self.handle.command_by(caller.actor(), command, key).await).map_err(errors::engine)?;
+        let Answer::Outbound(outbound) = done.answer else {
+            return Err(errors::internal("CancelSend was not answered by a mail"));
+        };
+        let response = pb::CancelSendResponse {
+            delivery: Some(convert::delivery(&outbound)),
+        };
+        Ok(respond(response, done.replayed))
     }
 
     pub(super) async fn discard_email(

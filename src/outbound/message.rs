@@ -43,7 +43,7 @@ pub struct Outbound {
     pub state: DeliveryState,
     /// Attempts begun since the message was last made ready.
     pub attempts: u32,
-    /// When the agent sent it.
+    /// When the agent sent it. Its first attempt may be later: see [`Self::hold`].
     pub created: Timestamp,
     /// When it is tried next; `None` where nothing will be tried without a person's word.
     pub next_attempt: Option<Timestamp>,
@@ -107,24 +107,27 @@ pub enum DeliveryState {
     Unconfirmed,
     /// Certainly not taken, and not tried again.
     Refused,
+    /// Taken back by its agent before anything was tried, and never sent.
+    Cancelled,
 }
 
 impl DeliveryState {
     /// Every state, for tables.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Ready,
         Self::HandedOver,
         Self::Confirmed,
         Self::Deferred,
         Self::Unconfirmed,
         Self::Refused,
+        Self::Cancelled,
     ];
 
     /// Whether the spool has nothing more to do with such a message.
     #[must_use]
     pub const fn is_settled(self) -> bool {
         match self {
-            Self::Confirmed | Self::Refused => true,
+            Self::Confirmed | Self::Refused | Self::Cancelled => true,
             Self::Ready | Self::HandedOver | Self::Deferred | Self::Unconfirmed => false,
         }
     }
@@ -139,6 +142,7 @@ impl fmt::Display for DeliveryState {
             Self::Deferred => "deferred",
             Self::Unconfirmed => "unconfirmed",
             Self::Refused => "refused",
+            Self::Cancelled => "cancelled",
         })
     }
 }
@@ -242,6 +246,8 @@ pub(super) enum Event {
     Lose,
     /// A person asks for another attempt.
     Resend,
+    /// Its agent takes it back.
+    Cancel,
 }
 
 /// A change of state that the way of a message does not have. Nothing changed.
@@ -301,6 +307,13 @@ impl Outbound {
         }
     }
 
+    /// Puts off the first attempt by this long, so that the agent may take the message back.
+    #[must_use]
+    pub fn hold(mut self, time: Duration) -> Self {
+        self.next_attempt = Some(self.created + time);
+        self
+    }
+
     /// Whether a recipient that is refused for now is left behind, so that the others need not
     /// wait for it any longer.
     #[must_use]
@@ -339,9 +352,12 @@ const fn after(state: DeliveryState, event: Event) -> Option<DeliveryState> {
         (S::HandedOver, Event::Accept) => Some(S::Confirmed),
         (S::HandedOver, Event::Lose) => Some(S::Unconfirmed),
         (S::Unconfirmed | S::Refused, Event::Resend) => Some(S::Ready),
-        (S::Confirmed, _)
+        // A deferred message was on its way once; some of it may have been seen.
+        (S::Ready, Event::Cancel) => Some(S::Cancelled),
+        (S::Confirmed | S::Cancelled, _)
         | (S::Ready | S::Deferred, Event::Accept | Event::Lose | Event::Resend)
-        | (S::HandedOver, Event::HandOver | Event::Resend)
+        | (S::Deferred | S::Unconfirmed | S::Refused, Event::Cancel)
+        | (S::HandedOver, Event::HandOver | Event::Resend | Event::Cancel)
         | (
             S::Unconfirmed,
             Event::HandOver | Event::Accept | Event::Defer | Event::Refuse | Event::Lose,
@@ -357,25 +373,27 @@ const fn after(state: DeliveryState, event: Event) -> Option<DeliveryState> {
 mod tests {
     use super::*;
 
-    const EVENTS: [(&str, Event); 6] = [
+    const EVENTS: [(&str, Event); 7] = [
         ("hand over", Event::HandOver),
         ("accept", Event::Accept),
         ("defer", Event::Defer),
         ("refuse", Event::Refuse),
         ("lose", Event::Lose),
         ("resend", Event::Resend),
+        ("cancel", Event::Cancel),
     ];
 
     #[test]
     fn every_pair_of_state_and_event() {
         let table = "
-            state        | hand over   | accept    | defer    | refuse  | lose        | resend
-            ready        | handed over | -         | deferred | refused | -           | -     
-            handed over  | -           | confirmed | deferred | refused | unconfirmed | -     
-            confirmed    | -           | -         | -        | -       | -           | -     
-            deferred     | handed over | -         | deferred | refused | -           | -     
-            unconfirmed  | -           | -         | -        | -       | -           | ready 
-            refused      | -           | -         | -        | -       | -           | ready 
+            state        | hand over   | accept    | defer    | refuse  | lose        | resend | cancel
+            ready        | handed over | -         | deferred | refused | -           | -      | cancelled
+            handed over  | -           | confirmed | deferred | refused | unconfirmed | -      | -
+            confirmed    | -           | -         | -        | -       | -           | -      | -
+            deferred     | handed over | -         | deferred | refused | -           | -      | -
+            unconfirmed  | -           | -         | -        | -       | -           | ready  | -
+            refused      | -           | -         | -        | -       | -           | ready  | -
+            cancelled    | -           | -         | -        | -       | -           | -      | -
         ";
         let mut rows = table
             .lines()
@@ -395,7 +413,7 @@ mod tests {
                 seen += 1;
             }
         }
-        assert_eq!(seen, 36);
+        assert_eq!(seen, 49);
     }
 
     #[test]

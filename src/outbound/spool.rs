@@ -113,7 +113,9 @@ impl Spool {
         let mut changes = Vec::new();
         for mut outbound in records {
             match outbound.state {
-                DeliveryState::Confirmed | DeliveryState::Refused => continue,
+                DeliveryState::Confirmed | DeliveryState::Refused | DeliveryState::Cancelled => {
+                    continue;
+                }
                 DeliveryState::Ready | DeliveryState::Deferred => {
                     let latest = now + longest_wait();
                     let next = outbound.next_attempt.unwrap_or(now).min(latest);
@@ -324,6 +326,32 @@ impl Spool {
         outbound.renew(now)?;
         let outbound = outbound.clone();
         self.waiting.insert((now, id));
+        Ok(Change { from, outbound })
+    }
+
+    /// Takes a message out that waits for the first attempt there would be, for good: its agent
+    /// takes it back.
+    ///
+    /// # Errors
+    /// [`SpoolError::Unknown`], or [`SpoolError::Transition`] once its first attempt is due or a
+    /// word was heard of it.
+    pub fn cancel(&mut self, id: MessageId, now: Timestamp) -> Result<Change, SpoolError> {
+        let begun = self.in_flight.contains(&id);
+        let outbound = self.messages.get_mut(&id).ok_or(SpoolError::Unknown)?;
+        let from = outbound.state;
+        // What is sent again is ready too, but the world may have it from the first time; its
+        // record says what was heard then.
+        let untried = !begun && outbound.last_diagnostic.is_none();
+        let waits = (outbound.next_attempt).filter(|next| untried && *next > now);
+        let Some(next) = waits else {
+            return Err(TransitionError { state: from }.into());
+        };
+        outbound.enter(Event::Cancel)?;
+        outbound.next_attempt = None;
+        outbound.last_diagnostic = Some(Diagnostic::ours("taken back before it was sent"));
+        let outbound = outbound.clone();
+        self.waiting.remove(&(next, id));
+        self.messages.remove(&id);
         Ok(Change { from, outbound })
     }
 

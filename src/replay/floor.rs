@@ -359,10 +359,10 @@ impl<'a> Floor<'a> {
     /// Plans what agents do about what they are told.
     fn follow(&mut self, effects: Effects) {
         for event in effects.events {
-            match event.fact {
+            match &event.fact {
                 Fact::OfferCreated { offer, .. } => self.plan(self.now, Next::Sees(offer.id)),
-                Fact::InteractionAssigned { interaction, .. } => self.take(&interaction),
-                Fact::WrapUpStarted(found) => self.write_down(&found),
+                Fact::InteractionAssigned { interaction, .. } => self.take(interaction),
+                Fact::WrapUpStarted(found) => self.write_down(found),
                 Fact::InteractionClosed(interaction) | Fact::WrapUpEnded { interaction, .. } => {
                     let arrival = self.arrival_of.get(&interaction.id);
                     let course = arrival.and_then(|id| self.played.courses.get_mut(id));
@@ -379,7 +379,7 @@ impl<'a> Floor<'a> {
                     if banned && self.present.contains(&presence.agent) {
                         let habit = self.recording.habits.returns.of(&presence.agent);
                         let back = self.now + habit.unwrap_or(RETURN);
-                        self.plan(back, Next::Returns(presence.agent));
+                        self.plan(back, Next::Returns(presence.agent.clone()));
                     }
                 }
                 _ => {}

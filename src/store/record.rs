@@ -76,6 +76,9 @@ impl fmt::Display for RecordError {
 
 impl std::error::Error for RecordError {}
 
+/// How much room a record is given to begin with, in bytes.
+const RECORD_BYTES: usize = 512;
+
 /// The stored form.
 ///
 /// # Panics
@@ -83,7 +86,9 @@ impl std::error::Error for RecordError {}
 /// Never: postcard fails on sequences of unknown length only, and no record holds one.
 #[must_use]
 pub fn encode<T: Stored>(record: &T) -> Vec<u8> {
-    let bytes = vec![T::VERSION];
+    // Most records fit, and none is copied while it grows through the small sizes.
+    let mut bytes = Vec::with_capacity(RECORD_BYTES);
+    bytes.push(T::VERSION);
     #[expect(clippy::expect_used, reason = "see Panics")]
     postcard::to_extend(record, bytes).expect("records have stored forms")
 }

@@ -264,6 +264,9 @@ impl Day {
                     _ => format!("{name} parks {id} for {}", self.chance.of([60, 90, 600])),
                 }
             }
+            State::Active { .. } if self.chance.percent(3) => {
+                format!("{name} replies {id} from somebody@elsewhere.example")
+            }
             State::Active { .. } if self.chance.percent(60) => {
                 if read.is_empty() {
                     format!("{name} replies {id}")

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use postroom::desk::skill::asked;
@@ -202,9 +203,9 @@ impl World {
 
     /// Laws of fairness, for offers that were just made: first come, first served; longest idle;
     /// nobody is asked twice.
-    pub(super) fn check_offers(&self, now: Timestamp, events: &[Event]) {
-        let made = |event: &&Event| matches!(event.fact, Fact::OfferCreated { .. });
-        if !events.iter().any(|event| made(&event)) {
+    pub(super) fn check_offers(&self, now: Timestamp, events: &[Arc<Event>]) {
+        let made = |event: &Arc<Event>| matches!(event.fact, Fact::OfferCreated { .. });
+        if !events.iter().any(made) {
             return;
         }
         let free: Vec<_> = self.offerable_agents(now).collect();

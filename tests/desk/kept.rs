@@ -99,7 +99,7 @@ impl Kept {
             }
             Change::Logged(agent, number, event) => {
                 let log = self.logs.entry(agent).or_default();
-                let before = log.insert(number, *event);
+                let before = log.insert(number, (*event).clone());
                 law!(41, before.is_none(), "an entry of a log was written twice");
             }
             Change::LogTrimmed(agent, number) => {

@@ -14,13 +14,13 @@ use postroom::desk::{
     OfferClock, Overflow, Phase, Policy, QueueSettings, Requested, Selection, Span, State, Thread,
     Work,
 };
-use postroom::id::{AgentId, AttachmentId, InteractionId, OfferId, QueueId};
+use postroom::id::{AgentId, AttachmentId, InteractionId, MessageId, OfferId, QueueId};
 use postroom::outbound::message::{Diagnostic, Outcome};
 use postroom::time::Timestamp;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::mails::{email, file, forwarded, saved};
+use crate::mails::{email, file, forwarded, saved, taken_back};
 use crate::words::nobody;
 use crate::world::{World, answer, handled, mailbox, origin, queue};
 
@@ -97,6 +97,7 @@ pub(super) enum Act {
     Begin(usize, Option<Index>),
     Send(Which),
     Discard(Which),
+    TakeBack(Index),
     Upload(Which),
     Draft(Which, u8),
     Drop(Index),
@@ -177,6 +178,7 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(queue, case)| Act::Begin(queue, case)),
         2 => which().prop_map(Act::Send),
         1 => which().prop_map(Act::Discard),
+        2 => any::<Index>().prop_map(Act::TakeBack),
         2 => which().prop_map(Act::Upload),
         2 => (which(), 0..3_u8).prop_map(|(which, text)| Act::Draft(which, text)),
         1 => any::<Index>().prop_map(Act::Drop),
@@ -319,6 +321,7 @@ impl Play {
         gentle.post_processing = Some(Duration::from_secs(60));
         gentle.waiting_max = 4;
         gentle.preferred_agent = Duration::from_secs(45);
+        gentle.undo = Duration::from_secs(20);
         gentle.skill_relax = Some(Duration::from_secs(20));
         gentle.ageing = Some(Ageing {
             every: Duration::from_secs(7),
@@ -775,6 +778,18 @@ impl Play {
                         .map_or(InteractionId::new(self.now, 0), |file| file.interaction),
                     upload: file.map_or(AttachmentId::new(self.now, 0), |file| file.id),
                 }
+            }
+            Act::TakeBack(which) => {
+                let own = (self.world.kept.outbound.values()).filter(|outbound| {
+                    outbound.agent.as_ref() == Some(&agent) && !outbound.state.is_settled()
+                });
+                let mut known: Vec<_> = own.map(|outbound| outbound.id).collect();
+                if known.is_empty() {
+                    known.extend(self.world.kept.outbound.keys());
+                }
+                let none = MessageId::new(self.now, 0);
+                let id = (!known.is_empty()).then(|| *which.get(&known));
+                taken_back(session, id.unwrap_or(none))
             }
             Act::Discard(which) => Command::DiscardEmail {
                 session,

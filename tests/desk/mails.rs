@@ -3,7 +3,7 @@
 use postroom::desk::{
     Case, Command, Correspondent, Email, NewUpload, Outgoing, SavedDraft, WordingChanges,
 };
-use postroom::id::{InteractionId, SessionId};
+use postroom::id::{InteractionId, MessageId, SessionId};
 
 use crate::world::answer;
 
@@ -27,6 +27,15 @@ pub(crate) fn forwarded(session: SessionId, interaction: InteractionId, from: St
         display_name: String::new(),
     }];
     mail
+}
+
+/// A mail that its agent takes back.
+pub(crate) const fn taken_back(session: SessionId, message: MessageId) -> Command {
+    Command::CancelSend {
+        session,
+        message,
+        sent_for: None,
+    }
 }
 
 /// A file of so many bytes, to be attached.

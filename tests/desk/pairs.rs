@@ -9,17 +9,17 @@ use postroom::desk::{
     AgentChanges, Bulk, BulkAct, CancelCause, Command, Destination, Handling, OfferState, Outgoing,
     Policy, Refusal, Requested, Selection, State, Thread,
 };
-use postroom::id::{AttachmentId, InteractionId, OfferId, QueueId};
+use postroom::id::{AttachmentId, InteractionId, MessageId, OfferId, QueueId};
 use postroom::time::Timestamp;
 
 use super::names;
-use crate::mails::{email, file, forwarded, saved};
+use crate::mails::{email, file, forwarded, saved, taken_back};
 use crate::stage::Stage;
 use crate::words::reject;
 use crate::world::{World, answer, handled, mailbox, origin};
 
 /// How each state is come by, all by or around anna.
-const STATES: [(&str, &str); 29] = [
+const STATES: [(&str, &str); 31] = [
     ("queued", "anna wants offline; mail for support"),
     ("pending", "mail for support"),
     ("shown", "mail for support; anna sees o1"),
@@ -104,9 +104,19 @@ const STATES: [(&str, &str); 29] = [
         "sent",
         "anna begins a mail from support@shop.example; anna sends i1",
     ),
+    (
+        "sent, in time",
+        "queue support wrap-up=60 pull=on undo=30; anna begins a mail from support@shop.example; \
+         anna sends i1",
+    ),
+    (
+        "replied, in time",
+        "queue support wrap-up=60 pull=on undo=30; mail for support; anna accepts o1; \
+         anna replies i1",
+    ),
 ];
 
-const COMMANDS: [&str; 45] = [
+const COMMANDS: [&str; 46] = [
     "see",
     "accept",
     "reject",
@@ -139,6 +149,7 @@ const COMMANDS: [&str; 45] = [
     "forward",
     "begin",
     "send",
+    "take back",
     "discard",
     "write",
     "attach",
@@ -323,6 +334,10 @@ fn asked(stage: &Stage, command: &str) -> Command {
         }
         "begin" => email(session, mailbox(&support), None),
         "send" => Command::SendEmail(Box::new(answer(session, interaction, mailbox(&support)))),
+        "take back" => {
+            let sent = stage.world.kept.outbound.keys().next().copied();
+            taken_back(session, sent.unwrap_or(MessageId::new(Timestamp::ZERO, 0)))
+        }
         "discard" => Command::DiscardEmail {
             session,
             interaction,
@@ -453,6 +468,7 @@ fn kind(refusal: &Refusal) -> &'static str {
         Refusal::WrapUpCodeMissing(_) => "code missing",
         Refusal::WrapUpUntimed(_) => "no time to extend",
         Refusal::AgentSignedOut(_) => "agent signed out",
+        Refusal::StateTransition(_) => "not now",
         _ => "otherwise",
     }
 }

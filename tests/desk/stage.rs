@@ -16,7 +16,7 @@ use postroom::outbound::hearing::Saying;
 use postroom::time::Timestamp;
 
 use crate::figures;
-use crate::mails::{email, file, forwarded, saved};
+use crate::mails::{email, file, forwarded, saved, taken_back};
 use crate::names::{self, Names};
 use crate::words::*;
 use crate::world::{World, answer, clock, handled, mailbox, nine, origin, queue};
@@ -590,6 +590,7 @@ impl Stage {
                 let id = interaction(name)?;
                 saved(session, id, "Hello", self.world.kept.drafts.get(&id))
             }
+            ["takes", "back", name] => taken_back(session, *pick(&self.names.messages, 'm', name)?),
             ["discards", name] => Command::DiscardEmail {
                 session,
                 interaction: interaction(name)?,

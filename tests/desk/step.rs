@@ -152,7 +152,7 @@ impl World {
                 let name = found.map_or_else(String::new, |agent| agent.display_name.clone());
                 Kind::Remove(agent.clone(), name)
             }
-            Command::FinishSubmission { .. } => Kind::Report,
+            Command::FinishSubmission { .. } | Command::CancelSend { .. } => Kind::Report,
             Command::SetPresence { .. }
             | Command::JoinQueue { .. }
             | Command::AttachStream { .. }
@@ -210,6 +210,13 @@ impl World {
                     let queue = found.and_then(|found| self.desk.queues().get(&found.queue));
                     let from = &message.sender.address;
                     let own = queue.is_some_and(|queue| queue.settings.mailbox(from).is_some());
+                    let mut house = self.policy.house.from_addresses.iter();
+                    let own = own
+                        || house.any(|other| {
+                            let here =
+                                found.is_some_and(|found| other.queues.contains(&found.queue));
+                            here && other.mailbox.address.eq_ignore_ascii_case(from)
+                        });
                     law!(38, own, "{} is sent from {from}", message.id);
                     let shared = found.is_some_and(|found| found.case == message.case);
                     law!(40, shared, "{} is in another case", message.id);

@@ -137,8 +137,15 @@ impl Told {
                     DeliveryState::Ready | DeliveryState::HandedOver
                 )
             {
-                self.flying.remove(&outbound.id);
+                let tried = self.flying.remove(&outbound.id);
+                let cancelled = outbound.state == DeliveryState::Cancelled;
+                law!(36, !tried || !cancelled, "{} was on its way", outbound.id);
             }
+        }
+        for begun in &effects.submissions {
+            let state = kept.outbound[&begun.id].state;
+            let cancelled = state == DeliveryState::Cancelled;
+            law!(36, !cancelled, "{} was taken back, and goes out", begun.id);
         }
         let begun = effects.submissions.iter().map(|outbound| outbound.id);
         self.flying.extend(begun);

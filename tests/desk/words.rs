@@ -93,6 +93,7 @@ pub(super) fn set(mut queue: QueueSettings, rule: &str) -> Result<QueueSettings,
     };
     match name {
         "offer" => queue.offer_timeout = Duration::from_secs(count()?),
+        "undo" => queue.undo = Duration::from_secs(count()?),
         "wrap-up" => queue.post_processing = Some(Duration::from_secs(count()?)),
         "rejected" => queue.rejected_action = action()?,
         "missed" => queue.missed_action = action()?,

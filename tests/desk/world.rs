@@ -90,6 +90,7 @@ pub(crate) struct World {
 struct Round {
     kept: Kept,
     told: Told,
+    recount: Recount,
     settings: (HouseRules, Vec<QueueSettings>),
     streams: BTreeMap<SessionId, u64>,
     effects: Vec<Effects>,
@@ -181,6 +182,9 @@ impl World {
         match command {
             Command::FinishSubmission {
                 message, sent_for, ..
+            }
+            | Command::CancelSend {
+                message, sent_for, ..
             } => {
                 if let Some(outbound) = self.desk.spool().get(*message)
                     && !(self.desk.interactions()).contains_key(&outbound.interaction)
@@ -259,6 +263,7 @@ impl World {
         self.round = Some(Box::new(Round {
             kept: self.kept.clone(),
             told: self.told.clone(),
+            recount: self.recount.clone(),
             settings: (self.policy.house.clone(), self.queues.clone()),
             streams: self.streams.clone(),
             effects: Vec::new(),
@@ -277,7 +282,7 @@ impl World {
             return;
         };
         self.stood.forget();
-        (self.kept, self.told) = (round.kept, round.told);
+        (self.kept, self.told, self.recount) = (round.kept, round.told, round.recount);
         (self.policy.house, self.queues) = round.settings;
         self.streams = round.streams;
         for effects in round.effects.iter().take(left) {
@@ -307,13 +312,13 @@ impl World {
             self.kept.write(change);
         }
         (self.told).hear(effects, &self.kept, self.policy.log_entries);
+        self.recount.hear(effects, &self.desk);
     }
 
     fn write(&mut self, now: Timestamp, step: Step, effects: &Effects) {
         self.writes += 1;
         self.check_written(effects);
         self.record(effects);
-        self.recount.hear(effects, &self.desk);
         self.recount.check(&self.kept.figures, &self.desk);
         if let Some(round) = &mut self.round {
             round.effects.push(effects.clone());

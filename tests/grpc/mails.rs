@@ -4,7 +4,7 @@ use postroom::grpc::pb;
 use postroom::grpc::pb::interaction_service_client::InteractionServiceClient;
 use tonic::Code;
 
-use super::gateway::{Gateway, by, refused};
+use super::gateway::{Gateway, by, queues, refused};
 use super::refusals::at_work;
 use super::verbs::accept;
 
@@ -180,6 +180,101 @@ async fn a_mail_is_begun_and_sent() {
             .await,
         Code::PermissionDenied,
         "NOT_QUEUE_MEMBER",
+    );
+}
+
+#[tokio::test]
+async fn a_mail_is_taken_back_in_time() {
+    let gateway = Gateway::start().await;
+    let mut queues = queues();
+    queues[0].undo = std::time::Duration::from_secs(600);
+    let rules = postroom::desk::HouseRules::default();
+    gateway.handle.reconfigure(queues, rules).await.unwrap();
+    gateway.agent("anna", &["support", "sales"]).await;
+    gateway.agent("bert", &["support"]).await;
+    let (anna, _stream) = at_work(&gateway, "anna").await;
+    let bert = gateway.sign_in("bert").await;
+    let mut interactions = InteractionServiceClient::new(gateway.remote.clone());
+    let mut sent = Vec::new();
+    // The second queue has no such time.
+    for from in ["support@shop.example", "sales@shop.example"] {
+        let start = pb::StartEmailRequest {
+            from_address: from.to_owned(),
+            to: Some(address("carla@customer.example")),
+            subject: "Your lamp".to_owned(),
+            ..pb::StartEmailRequest::default()
+        };
+        let started = interactions.start_email(by(&anna, start)).await.unwrap();
+        let name = started.into_inner().interaction.unwrap().name;
+        let send = pb::SendEmailRequest {
+            name: name.clone(),
+            text_body: "It is on its way.".to_owned(),
+            request_id: from.to_owned(),
+            ..pb::SendEmailRequest::default()
+        };
+        let answer = interactions.send_email(by(&anna, send)).await.unwrap();
+        let message = answer.into_inner().message.unwrap();
+        assert_eq!(message.delivery.unwrap().state(), pb::DeliveryState::Ready);
+        sent.push(message.name);
+        let complete = pb::CompleteWrapUpRequest {
+            name,
+            ..pb::CompleteWrapUpRequest::default()
+        };
+        if from.starts_with("support") {
+            let completed = interactions.complete_wrap_up(by(&anna, complete)).await;
+            completed.unwrap();
+        }
+    }
+    let cancel = |message: &str, id: &str| pb::CancelSendRequest {
+        message: message.to_owned(),
+        request_id: id.to_owned(),
+    };
+    let nothing = "interactions/00000000000000000000000001/messages/00000000000000000000000002";
+    for (who, message, code, reason) in [
+        (&anna, "m1", Code::InvalidArgument, "FIELD_INVALID"),
+        (&anna, nothing, Code::NotFound, "RESOURCE_NOT_FOUND"),
+        (
+            &bert,
+            &sent[0],
+            Code::PermissionDenied,
+            "NOT_INTERACTION_OWNER",
+        ),
+        (
+            &anna,
+            &sent[1],
+            Code::FailedPrecondition,
+            "STATE_TRANSITION_INVALID",
+        ),
+    ] {
+        let cancelled = interactions.cancel_send(by(who, cancel(message, ""))).await;
+        refused(cancelled, code, reason);
+    }
+    for replayed in [false, true] {
+        let cancelled = interactions
+            .cancel_send(by(&anna, cancel(&sent[0], "c")))
+            .await;
+        let cancelled = cancelled.unwrap();
+        let again = cancelled.metadata().get("postroom-replayed").is_some();
+        assert_eq!(again, replayed);
+        let delivery = cancelled.into_inner().delivery.unwrap();
+        assert_eq!(delivery.state(), pb::DeliveryState::Cancelled);
+    }
+    refused(
+        interactions
+            .cancel_send(by(&anna, cancel(&sent[0], "")))
+            .await,
+        Code::FailedPrecondition,
+        "STATE_TRANSITION_INVALID",
+    );
+    let mut system = pb::system_service_client::SystemServiceClient::new(gateway.local.clone());
+    let retry = pb::RetryDeliveryRequest {
+        message: sent[0].clone(),
+        request_id: String::new(),
+    };
+    refused(
+        system.retry_delivery(retry).await,
+        Code::FailedPrecondition,
+        "STATE_TRANSITION_INVALID",
     );
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) connections_max: usize,
     /// The MTA that takes its answers, as `HOST:PORT`.
     pub(crate) outbound: String,
+    /// More lines on how it is reached.
+    pub(crate) outbound_more: String,
     /// The name servers it asks.
     pub(crate) resolver: String,
     /// More lines on how senders are proven.
@@ -62,6 +64,7 @@ impl Settings {
             message_bytes_max: 10_000_000,
             connections_max: 1000,
             outbound: "127.0.0.1:1".to_owned(),
+            outbound_more: String::new(),
             resolver: "off".to_owned(),
             authentication: String::new(),
             queues: vec![
@@ -107,6 +110,7 @@ impl Settings {
              listen = \"127.0.0.1:{control}\"\n\
              [outbound]\n\
              server = \"{outbound}\"\n\
+             {outbound_more}\
              [authentication]\n\
              resolver = \"{resolver}\"\n\
              {authentication}\
@@ -119,6 +123,7 @@ impl Settings {
             bytes_max = self.message_bytes_max,
             connections_max = self.connections_max,
             outbound = self.outbound,
+            outbound_more = self.outbound_more,
             resolver = self.resolver,
             authentication = self.authentication,
         );

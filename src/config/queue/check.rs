@@ -208,7 +208,10 @@ fn check_overflow(queues: &[Queue], check: &mut Check<'_>) {
     }
 }
 
-/// Checks what the order of waiting depends on.
+/// Longest time to take mail back in: customers wait for it each time.
+const UNDO_SECONDS_MAX: u64 = 120;
+
+/// Checks how long things wait, and in what order.
 fn check_order(queue: &Queue, check: &mut Check<'_>) {
     for (key, value, max) in [
         (
@@ -216,6 +219,7 @@ fn check_order(queue: &Queue, check: &mut Check<'_>) {
             &queue.preferred_agent_seconds,
             86_400,
         ),
+        ("undo_seconds", &queue.undo_seconds, UNDO_SECONDS_MAX),
         (
             "skill_relax_seconds",
             &queue.skill_relax_seconds,

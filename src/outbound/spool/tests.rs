@@ -258,7 +258,8 @@ fn a_restart_keeps_what_was_stored() {
             DeliveryState::HandedOver
             | DeliveryState::Confirmed
             | DeliveryState::Unconfirmed
-            | DeliveryState::Refused => None,
+            | DeliveryState::Refused
+            | DeliveryState::Cancelled => None,
         };
         records.push(message);
     }
@@ -274,6 +275,45 @@ fn a_restart_keeps_what_was_stored() {
     assert_eq!(spool.get(id(2)), Some(&changes[0].outbound));
     assert_eq!(spool.due(later(5)), [id(1)]);
     assert_eq!(spool.due(later(4500)), [id(4)]);
+}
+
+#[test]
+fn what_was_not_tried_may_be_taken_back() {
+    let held = || message(1).hold(Duration::from_secs(20));
+    let mut spool = Spool::new(1);
+    spool.insert(held()).unwrap();
+    assert_eq!(spool.due(later(19)), []);
+    // Whatever is stored of it at this moment.
+    let (restored, changes) = Spool::restore(spool.iter().cloned().collect(), later(19), 1);
+    assert_eq!(changes, []);
+    for mut spool in [spool, restored] {
+        let change = spool.cancel(id(1), later(19)).unwrap();
+        assert_eq!(change.from, DeliveryState::Ready);
+        assert_eq!(change.outbound.state, DeliveryState::Cancelled);
+        assert!(spool.is_empty());
+        assert_eq!(spool.due(later(99)), []);
+        assert_eq!(spool.cancel(id(1), later(19)), Err(SpoolError::Unknown));
+        let again = spool.readmit(change.outbound.clone(), later(30));
+        assert!(matches!(again, Err(SpoolError::Transition(_))));
+        assert!(Spool::restore(vec![change.outbound], START, 1).0.is_empty());
+    }
+
+    // Its time is over, also while nothing is tried.
+    let state = DeliveryState::Ready;
+    let late = Err(TransitionError { state }.into());
+    let mut spool = Spool::new(1);
+    spool.insert(held()).unwrap();
+    assert_eq!(spool.cancel(id(1), later(20)), late);
+    assert_eq!(spool.due(later(20)), [id(1)]);
+    // A clock that was set back makes nothing of what is under way, nor of what is sent again.
+    assert_eq!(spool.cancel(id(1), later(10)), late);
+    spool.handed_over(id(1)).unwrap();
+    spool
+        .finish(id(1), Outcome::Lost(said(0)), later(21))
+        .unwrap();
+    spool.resend(id(1), later(30)).unwrap();
+    assert_eq!(spool.cancel(id(1), later(29)), late);
+    assert_eq!(spool.due(later(30)), [id(1)]);
 }
 
 #[test]
