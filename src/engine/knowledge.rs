@@ -378,8 +378,6 @@ mod tests {
         ]);
         for (query, expected) in [
             ("refunds", &["refunds", "hours"][..]),
-            // The last word may still be in the making.
-            ("refun", &["refunds", "returns", "hours"]),
             ("lamp", &["returns"]),
             ("RETURNING lamp", &["returns"]),
             ("größe", &["umlaut"]),
@@ -388,14 +386,12 @@ mod tests {
             ("", &[]),
             ("?!", &[]),
         ] {
-            let mut found = found(&knowledge, query);
-            if query == "refun" {
-                // All three are found; the one that has it in its title is first.
-                found[1..].sort();
-                found[1..].reverse();
-            }
-            assert_eq!(found, expected, "{query}");
+            assert_eq!(found(&knowledge, query), expected, "{query}");
         }
+        // The last word may still be in the making.
+        let mut begun = found(&knowledge, "refun");
+        begun.sort();
+        assert_eq!(begun, ["hours", "refunds", "returns"]);
         let second = knowledge.search("refunds", 1, 1, |_| true);
         assert_eq!(second[0].id.as_str(), "hours");
         let passing = knowledge.search("refunds", 0, 9, |article| article.title != "Refunds");
