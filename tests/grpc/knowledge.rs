@@ -1,6 +1,6 @@
 //! The knowledge base over the wire: kept by administrators, found and filled in by agents.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use postroom::engine::knowledge::{ArticleChange, ArticleFields, ArticleRefusal};
@@ -280,7 +280,7 @@ async fn an_article_is_filled_in_for_who_wrote() {
         variables: variables
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect::<HashMap<_, _>>(),
+            .collect::<BTreeMap<_, _>>(),
     };
     let mut articles = KnowledgeServiceClient::new(gateway.remote.clone());
     let asked = render(&[("order", "<b>7</b>")]);
