@@ -40,24 +40,6 @@ impl Form {
         id
     }
 
-    fn draft_fields(&mut self, mask: Option<prost_types::FieldMask>) -> Vec<&'static str> {
-        let paths = mask.unwrap_or_default().paths;
-        if paths.is_empty() || paths == ["*"] {
-            return MASKED.to_vec();
-        }
-        let mut fields = Vec::new();
-        for path in paths {
-            match MASKED.iter().find(|field| **field == path) {
-                Some(field) => fields.push(*field),
-                None => {
-                    self.wrong("update_mask", format!("names one of {}", MASKED.join(", ")));
-                    break;
-                }
-            }
-        }
-        fields
-    }
-
     /// People as they were typed so far.
     fn people(&mut self, field: &str, people: Vec<pb::EmailAddress>) -> Option<Vec<Correspondent>> {
         let fits = |person: &pb::EmailAddress| {
@@ -159,7 +141,7 @@ impl Shared {
         let asked = request.into_inner();
         let mut form = Form::new();
         let draft = asked.draft.unwrap_or_default();
-        let fields = form.draft_fields(asked.update_mask);
+        let fields = form.mask(asked.update_mask, &MASKED);
         let based_on = form.etag(&draft.etag);
         let id = form.draft_name("draft.name", &draft.name);
         let changes = id.map(|id| form.wording(id, draft, &fields));

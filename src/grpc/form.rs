@@ -198,6 +198,29 @@ impl Form {
         version.map(Some)
     }
 
+    /// Which of these fields an update mask names; all of them without one, or by `*`.
+    pub(super) fn mask(
+        &mut self,
+        mask: Option<prost_types::FieldMask>,
+        known: &[&'static str],
+    ) -> Vec<&'static str> {
+        let paths = mask.unwrap_or_default().paths;
+        if paths.is_empty() || paths == ["*"] {
+            return known.to_vec();
+        }
+        let mut fields = Vec::new();
+        for path in paths {
+            match known.iter().find(|field| **field == path) {
+                Some(field) => fields.push(*field),
+                None => {
+                    self.wrong("update_mask", format!("names one of {}", known.join(", ")));
+                    break;
+                }
+            }
+        }
+        fields
+    }
+
     /// A text of at most so many bytes.
     pub(super) fn text(&mut self, field: &str, text: String, bytes_max: usize) -> Option<String> {
         if text.len() > bytes_max {

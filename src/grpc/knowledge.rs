@@ -150,24 +150,6 @@ impl Form {
         })
     }
 
-    fn article_mask(&mut self, mask: Option<prost_types::FieldMask>) -> Vec<&'static str> {
-        let paths = mask.unwrap_or_default().paths;
-        if paths.is_empty() || paths == ["*"] {
-            return MASKED.to_vec();
-        }
-        let mut fields = Vec::new();
-        for path in paths {
-            match MASKED.iter().find(|field| **field == path) {
-                Some(field) => fields.push(*field),
-                None => {
-                    self.wrong("update_mask", format!("names one of {}", MASKED.join(", ")));
-                    break;
-                }
-            }
-        }
-        fields
-    }
-
     fn variables(&mut self, given: &[(String, String)]) {
         let fits =
             |(name, value): &(String, String)| is_name(name) && value.len() <= VARIABLE_BYTES_MAX;
@@ -425,7 +407,7 @@ impl KnowledgeService for Knowledge {
         let mut form = Form::new();
         let id = form.name::<ArticleId>("article.name", &article.name, "articles");
         let based_on = form.etag(&article.etag);
-        let mask = form.article_mask(asked.update_mask);
+        let mask = form.mask(asked.update_mask, &MASKED);
         let fields = form.article(article, &mask);
         let (id, based_on, fields) = form.done((id, based_on, fields))?;
         let fields = Box::new(fields);
