@@ -57,25 +57,6 @@ fn skills(form: &mut Form, asked: Vec<pb::Skill>) -> Option<Skills> {
     skills
 }
 
-/// Which fields a mask names; all if it is empty.
-fn masked(form: &mut Form, mask: Option<prost_types::FieldMask>) -> Vec<&'static str> {
-    let paths = mask.unwrap_or_default().paths;
-    if paths.is_empty() || paths == ["*"] {
-        return MASKED.to_vec();
-    }
-    let mut fields = Vec::new();
-    for path in paths {
-        match MASKED.iter().find(|field| **field == path) {
-            Some(field) => fields.push(*field),
-            None => {
-                form.wrong("update_mask", format!("names one of {}", MASKED.join(", ")));
-                break;
-            }
-        }
-    }
-    fields
-}
-
 pub(super) struct Agents(pub(super) Arc<Shared>);
 
 #[tonic::async_trait]
@@ -196,7 +177,7 @@ impl AgentService for Agents {
         let key = form.request(&caller.subject, "UpdateAgent", id, &asked);
         let to = asked.agent.unwrap_or_default();
         let agent = form.agent("agent.name", &to.name, &caller);
-        let fields = masked(&mut form, asked.update_mask);
+        let fields = form.mask(asked.update_mask, &MASKED);
         let given = |field| fields.contains(&field);
         let name = given("display_name").then(|| {
             form.text(
